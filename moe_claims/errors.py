@@ -1,0 +1,27 @@
+"""Errors that a user can act on: one line that names the value and the remedy."""
+
+from typing import final
+
+
+class MoeClaimsError(Exception):
+    """Base class: the message is one line, says what was wrong and what to do."""
+
+
+@final
+class UsageError(MoeClaimsError):
+    """An option, a name or a file that the user gave cannot be used."""
+
+
+@final
+class ModelError(MoeClaimsError):
+    """A model was found but cannot be measured (missing shard, NaN weights, not an MoE …)."""
+
+
+@final
+class TextError(MoeClaimsError):
+    """A text cannot serve as a sample of sequences."""
+
+
+@final
+class NotComparableError(MoeClaimsError):
+    """A claim does not apply to this model; the message is the reason shown in the table."""

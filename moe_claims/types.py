@@ -1,0 +1,136 @@
+"""The values that cross the borders between the rooms: frozen, and light to import.
+
+Scalars only, so that every one of them can be compared, hashed into a report and sent
+between processes. Arrays live in ``moe_claims.measure.measurement``.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, final
+
+Scalar = float | int | str | bool | None
+
+
+@final
+@dataclass(frozen=True)
+class Interval:
+    """A confidence interval and how it was made."""
+
+    low: float
+    high: float
+    level: float
+    """Coverage aimed at, such as 0.95."""
+    method: str
+    """Name of the method and of the unit that it resamples."""
+
+    def inside(self, bound: float) -> bool:
+        """Whether the interval lies strictly within ±bound."""
+        return -bound < self.low and self.high < bound
+
+
+@final
+class Verdict(StrEnum):
+    """What the evidence says about one claim (definitions in ``docs/verdicts.md``)."""
+
+    REPLICATED = "replicated"
+    DIRECTION_ONLY = "direction-only"
+    CONTRADICTED = "contradicted"
+    ABSENT = "absent"
+    INCONCLUSIVE = "inconclusive"
+    NOT_APPLICABLE = "not-applicable"
+
+
+@final
+@dataclass(frozen=True)
+class Finding:
+    """What one claim's analysis found, before any correction for multiple tests.
+
+    ``effect`` is oriented as the claim states it: its claimed sign is the claim's
+    ``direction``. Both p-values come from the same null.
+    """
+
+    effect: float
+    interval: Interval
+    """95 % interval of the effect."""
+    equivalence: Interval
+    """90 % interval: inside ± the smallest effect of interest, two one-sided tests at 5 % both reject."""
+    p_value: float
+    """One-sided, in the claimed direction."""
+    p_opposite: float
+    """One-sided, against the claimed direction."""
+    smallest_p: float
+    """The smallest p-value that this test can reach with this many units."""
+    n_units: int
+    unmet: str | None = None
+    """A condition beside the p-value that the claim needs and that does not hold; None if all hold."""
+    falls_short: str | None = None
+    """Why a significant effect is still less than the claim says; None if it is not."""
+    details: Mapping[str, Scalar] = field(default_factory=dict)
+    """Further numbers for the report; they decide nothing."""
+
+
+@final
+@dataclass(frozen=True)
+class Result:
+    """One row of the table: a claim, on one model and text, judged."""
+
+    claim: str
+    variant: str | None
+    """Which of the claim's variants (matrix kind, part); None where there is only one."""
+    evidence: str
+    """``live`` (measured on this machine) or ``public`` (published counts of the real model)."""
+    family: str
+    """Family of tests that the correction runs over: ``headline``, ``secondary`` or ``public``."""
+    model: str
+    corpus: str | None
+    """None for claims on weights alone."""
+    verdict: Verdict
+    reason: str
+    effect_name: str
+    effect: float | None
+    interval: Interval | None
+    smallest: float
+    """Smallest effect of interest, with the sign that the claim gives it."""
+    p_value: float | None
+    p_adjusted: float | None
+    null: str
+    unit: str
+    n_units: int | None
+    published: Mapping[str, Any] | None = None
+    """The paper's value for this very model: value, standard error and its origin, place in the paper."""
+    criteria: Mapping[str, Any] | None = None
+    """The four replication criteria against ``published``."""
+    controls: Mapping[str, Any] = field(default_factory=dict)
+    """``random_init``: verdict and effect of the same architecture freshly initialised."""
+    details: Mapping[str, Scalar] = field(default_factory=dict)
+
+
+@final
+class AuditOutcome(StrEnum):
+    """What recomputing a printed number from other printed numbers says about it."""
+
+    AGREES = "agrees"
+    DISAGREES = "disagrees"
+    LACKS_POWER = "lacks-power"
+
+
+@final
+@dataclass(frozen=True)
+class Audit:
+    """One published statement, recomputed from the paper's own printed figures."""
+
+    id: str
+    statement: str
+    """What the paper says, in our words."""
+    source: str
+    """Where it says so, such as 'Table 3 against Table 5'."""
+    outcome: AuditOutcome
+    printed: str
+    """The printed value, as text."""
+    recomputed: str
+    """The recomputed value, as text."""
+    reason: str
+    """One sentence: what follows from the two."""
+    values: Mapping[str, Scalar] = field(default_factory=dict)
+    """Every number behind the outcome."""

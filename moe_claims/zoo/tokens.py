@@ -1,0 +1,116 @@
+"""Tokenizer and token stream of a training text, made once and kept beside the run."""
+
+import json
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from moe_claims.errors import TextError
+from moe_claims.zoo.recipes import Recipe
+from moe_claims.zoo.text import documents
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+BEGIN, END = "<s>", "</s>"
+HELD_OUT_EVERY = 100
+"""Every hundredth document is held out: the same for every model of the zoo."""
+
+
+@final
+class TokenStream:
+    """Documents as one array of token ids, with where each begins.
+
+    Attributes:
+        ids: (T,) token ids, documents after one another, each closed by ``</s>``.
+        utf8_bytes: length of the text in bytes, for bits per byte.
+    """
+
+    def __init__(self, ids: NDArray[np.uint16], utf8_bytes: int) -> None:
+        self.ids = ids
+        self.utf8_bytes = utf8_bytes
+
+    def save(self, path: Path) -> None:
+        np.savez(path, ids=self.ids, utf8_bytes=self.utf8_bytes)
+
+    @classmethod
+    def load(cls, path: Path) -> "TokenStream":
+        with np.load(path, allow_pickle=False) as file:
+            return cls(file["ids"], int(file["utf8_bytes"]))
+
+
+def train_tokenizer(texts: list[str], vocabulary: int) -> "PreTrainedTokenizerFast":
+    """A byte-level BPE tokenizer that puts ``<s>`` before every text.
+
+    Byte-level: every string can be written, nothing is unknown.
+    """
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bpe.decoder = decoders.ByteLevel()
+    bpe.train_from_iterator(
+        texts,
+        trainers.BpeTrainer(
+            vocab_size=vocabulary,
+            special_tokens=[BEGIN, END],
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            show_progress=False,
+        ),
+    )
+    bpe.post_processor = processors.TemplateProcessing(single=f"{BEGIN} $A", special_tokens=[(BEGIN, 0)])
+    return PreTrainedTokenizerFast(tokenizer_object=bpe, bos_token=BEGIN, eos_token=END, pad_token=END)
+
+
+def prepare(
+    recipe: Recipe, text: Path, folder: Path, *, longest: int | None = None
+) -> tuple[TokenStream, TokenStream]:
+    """Training and held-out token streams of a text; the tokenizer is saved in ``folder``.
+
+    What was made before for the same text, vocabulary and limit is read back.
+
+    Raises:
+        TextError: the text cannot be read, or is too short for the recipe.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    key = {
+        "text": text.name,
+        "bytes": text.stat().st_size if text.exists() else 0,
+        "vocabulary": recipe.vocabulary,
+        "longest": longest,
+    }
+    made = folder / "tokens.json"
+    paths = folder / "train.npz", folder / "held-out.npz"
+    if made.exists() and json.loads(made.read_text()) == key:
+        return TokenStream.load(paths[0]), TokenStream.load(paths[1])
+
+    texts = list(documents(text, longest=longest))
+    if len(texts) == 1:  # plain prose without document marks: cut into paragraphs' worth
+        texts = [texts[0][i : i + 4000] for i in range(0, len(texts[0]), 4000)]
+    held_out = texts[::HELD_OUT_EVERY]
+    training = [t for i, t in enumerate(texts) if i % HELD_OUT_EVERY]
+    tokenizer = train_tokenizer(list(islice(training, 0, None, max(1, len(training) // 2000))), recipe.vocabulary)
+    tokenizer.save_pretrained(folder / "tokenizer")
+    streams = tuple(_encode(tokenizer, part) for part in (training, held_out))
+    if len(streams[0].ids) < 2 * recipe.sequence * recipe.batch:
+        raise TextError(
+            f"'{text}' gives {len(streams[0].ids):,} tokens to train on; "
+            f"the recipe needs at least {2 * recipe.sequence * recipe.batch:,}"
+        )
+    for stream, path in zip(streams, paths, strict=True):
+        stream.save(path)
+    made.write_text(json.dumps(key))
+    return streams[0], streams[1]
+
+
+def _encode(tokenizer: "PreTrainedTokenizerFast", texts: list[str]) -> TokenStream:
+    pieces = []
+    for start in range(0, len(texts), 256):
+        for encoding in tokenizer(texts[start : start + 256], add_special_tokens=False)["input_ids"]:
+            pieces.append(np.asarray([*encoding, 1], dtype=np.uint16))
+    ids = np.concatenate(pieces) if pieces else np.empty(0, np.uint16)
+    return TokenStream(ids, sum(len(t.encode()) for t in texts))

@@ -1,0 +1,173 @@
+"""Training one recipe: deterministic, resumable, and with nothing pickled."""
+
+import json
+import math
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+
+from moe_claims.progress import track
+from moe_claims.zoo.recipes import Recipe
+from moe_claims.zoo.tokens import TokenStream
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+SAVE_EVERY = 200
+"""Steps between saved states: a killed run repeats at most this many."""
+
+
+def new_model(recipe: Recipe) -> "PreTrainedModel":
+    """The recipe's model, freshly initialised from its seed, float32 on the CPU."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    torch.manual_seed(recipe.seed)
+    config = AutoConfig.for_model(recipe.family, **recipe.config())
+    model: PreTrainedModel = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    # The batched kernel of transformers is some eighty times slower than this one on a CPU.
+    model.set_experts_implementation("grouped_mm")
+    return model
+
+
+def learning_rate(recipe: Recipe, step: int) -> float:
+    """Linear warm-up, then a cosine from the peak to a tenth of it at the last step."""
+    if step < recipe.warmup:
+        return recipe.learning_rate * (step + 1) / recipe.warmup
+    done = (step - recipe.warmup) / max(1, recipe.steps - recipe.warmup)
+    return recipe.learning_rate * (0.1 + 0.45 * (1 + math.cos(math.pi * done)))
+
+
+def batch(recipe: Recipe, stream: TokenStream, step: int) -> "torch.Tensor":
+    """The sequences of one step, (batch, sequence): a function of seed and step alone.
+
+    Each is ``<s>`` followed by a window of the stream, so that resuming needs no state.
+    """
+    import torch
+
+    rng = np.random.default_rng((recipe.seed, step))
+    starts = rng.integers(0, len(stream.ids) - recipe.sequence, size=recipe.batch)
+    windows = stream.ids[starts[:, None] + np.arange(recipe.sequence - 1)].astype(np.int64)
+    return torch.from_numpy(np.concatenate([np.zeros((recipe.batch, 1), np.int64), windows], axis=1))
+
+
+@final
+class State:
+    """A run on disk: weights and optimizer moments as safetensors, the step beside them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.tensors = folder / "state.safetensors"
+
+    def save(self, model: "PreTrainedModel", optimizer: "torch.optim.Optimizer", step: int) -> None:
+        from safetensors.torch import save_file
+
+        tensors: dict[str, Any] = {}
+        for name, parameter in model.named_parameters():
+            moments = optimizer.state[parameter]
+            tensors[f"weight/{name}"] = parameter.detach()
+            tensors[f"mean/{name}"] = moments["exp_avg"]
+            tensors[f"square/{name}"] = moments["exp_avg_sq"]
+        partial = self.tensors.with_suffix(".partial")
+        save_file(tensors, partial, metadata={"step": str(step)})
+        os.replace(partial, self.tensors)
+
+    def load(self, model: "PreTrainedModel", optimizer: "torch.optim.Optimizer") -> int:
+        """Puts the saved state into model and optimizer; the number of finished steps (0: none)."""
+        import torch
+        from safetensors import safe_open
+
+        if not self.tensors.exists():
+            return 0
+        with safe_open(self.tensors, framework="pt") as file:
+            step = int(file.metadata()["step"])
+            for name, parameter in model.named_parameters():
+                parameter.data.copy_(file.get_tensor(f"weight/{name}"))
+                optimizer.state[parameter] = {
+                    "step": torch.tensor(float(step)),
+                    "exp_avg": file.get_tensor(f"mean/{name}"),
+                    "exp_avg_sq": file.get_tensor(f"square/{name}"),
+                }
+        return step
+
+
+def train(
+    recipe: Recipe, stream: TokenStream, folder: Path, *, until: int | None = None, say: Callable[[str], None] = print
+) -> "PreTrainedModel":
+    """Trains, or goes on training, until ``until`` steps (default: all) are done.
+
+    The losses of every step are appended to ``log.jsonl`` in ``folder``.
+
+    Returns:
+        The model as it stands after the last step, float32 on the CPU.
+    """
+    import torch
+
+    model = new_model(recipe)
+    matrices = [p for p in model.parameters() if p.dim() > 1]
+    others = [p for p in model.parameters() if p.dim() <= 1]
+    optimizer = torch.optim.AdamW(
+        [{"params": matrices, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}],
+        betas=(0.9, 0.95),
+        fused=True,
+    )
+    state = State(folder)
+    first = state.load(model, optimizer)
+    last = recipe.steps if until is None else until
+    if first:
+        say(f"{recipe.name}: going on after step {first:,}")
+    began = time.monotonic()
+    model.train()
+    with (folder / "log.jsonl").open("a") as log:
+        for step in track(range(first, last), f"training {recipe.name}", unit="step"):
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(recipe, step)
+            tokens = batch(recipe, stream, step)
+            output = model(input_ids=tokens, labels=tokens, output_router_logits=True, use_cache=False)
+            output.loss.backward()
+            norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            language = output.loss.item() - recipe.balance * output.aux_loss.item()
+            log.write(
+                json.dumps(
+                    {
+                        "step": step,
+                        "loss": round(language, 5),
+                        "balance": round(output.aux_loss.item(), 5),
+                        "gradient_norm": round(norm.item(), 4),
+                        "seconds": round(time.monotonic() - began, 1),
+                    }
+                )
+                + "\n"
+            )
+            log.flush()
+            if (step + 1) % SAVE_EVERY == 0 or step + 1 == last:
+                state.save(model, optimizer, step + 1)
+    return model.eval()
+
+
+def held_out_nats(model: "PreTrainedModel", stream: TokenStream, sequence: int, *, tokens: int = 100_000) -> float:
+    """Mean cross-entropy (nats per token) on the first ``tokens`` held-out tokens.
+
+    The stream is cut into windows of ``sequence - 1`` tokens, each after its own ``<s>``,
+    and every token of a window is predicted.
+    """
+    import torch
+
+    ids = torch.from_numpy(stream.ids[:tokens].astype(np.int64))
+    windows = ids[: len(ids) // (sequence - 1) * (sequence - 1)].view(-1, sequence - 1)
+    windows = torch.cat([torch.zeros(len(windows), 1, dtype=torch.long), windows], dim=1)
+    total = 0.0
+    with torch.inference_mode():
+        for part in track(windows.split(16), "held-out loss", unit="batch"):
+            logits = model(input_ids=part, use_cache=False).logits[:, :-1].float()
+            total += torch.nn.functional.cross_entropy(
+                logits.reshape(-1, logits.shape[-1]), part[:, 1:].reshape(-1), reduction="sum"
+            ).item()
+    return total / (windows.shape[0] * (sequence - 1))
