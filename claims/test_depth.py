@@ -1,0 +1,30 @@
+"""Expert diversity rises with depth, the last layer an outlier (sections 4.1.1 and 5.1)."""
+
+import pytest
+
+from moe_claims.testing import conclude
+from moe_claims.types import Result
+
+
+@pytest.mark.moe_claim("diversity-depth")
+def test_diversity_depth(moe_result: Result) -> None:
+    """Expert outputs grow less alike with depth."""
+    conclude(moe_result)
+
+
+@pytest.mark.moe_claim("last-layer-outlier")
+def test_last_layer_outlier(moe_result: Result) -> None:
+    """Expert outputs of the last layer are alike again."""
+    conclude(moe_result)
+
+
+@pytest.mark.moe_claim("weight-diversity-depth")
+def test_weight_diversity_depth(moe_result: Result) -> None:
+    """Weights grow less alike with depth."""
+    conclude(moe_result)
+
+
+@pytest.mark.moe_claim("weight-last-layer-outlier")
+def test_weight_last_layer_outlier(moe_result: Result) -> None:
+    """Weights of the last layer are alike again."""
+    conclude(moe_result)

@@ -1,0 +1,1 @@
+"""Claims: from a measurement, through one statistic, to a verdict."""

@@ -1,0 +1,52 @@
+"""What a claim is: one declarative record that tests, reports and documentation all read."""
+
+from dataclasses import dataclass
+from typing import Literal, final
+
+Needs = Literal["weights", "text", "counts"]
+
+
+@final
+@dataclass(frozen=True)
+class Claim:
+    """A published statement about MoE internals, made testable.
+
+    The record decides what would count before any model is looked at: the estimand, the
+    smallest effect of interest with its claimed sign, the null and the unit.
+    """
+
+    id: str
+    statement: str
+    """What the paper says, in one sentence."""
+    section: str
+    """Where it says so."""
+    family: Literal["headline", "secondary", "public"]
+    """Family of tests that the correction for multiple testing runs over."""
+    needs: Needs
+    """``weights`` alone, a ``text`` run through the model, or published ``counts``."""
+    effect: str
+    """Name and unit of the estimand."""
+    smallest: float
+    """Smallest effect of interest; its sign is the claimed direction."""
+    null: str
+    """What chance is taken to be."""
+    unit: str
+    """The exchangeable unit."""
+    analysis: str
+    """``module:function`` that turns a measurement into a finding; imported when first used."""
+    variants: tuple[str | None, ...] = (None,)
+    """Parts that are tested each on its own, such as matrix kinds."""
+
+    @property
+    def direction(self) -> int:
+        """+1 or −1, the claimed sign of the effect."""
+        return 1 if self.smallest > 0 else -1
+
+    def keys(self) -> tuple[str, ...]:
+        """``id`` or ``id[variant]``, one per variant."""
+        return tuple(key_of(self.id, variant) for variant in self.variants)
+
+
+def key_of(claim: str, variant: str | None) -> str:
+    """How a claim and its variant are written together: ``claim[variant]``."""
+    return claim if variant is None else f"{claim}[{variant}]"

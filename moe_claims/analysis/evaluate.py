@@ -1,0 +1,212 @@
+"""One model judged: measured (or read from the store), tested, corrected, decided."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any, final
+from zlib import crc32
+
+import numpy as np
+
+from moe_claims.analysis.claim import Claim, key_of
+from moe_claims.analysis.measured import Measured
+from moe_claims.analysis.published import against_published, published_value
+from moe_claims.analysis.registry import LIVE
+from moe_claims.analysis.verdict import Decision, control_of, decide, plain
+from moe_claims.errors import MoeClaimsError, NotComparableError
+from moe_claims.stats.corrections import benjamini_hochberg, holm
+from moe_claims.types import Finding, Result, Scalar, Verdict
+
+Analysis = Callable[[str | None, Measured, np.random.Generator], Finding]
+
+
+@final
+@dataclass(frozen=True)
+class Trial:
+    """One claim on one text, analysed but not yet judged."""
+
+    claim: Claim
+    variant: str | None
+    corpus: str | None
+    outcome: Finding | MoeClaimsError
+    """The finding; or why there is none: not applicable, or something broke."""
+
+    @property
+    def key(self) -> str:
+        return key_of(self.claim.id, self.variant)
+
+
+@final
+@dataclass(frozen=True)
+class Judged:
+    """All rows of one model."""
+
+    results: tuple[Result, ...]
+    errors: Mapping[str, str] = field(default_factory=dict)
+    """By ``corpus|claim[variant]``: what broke, where something did."""
+
+    def find(self, claim: str, variant: str | None, corpus: str | None) -> Result | str:
+        """The row of one test, or the message of what broke."""
+        for result in self.results:
+            if (result.claim, result.variant, result.corpus) == (claim, variant, corpus):
+                return result
+        return self.errors[_place(corpus, key_of(claim, variant))]
+
+
+def _place(corpus: str | None, key: str) -> str:
+    return f"{corpus or ''}|{key}"
+
+
+def try_all(measured: Mapping[str, Measured], seed: int) -> list[Trial]:
+    """Analyses every live claim on every text; weight claims once.
+
+    Each test has its own generator, seeded by the run's seed and the test's name, so that
+    its numbers depend neither on the other tests nor on their order.
+    """
+    trials = []
+    first = next(iter(measured.values()))
+    for claim in LIVE.values():
+        texts: list[tuple[str | None, Measured]] = (
+            [(None, first)] if claim.needs == "weights" else [(name, m) for name, m in measured.items()]
+        )
+        module, _, function = claim.analysis.partition(":")
+        analysis: Analysis = getattr(import_module(module), function)
+        for variant in claim.variants:
+            for corpus, given in texts:
+                rng = np.random.default_rng((seed, crc32(key_of(claim.id, variant).encode())))
+                outcome: Finding | MoeClaimsError
+                try:
+                    outcome = analysis(variant, given, rng)
+                except MoeClaimsError as error:  # bad input to one claim loses none of the others
+                    outcome = error
+                trials.append(Trial(claim, variant, corpus, outcome))
+    return trials
+
+
+def adjusted(trials: Sequence[Trial]) -> tuple[list[float | None], list[float | None]]:
+    """Corrected p-values, claimed and opposite direction: Holm for headline, Benjamini–Hochberg for secondary."""
+    towards: list[float | None] = [None] * len(trials)
+    against: list[float | None] = [None] * len(trials)
+    for family, correct in (("headline", holm), ("secondary", benjamini_hochberg)):
+        members = [
+            (i, trial.outcome)
+            for i, trial in enumerate(trials)
+            if trial.claim.family == family and isinstance(trial.outcome, Finding)
+        ]
+        for target, values in (
+            (towards, correct([finding.p_value for _, finding in members])),
+            (against, correct([finding.p_opposite for _, finding in members])),
+        ):
+            for (i, _), value in zip(members, values, strict=True):
+                target[i] = float(value)
+    return towards, against
+
+
+def judge(trials: Sequence[Trial], alpha: float) -> list[Decision | None]:
+    """A decision for every trial; None where something broke."""
+    towards, against = adjusted(trials)
+    decisions: list[Decision | None] = []
+    for trial, p, q in zip(trials, towards, against, strict=True):
+        if isinstance(trial.outcome, Finding):
+            assert p is not None and q is not None
+            decisions.append(decide(trial.claim, trial.outcome, p, q, alpha))
+        elif isinstance(trial.outcome, NotComparableError):
+            decisions.append(Decision(Verdict.NOT_APPLICABLE, str(trial.outcome)))
+        else:
+            decisions.append(None)
+    return decisions
+
+
+def evaluate(
+    model: str,
+    hub_id: str | None,
+    measured: Mapping[str, Measured],
+    control: Mapping[str, Measured] | MoeClaimsError | None,
+    *,
+    seed: int,
+    alpha: float,
+) -> Judged:
+    """Judges one model.
+
+    Args:
+        model: name for the rows.
+        hub_id: of a model on the hub, to find its published values.
+        measured: by text; the weights are the same in all of them.
+        control: the random-initialisation control likewise, why there is none, or None
+            for a model that needs none.
+        seed: of every resampling.
+        alpha: error rate of a family of tests.
+    """
+    trials = try_all(measured, seed)
+    decisions = judge(trials, alpha)
+    towards, _ = adjusted(trials)
+    controls = _controls(control, seed, alpha)
+    results, errors = [], {}
+    for trial, decision, p in zip(trials, decisions, towards, strict=True):
+        if decision is None:
+            errors[_place(trial.corpus, trial.key)] = str(trial.outcome)
+            continue
+        random_init = controls if isinstance(controls, str) else controls.get((trial.key, trial.corpus))
+        if isinstance(random_init, str):
+            random_init = {"verdict": None, "effect": None, "reason": random_init}
+        results.append(_row(model, hub_id, trial, decision, p, random_init))
+    return Judged(tuple(results), errors)
+
+
+def _controls(
+    control: Mapping[str, Measured] | MoeClaimsError | None, seed: int, alpha: float
+) -> dict[tuple[str, str | None], dict[str, Any]] | str:
+    if control is None:
+        return {}
+    if isinstance(control, MoeClaimsError):
+        return str(control)
+    trials = try_all(control, seed)
+    return {
+        (trial.key, trial.corpus): control_of(decision, trial.outcome if isinstance(trial.outcome, Finding) else None)
+        for trial, decision in zip(trials, judge(trials, alpha), strict=True)
+        if decision is not None
+    }
+
+
+def _row(
+    model: str,
+    hub_id: str | None,
+    trial: Trial,
+    decision: Decision,
+    p_adjusted: float | None,
+    random_init: dict[str, Any] | None,
+) -> Result:
+    claim, finding = trial.claim, trial.outcome if isinstance(trial.outcome, Finding) else None
+    published = published_value(claim, trial.variant, hub_id)
+    reason = decision.reason
+    artefact = random_init is not None and random_init["verdict"] == decision.verdict == Verdict.REPLICATED
+    if artefact:
+        reason += "; replicated at random initialisation too: an artefact of the architecture"
+    details: dict[str, Scalar] = {}
+    if finding is not None:
+        details = {name: plain(v) if isinstance(v, float) else v for name, v in finding.details.items()}
+        details["p_opposite"] = finding.p_opposite
+        details["smallest_p"] = finding.smallest_p
+    return Result(
+        claim=claim.id,
+        variant=trial.variant,
+        evidence="live",
+        family=claim.family,
+        model=model,
+        corpus=trial.corpus,
+        verdict=decision.verdict,
+        reason=reason,
+        effect_name=claim.effect,
+        effect=None if finding is None else plain(finding.effect),
+        interval=None if finding is None else finding.interval,
+        smallest=claim.smallest,
+        p_value=None if finding is None else finding.p_value,
+        p_adjusted=p_adjusted,
+        null=claim.null,
+        unit=claim.unit,
+        n_units=None if finding is None else finding.n_units,
+        published=published,
+        criteria=None if finding is None else against_published(finding, published),
+        controls={} if random_init is None else {"random_init": random_init},
+        details=details,
+    )

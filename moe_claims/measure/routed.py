@@ -1,0 +1,140 @@
+"""What router and experts do on a text, measured where they run."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, final
+
+import numpy as np
+
+from moe_claims.errors import ModelError
+from moe_claims.measure.measurement import RoutedMeasurement
+from moe_claims.models.forward import LayerwiseModel, MicroBatch, micro_batches, pad
+from moe_claims.models.kernel import ExpertBatch
+from moe_claims.progress import track
+
+if TYPE_CHECKING:
+    import torch
+
+ACTIVE = 0.001
+"""Activations larger than this in magnitude count as active (paper, appendix H)."""
+
+
+def angular(outputs: "torch.Tensor") -> "torch.Tensor":
+    """(n, E, d) expert outputs → (n, E, E) angular similarities 1 − arccos(cosine)/π, float64.
+
+    An output of zero has no direction: its similarity to any other is 1/2, as at a right angle.
+    """
+    import torch
+
+    unit = torch.nn.functional.normalize(outputs.double(), dim=-1)
+    cosines = (unit @ unit.transpose(1, 2)).clamp(-1.0, 1.0)
+    similarity = 1.0 - torch.arccos(cosines) / torch.pi
+    similarity.diagonal(dim1=1, dim2=2).fill_(1.0)
+    return similarity
+
+
+@final
+class LayerAccumulator:
+    """Sums up one MoE layer while its micro-batches go by; padding never enters.
+
+    Args:
+        router: (E, d) router rows, from which the scores are recomputed.
+        batches: the micro-batches, in the order in which they will run.
+        sequences: number S of sequences.
+        where: the layer, for messages.
+    """
+
+    def __init__(self, router: "torch.Tensor", batches: Sequence[MicroBatch], sequences: int, where: str) -> None:
+        import torch
+
+        self._router = router.float()
+        self._where = where
+        self._real = torch.cat([batch.mask.reshape(-1) for batch in batches])
+        self._sequence = torch.cat([batch.sequence_of for batch in batches])
+        self._next = 0
+        experts = len(router)
+        self.angular = torch.zeros(sequences, experts, experts, dtype=torch.float64, device=router.device)
+        self.active = torch.zeros(experts, dtype=torch.float64, device=router.device)
+        self.cells = 0
+        self.logits: list[torch.Tensor] = []
+        self.norms: list[torch.Tensor] = []
+        self.chosen: list[torch.Tensor] = []
+
+    def observe(self, batch: ExpertBatch) -> None:
+        """Takes the next chunk of tokens of the layer."""
+        import torch
+
+        here = slice(self._next, self._next + len(batch.hidden))
+        self._next = here.stop
+        real, sequence = self._real[here], self._sequence[here]
+        outputs = batch.outputs[real].float()
+        logits = batch.hidden[real].float() @ self._router.T
+        chosen = batch.chosen[real]
+        self._check_routing(logits, chosen, torch.finfo(batch.hidden.dtype).eps)
+        self.logits.append(logits.cpu())
+        self.norms.append(outputs.norm(dim=-1).cpu())
+        self.chosen.append(chosen.to("cpu").short())
+        self.angular.index_add_(0, sequence[real], angular(outputs))
+        active = batch.activations[real].abs() > ACTIVE
+        self.active += active.sum(dim=(0, 2))
+        self.cells += active.shape[0] * active.shape[2]
+
+    def _check_routing(self, logits: "torch.Tensor", chosen: "torch.Tensor", rounding: float) -> None:
+        """The k largest recomputed scores must be the experts that the model chose, rounding apart."""
+        import torch
+
+        top = logits.topk(chosen.shape[1], dim=-1).values
+        used = logits.gather(1, chosen.long()).sort(dim=-1, descending=True).values
+        slack = max(1e-3, 8 * rounding) * logits.abs().amax(dim=-1, keepdim=True).clamp_min(1e-6)
+        if not bool(torch.all((top - used).abs() <= slack.expand_as(top))):
+            raise ModelError(
+                f"{self._where}: the experts that the model chose are not those of the largest recomputed router "
+                "scores, so its routing rule is not the plain top-k of this family: it cannot be measured so far"
+            )
+
+
+def measure_routed(model: LayerwiseModel, sequences: Sequence[Sequence[int]]) -> RoutedMeasurement:
+    """Runs the sequences through the model and measures every MoE layer on the way.
+
+    Args:
+        model: to be run layer by layer.
+        sequences: token ids, used exactly as given.
+
+    Raises:
+        ModelError: the model routes by another rule than its family's, or yields NaN.
+    """
+    import torch
+
+    batches = [pad(sequences, *bounds, model.device) for bounds in micro_batches(sequences)]
+    layers: dict[int, LayerAccumulator] = {}
+
+    def observer(layer: int, router: "torch.Tensor") -> LayerAccumulator:
+        where = f"'{model.checkpoint.name}', layer {layer}"
+        layers[layer] = LayerAccumulator(router, batches, len(sequences), where)
+        return layers[layer]
+
+    hidden = model.run(batches, observer)
+    nats = [
+        _nats(model, states, sequence)
+        for states, sequence in track(zip(hidden, sequences, strict=True), "next-token loss", total=len(sequences))
+    ]
+    if not np.isfinite(nats).all():
+        raise ModelError(f"'{model.checkpoint.name}' yields NaN on this text: nothing was measured")
+    ordered = [layers[layer] for layer in model.checkpoint.moe_layers]
+    return RoutedMeasurement(
+        layers=np.asarray(model.checkpoint.moe_layers),
+        lengths=np.asarray([len(sequence) for sequence in sequences]),
+        router_logits=torch.stack([torch.cat(layer.logits) for layer in ordered]).numpy(),
+        output_norms=torch.stack([torch.cat(layer.norms) for layer in ordered]).numpy(),
+        chosen=torch.stack([torch.cat(layer.chosen) for layer in ordered]).numpy(),
+        angular_sums=torch.stack([layer.angular.cpu() for layer in ordered]).numpy(),
+        activation_share=torch.stack([(layer.active / layer.cells).cpu() for layer in ordered]).numpy(),
+        nats=np.asarray(nats),
+    )
+
+
+def _nats(model: LayerwiseModel, hidden: "torch.Tensor", sequence: Sequence[int]) -> float:
+    import torch
+
+    logits = model.logits(hidden)[:-1].float()
+    targets = torch.tensor(sequence[1:], device=logits.device)
+    return float(torch.nn.functional.cross_entropy(logits, targets))

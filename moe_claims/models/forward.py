@@ -1,0 +1,238 @@
+"""Running a model layer by layer: record the arguments of each layer once, then replay.
+
+The model is built on the meta device. Its own forward runs with recorders in place of
+the decoder layers, which yields the exact arguments (masks, position embeddings) that
+each layer gets for each micro-batch. Then one layer after the other is filled with
+weights, all micro-batches run through it, and it is emptied again: one layer and the
+hidden states are all that memory has to hold.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, final
+
+from moe_claims.errors import ModelError
+from moe_claims.models import kernel
+from moe_claims.models.checkpoint import Checkpoint
+from moe_claims.progress import track
+
+if TYPE_CHECKING:
+    import torch
+
+ObserverFactory = Callable[[int, "torch.Tensor"], kernel.ExpertObserver]
+"""(layer index, router rows (E, d)) → the observer of that layer."""
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class MicroBatch:
+    """Consecutive sequences, padded on the right to the longest."""
+
+    ids: "torch.Tensor"
+    """(b, t) token ids."""
+    mask: "torch.Tensor"
+    """(b, t) bool, True on real tokens."""
+    first: int
+    """Index of the first sequence."""
+
+    @property
+    def sequence_of(self) -> "torch.Tensor":
+        """(b · t,) index of the sequence of every token, padding included."""
+        import torch
+
+        rows = torch.arange(self.first, self.first + len(self.ids), device=self.ids.device)
+        return rows[:, None].expand(self.ids.shape).reshape(-1)
+
+
+def micro_batches(sequences: Sequence[Sequence[int]], *, tokens: int = 2048) -> list[tuple[int, int]]:
+    """Bounds (first, last + 1) of runs of consecutive sequences of at most ``tokens`` padded tokens."""
+    bounds, first, longest = [], 0, 0
+    for index, sequence in enumerate(sequences):
+        longest = max(longest, len(sequence))
+        if index > first and longest * (index + 1 - first) > tokens:
+            bounds.append((first, index))
+            first, longest = index, len(sequence)
+    if sequences:
+        bounds.append((first, len(sequences)))
+    return bounds
+
+
+def pad(sequences: Sequence[Sequence[int]], first: int, last: int, device: str) -> MicroBatch:
+    """Sequences first to last − 1 as one micro-batch."""
+    import torch
+
+    longest = max(len(s) for s in sequences[first:last])
+    ids = torch.zeros(last - first, longest, dtype=torch.long)
+    mask = torch.zeros(last - first, longest, dtype=torch.bool)
+    for row, sequence in enumerate(sequences[first:last]):
+        ids[row, : len(sequence)] = torch.tensor(sequence)
+        mask[row, : len(sequence)] = True
+    return MicroBatch(ids.to(device), mask.to(device), first)
+
+
+def _stand_in(layer: "torch.nn.Module", forward: Callable[..., "torch.Tensor"]) -> "torch.nn.Module":
+    """A module with another forward that answers for everything else as ``layer`` would."""
+    import torch
+
+    class StandIn(torch.nn.Module):
+        def __getattr__(self, name: str) -> Any:
+            return getattr(layer, name)
+
+        def forward(self, *args: Any, **kwargs: Any) -> "torch.Tensor":
+            return forward(*args, **kwargs)
+
+    return StandIn()
+
+
+@final
+class LayerwiseModel:
+    """A causal language model whose decoder layers are in memory one at a time.
+
+    Args:
+        checkpoint: where the weights come from.
+        device: ``cpu`` or ``cuda``.
+        dtype: of weights and hidden states, such as ``float32``.
+
+    Raises:
+        ModelError: the installed transformers cannot build the model, or its experts are
+            not what the kernel computes.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, *, device: str = "cpu", dtype: str = "float32") -> None:
+        import torch
+        from transformers import AutoConfig, AutoModelForCausalLM
+
+        kernel.register()
+        self.checkpoint = checkpoint
+        self.device, self._dtype = device, getattr(torch, dtype)
+        config = dict(checkpoint.config)
+        model_config = AutoConfig.for_model(config.pop("model_type"), **config)
+        with torch.device("meta"):
+            self._model: Any = AutoModelForCausalLM.from_config(
+                model_config, dtype=self._dtype, trust_remote_code=False
+            ).eval()
+        self._model.set_experts_implementation(kernel.KERNEL)
+        self._decoder: Any = self._model.get_decoder()
+        self._layers: list[Any] = list(self._decoder.layers)
+        for layer in checkpoint.moe_layers:
+            kernel.check_supported(self._layers[layer].mlp.experts)
+        self._decoder.layers = torch.nn.ModuleList()
+        self._fill_outside()
+
+    def _fill_outside(self) -> None:
+        """Embedding, last norm and head get their weights; modules that only compute are built anew."""
+        import torch
+
+        for path, module in list(self._model.named_modules()):
+            if any(True for _ in module.buffers(recurse=False)) and not any(True for _ in module.parameters()):
+                parent, _, leaf = path.rpartition(".")
+                with torch.device("cpu"):
+                    rebuilt = type(module)(config=self._model.config)
+                setattr(self._model.get_submodule(parent), leaf, rebuilt.to(self.device))
+        tied = getattr(self._model.config, "tie_word_embeddings", False)
+        for name, parameter in list(self._model.named_parameters()):
+            stored = name
+            if tied and not self.checkpoint.has(name):
+                stored = f"{self._model.base_model_prefix}.embed_tokens.weight"
+            self._assign(self._model, name, self.checkpoint.tensor(stored), parameter.shape)
+
+    def _assign(
+        self, root: "torch.nn.Module", name: str, tensor: "torch.Tensor", expected: "torch.Size | None" = None
+    ) -> None:
+        import torch
+
+        path, _, leaf = name.rpartition(".")
+        if expected is not None and tensor.shape != expected:
+            raise ModelError(
+                f"'{self.checkpoint.name}' stores '{name}' as {tuple(tensor.shape)}, but its config asks for "
+                f"{tuple(expected)}: config and weights do not belong together"
+            )
+        value = tensor.to(self.device, self._dtype)
+        root.get_submodule(path).register_parameter(leaf, torch.nn.Parameter(value, requires_grad=False))
+
+    def _fill(self, index: int) -> Any:
+        layer = self._layers[index]
+        prefix = f"{self.checkpoint.family.layers}.{index}"
+        for name, parameter in list(layer.named_parameters()):
+            self._assign(layer, name, self.checkpoint.tensor(f"{prefix}.{name}"), parameter.shape)
+        return layer
+
+    def run(self, batches: Sequence[MicroBatch], observers: ObserverFactory | None = None) -> "list[torch.Tensor]":
+        """Runs all micro-batches through all layers and lets the observers see every MoE layer.
+
+        Args:
+            batches: the sequences, padded.
+            observers: makes the observer of each MoE layer.
+
+        Returns:
+            One tensor per sequence, its last layer's hidden states (t, d) before the last norm.
+        """
+        import torch
+
+        with torch.inference_mode():
+            hidden, calls = self._record(batches)
+            for index in track(range(len(self._layers)), f"running {self.checkpoint.name}", unit="layer"):
+                layer = self._fill(index)
+                if observers is not None and index in self.checkpoint.moe_layers:
+                    router = self.checkpoint.router(index).to(self.device)
+                    layer.mlp.experts.moe_claims_observer = observers(index, router)
+                for number in range(len(batches)):
+                    args, kwargs = calls[index][number]
+                    output = layer(hidden[number], *args, **kwargs)
+                    hidden[number] = output[0] if isinstance(output, tuple) else output
+                layer.to("meta")
+        return [
+            hidden[number][row, : int(batch.mask[row].sum())]
+            for number, batch in enumerate(batches)
+            for row in range(len(batch.ids))
+        ]
+
+    def _record(
+        self, batches: Sequence[MicroBatch]
+    ) -> "tuple[list[torch.Tensor], list[list[tuple[tuple[Any, ...], dict[str, Any]]]]]":
+        """Embedding outputs, and for every layer the arguments of each micro-batch."""
+        embedded: list[torch.Tensor] = []
+        calls: list[list[tuple[tuple[Any, ...], dict[str, Any]]]] = [[] for _ in self._layers]
+
+        def recorder(index: int) -> Callable[..., "torch.Tensor"]:
+            def record(hidden: "torch.Tensor", *args: Any, **kwargs: Any) -> "torch.Tensor":
+                if index == 0:
+                    embedded.append(hidden)
+                calls[index].append((args, kwargs))
+                return hidden
+
+            return record
+
+        with _stand_ins(self._decoder, [_stand_in(layer, recorder(i)) for i, layer in enumerate(self._layers)]):
+            for batch in batches:
+                self._decoder(input_ids=batch.ids, attention_mask=batch.mask.long(), use_cache=False)
+        return embedded, calls
+
+    def logits(self, hidden: "torch.Tensor") -> "torch.Tensor":
+        """(t, d) last hidden states of one sequence → (t, V) logits, by the model's own norm and head."""
+        import torch
+
+        def give_back(*_: Any, **__: Any) -> "torch.Tensor":
+            return hidden[None]
+
+        stand_ins = [_stand_in(layer, give_back) for layer in self._layers]
+        ids = torch.zeros(1, len(hidden), dtype=torch.long, device=self.device)
+        with torch.inference_mode(), _stand_ins(self._decoder, stand_ins):
+            logits: torch.Tensor = self._model(input_ids=ids, use_cache=False).logits[0]
+        return logits
+
+
+class _stand_ins:  # noqa: N801 - reads as a statement
+    """For the length of a block, a decoder has other layers."""
+
+    def __init__(self, decoder: Any, layers: "list[torch.nn.Module]") -> None:
+        self._decoder, self._new = decoder, layers
+
+    def __enter__(self) -> None:
+        import torch
+
+        self._old = self._decoder.layers
+        self._decoder.layers = torch.nn.ModuleList(self._new)
+
+    def __exit__(self, *_: object) -> None:
+        self._decoder.layers = self._old

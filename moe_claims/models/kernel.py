@@ -1,0 +1,113 @@
+"""The experts kernel: every expert computed once on every token, and handed to an observer.
+
+transformers lets an experts module choose its implementation by name; ours returns the
+routed sum that the model's own kernel would return, so that hidden states are those of
+ordinary top-k routing, and shows the outputs of ALL experts on the way.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, final
+
+from moe_claims.errors import ModelError
+
+if TYPE_CHECKING:
+    import torch
+
+KERNEL = "moe_claims_observed"
+VERSION = 1
+"""Raised whenever the kernel's numbers change; part of every measurement's key."""
+
+_CHUNK_FLOATS = 32_000_000
+"""At most this many numbers of expert outputs and activations are alive at once (128 MB in float32)."""
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class ExpertBatch:
+    """What a chunk of n consecutive tokens did in one MoE layer."""
+
+    hidden: "torch.Tensor"
+    """(n, d) input of router and experts."""
+    outputs: "torch.Tensor"
+    """(n, E, d) output of every expert, before the gate weight."""
+    activations: "torch.Tensor"
+    """(n, E, m) σ(W_act x) of every expert."""
+    chosen: "torch.Tensor"
+    """(n, k) experts that the router chose, best first."""
+    start: int
+    """Index of the first token of the chunk among all tokens of the micro-batch, padding included."""
+
+
+class ExpertObserver(Protocol):
+    """Whoever wants to see the experts at work."""
+
+    def observe(self, batch: ExpertBatch) -> None:
+        """Called with consecutive chunks of each micro-batch."""
+        ...  # a protocol has no body
+
+
+def register() -> None:
+    """Makes the kernel known to transformers; harmless when done twice."""
+    from transformers.integrations.moe import ALL_EXPERTS_FUNCTIONS
+
+    ALL_EXPERTS_FUNCTIONS.register(KERNEL, observed_experts)
+
+
+def check_supported(experts: Any) -> None:
+    """Whether an experts module computes what this kernel computes.
+
+    Raises:
+        ModelError: it has biases, its own gate, transposed or interleaved weights.
+    """
+    from transformers.integrations.moe import _default_apply_gate
+
+    plain = (
+        getattr(experts, "is_concatenated", False)
+        and getattr(experts, "has_gate", False)
+        and not getattr(experts, "is_transposed", True)
+        and not getattr(experts, "has_bias", True)
+        and not getattr(experts, "has_post_expert_norm", False)
+        and type(experts)._apply_gate is _default_apply_gate
+    )
+    if not plain:
+        raise ModelError(
+            f"{type(experts).__name__} has experts with biases, a gate of their own or another weight layout: "
+            "only its weights can be measured so far"
+        )
+
+
+def observed_experts(
+    experts: Any, hidden_states: "torch.Tensor", top_k_index: "torch.Tensor", top_k_weights: "torch.Tensor"
+) -> "torch.Tensor":
+    """All experts on all tokens; the observer sees them, the model gets the routed sum.
+
+    Args:
+        experts: the experts module (``gate_up_proj`` (E, 2m, d), ``down_proj`` (E, d, m)).
+        hidden_states: (n, d) tokens of one micro-batch, padding included.
+        top_k_index: (n, k) chosen experts.
+        top_k_weights: (n, k) their gate weights.
+
+    Returns:
+        (n, d), the sum of the chosen experts' outputs times their gate weights.
+    """
+    import torch
+
+    count, width = hidden_states.shape
+    n_experts, _, intermediate = experts.down_proj.shape
+    observer: ExpertObserver | None = getattr(experts, "moe_claims_observer", None)
+    routed = torch.zeros_like(hidden_states)
+    rows = max(1, _CHUNK_FLOATS // (n_experts * (width + intermediate)))
+    for start in range(0, count, rows):
+        part = slice(start, min(start + rows, count))
+        hidden = hidden_states[part]
+        outputs = hidden.new_empty((len(hidden), n_experts, width))
+        activations = hidden.new_empty((len(hidden), n_experts, intermediate))
+        for expert in range(n_experts):
+            gate, up = torch.nn.functional.linear(hidden, experts.gate_up_proj[expert]).chunk(2, dim=-1)
+            activations[:, expert] = experts.act_fn(gate)
+            outputs[:, expert] = torch.nn.functional.linear(activations[:, expert] * up, experts.down_proj[expert])
+        index = top_k_index[part, :, None].expand(-1, -1, width)
+        routed[part] = (outputs.gather(1, index) * top_k_weights[part, :, None]).sum(dim=1).to(routed.dtype)
+        if observer is not None:
+            observer.observe(ExpertBatch(hidden, outputs, activations, top_k_index[part], start))
+    return routed

@@ -1,0 +1,149 @@
+"""From what the user asked for to an open model: checkpoint, tokenizer and provenance."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+from moe_claims.errors import ModelError, UsageError
+from moe_claims.models import random_init, synthetic
+from moe_claims.models.checkpoint import Checkpoint
+from moe_claims.models.names import ModelRef
+from moe_claims.models.source import MemorySource
+
+Encoder = Callable[[str], Sequence[int]]
+
+CONTROL_SEED = 20240618
+"""Seed of every random-initialisation control."""
+_LARGEST_CONTROL = 3_000_000_000
+"""Parameters beyond which the control is not made in memory."""
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class OpenModel:
+    """A model that can be measured."""
+
+    ref: ModelRef
+    checkpoint: Checkpoint
+    revision_sha: str | None
+    """Of a model from the hub."""
+    encode: Encoder | None
+    """Text → token ids; None where the model came without a tokenizer."""
+    context: int
+    """Longest sequence that the model takes."""
+
+    @property
+    def hub_id(self) -> str | None:
+        """The repository, for models from the hub."""
+        return self.ref.target if self.ref.kind == "hub" else None
+
+    def encoder(self) -> Encoder:
+        """The tokenizer.
+
+        Raises:
+            ModelError: there is none.
+        """
+        if self.encode is None:
+            raise ModelError(
+                f"'{self.ref.name}' has no tokenizer (tokenizer.json): add it to the folder, or measure the weights "
+                "alone; 'python -m moe_claims measure' also takes --token-ids"
+            )
+        return self.encode
+
+    def card(self) -> dict[str, Any]:
+        """What the report says about the model."""
+        config = self.checkpoint.config
+        return {
+            "name": self.ref.name,
+            "kind": self.ref.kind,
+            "hub_id": self.hub_id,
+            "revision_sha": self.revision_sha,
+            "family": self.checkpoint.family.model_type,
+            "moe_layers": len(self.checkpoint.moe_layers),
+            "total_layers": config.get("num_hidden_layers"),
+            "experts": self.checkpoint.experts,
+            "top_k": self.checkpoint.top_k,
+            "hidden": config.get("hidden_size"),
+            "intermediate": config.get("moe_intermediate_size", config.get("intermediate_size")),
+            "weights_sha256": self.checkpoint.sha256,
+        }
+
+
+def open_model(ref: ModelRef) -> OpenModel:
+    """Opens a model: reads its config and index, or makes it; weights are read when asked for.
+
+    Raises:
+        UsageError: a synthetic model with impossible options.
+        ModelError: the model cannot be found or read; the message says why.
+    """
+    if ref.kind == "synthetic":
+        return _synthetic(ref)
+    revision = None
+    if ref.kind == "hub":
+        from moe_claims.models import hub
+
+        folder, revision = hub.snapshot(ref.target, ref.revision)
+    else:
+        folder = Path(ref.target)
+    checkpoint = Checkpoint.open(folder, ref.name)
+    context = int(checkpoint.config.get("max_position_embeddings", 2048))
+    return OpenModel(ref, checkpoint, revision, _tokenizer(folder), context)
+
+
+def _synthetic(ref: ModelRef) -> OpenModel:
+    if ref.revision:
+        raise UsageError(f"'{ref.name}': synthetic models have no revisions")
+    shape = synthetic.shape_of(ref.target, ref.options)
+    config = synthetic.config_of(shape)
+    if ref.target == "random-init":
+        weights = random_init.initialise(config, seed=shape.seed)
+    else:
+        weights = synthetic.make(ref.target, shape)
+    checkpoint = Checkpoint(ref.name, config, MemorySource(weights))
+    return OpenModel(ref, checkpoint, None, lambda text: synthetic.encode(text, shape.vocabulary), shape.context)
+
+
+def _tokenizer(folder: Path) -> Encoder | None:
+    """The tokenizer saved beside a model; only ``tokenizer.json``, which is data."""
+    path = folder / "tokenizer.json"
+    if not path.exists():
+        return None
+    from tokenizers import Tokenizer
+
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises bare Exception for a malformed file
+        raise ModelError(f"'{path}' cannot be read as a tokenizer: {error}") from None
+
+    def encode(text: str) -> Sequence[int]:
+        ids: list[int] = tokenizer.encode(text).ids
+        return ids
+
+    return encode
+
+
+def random_control(model: OpenModel) -> OpenModel:
+    """The same architecture freshly initialised, read with the same tokenizer.
+
+    Raises:
+        ModelError: it would not fit into memory.
+    """
+    checkpoint = model.checkpoint
+    config = {key: value for key, value in checkpoint.config.items() if key not in ("dtype", "torch_dtype")}
+    first = checkpoint.moe_layers[0]
+    size = sum(checkpoint.matrix(first, role).numel() for role in ("up", "act", "down")) * len(checkpoint.moe_layers)
+    if size > _LARGEST_CONTROL:
+        raise ModelError(
+            f"the random-initialisation control of '{model.ref.name}' has over {size / 1e9:.0f} billion parameters, "
+            "more than is made in memory"
+        )
+    name = f"{model.ref.name} (random init)"
+    weights = random_init.initialise(config, seed=CONTROL_SEED)
+    return OpenModel(
+        ModelRef(name, "synthetic", "random-init"),
+        Checkpoint(name, config, MemorySource(weights)),
+        None,
+        model.encode,
+        model.context,
+    )

@@ -1,0 +1,105 @@
+"""What a user may write after ``--model``, and what it stands for. Imports nothing heavy."""
+
+import difflib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Literal, final
+from urllib.parse import parse_qsl
+
+from moe_claims.errors import UsageError
+
+ALIASES = {
+    "mixtral": "mistralai/Mixtral-8x7B-v0.1",
+    "mixtral-8x7b": "mistralai/Mixtral-8x7B-v0.1",
+    "mixtral-8x7b-instruct": "mistralai/Mixtral-8x7B-Instruct-v0.1",
+    "mixtral-8x22b": "mistralai/Mixtral-8x22B-v0.1",
+    "olmoe": "allenai/OLMoE-1B-7B-0924",
+    "qwen3-30b-a3b": "Qwen/Qwen3-30B-A3B",
+}
+"""Short names of well-known models on the hub."""
+
+EMBEDDED = ("tiny-scratch",)
+"""Trained models inside the package."""
+
+SYNTHETIC = ("planted", "null", "random-init")
+"""Models made in memory: ``synthetic:KIND?seed=N&…``."""
+
+Kind = Literal["embedded", "directory", "hub", "synthetic"]
+
+
+@final
+@dataclass(frozen=True)
+class ModelRef:
+    """A model that was asked for, not yet looked for."""
+
+    name: str
+    """As the user wrote it; names the column of the table."""
+    kind: Kind
+    target: str
+    """Package folder, directory, hub id or kind of synthetic model."""
+    revision: str | None = None
+    options: Mapping[str, int | float | str] = field(default_factory=dict)
+    """Of a synthetic model: seed and sizes."""
+
+
+def embedded_directory(name: str) -> Path:
+    """The folder of an embedded model.
+
+    Raises:
+        UsageError: this installation lacks its weights.
+    """
+    folder = Path(str(files("moe_claims.zoo"))) / "models" / name
+    if not (folder / "config.json").exists():
+        raise UsageError(
+            f"the embedded model '{name}' is missing from this installation: "
+            f"install moe-claims again, or make it with 'python -m moe_claims.zoo train {name} --text FILE'"
+        )
+    return folder
+
+
+def resolve(name: str) -> ModelRef:
+    """What a name stands for: a directory, an alias, an embedded or synthetic model, or a hub id.
+
+    Raises:
+        UsageError: it stands for nothing known; the message offers near names.
+    """
+    if not name or name != name.strip():
+        raise UsageError(f"'{name}' is not a model name: give an alias, a directory, org/name or synthetic:KIND")
+    if name.startswith("synthetic:"):
+        return _synthetic(name)
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return ModelRef(name, "directory", str(path))
+    if name.startswith((".", "/", "~")):
+        raise UsageError(f"there is no directory '{name}': --model takes a folder with config.json and *.safetensors")
+    if name in EMBEDDED:
+        return ModelRef(name, "embedded", str(embedded_directory(name)))
+    short, _, revision = name.partition("@")
+    hub_id = ALIASES.get(short.lower(), short)
+    if hub_id.count("/") == 1 and all(hub_id.split("/")):
+        return ModelRef(name, "hub", hub_id, revision or None)
+    known = [*ALIASES, *EMBEDDED, *(f"synthetic:{kind}" for kind in SYNTHETIC)]
+    near = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(known)}, a directory, or org/name"
+    raise UsageError(f"unknown model '{name}': {hint}")
+
+
+def _synthetic(name: str) -> ModelRef:
+    kind, _, query = name.removeprefix("synthetic:").partition("?")
+    if kind not in SYNTHETIC:
+        near = difflib.get_close_matches(kind, SYNTHETIC, n=1, cutoff=0.4)
+        hint = f"did you mean synthetic:{near[0]}?" if near else "known are " + ", ".join(SYNTHETIC)
+        raise UsageError(f"unknown synthetic model '{name}': {hint}")
+    options: dict[str, int | float | str] = {}
+    for key, value in parse_qsl(query, keep_blank_values=True):
+        try:
+            parsed = json.loads(value)
+        except json.JSONDecodeError:
+            parsed = value
+        if not isinstance(parsed, int | float | str):
+            raise UsageError(f"'{key}={value}' in '{name}' is neither a number nor a word")
+        options[key] = parsed
+    return ModelRef(name, "synthetic", kind, None, options)

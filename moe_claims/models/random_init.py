@@ -1,0 +1,26 @@
+"""The random-initialisation control: the same architecture, as transformers initialises it."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+
+def initialise(config: dict[str, Any], *, seed: int) -> "dict[str, torch.Tensor]":
+    """The weights of a fresh model of this configuration, named as its transformers module names them.
+
+    Args:
+        config: the parsed ``config.json``.
+        seed: of torch's generator, whose state is put back afterwards.
+    """
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    settings = dict(config)
+    settings.pop("dtype", None), settings.pop("torch_dtype", None)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model: Any = AutoModelForCausalLM.from_config(
+            AutoConfig.for_model(settings.pop("model_type"), **settings), dtype=torch.float32
+        )
+    return {name: parameter.detach() for name, parameter in model.named_parameters()}

@@ -1,0 +1,96 @@
+"""Where tensors come from: a folder of safetensors, or memory. Nothing else is ever read."""
+
+import json
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, final
+
+from moe_claims.errors import ModelError
+
+if TYPE_CHECKING:
+    import torch
+
+
+class TensorSource(Protocol):
+    """Named tensors, read one at a time."""
+
+    def names(self) -> frozenset[str]:
+        """Names of all tensors."""
+        ...  # a protocol has no body
+
+    def get(self, name: str) -> "torch.Tensor":
+        """The tensor of that name, on the CPU, in its stored dtype."""
+        ...  # a protocol has no body
+
+
+@final
+class MemorySource:
+    """Tensors of a model that was made in memory."""
+
+    def __init__(self, tensors: Mapping[str, "torch.Tensor"]) -> None:
+        self._tensors = tensors
+
+    def names(self) -> frozenset[str]:
+        return frozenset(self._tensors)
+
+    def get(self, name: str) -> "torch.Tensor":
+        return self._tensors[name]
+
+
+@final
+class SafetensorsFolder:
+    """A checkpoint directory: one or many memory-mapped ``.safetensors`` files.
+
+    Raises:
+        ModelError: no safetensors there, a shard of the index is missing, or a file is
+            damaged; the message names the file.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._stack = ExitStack()
+        self._files: dict[Path, Any] = {}
+        self._where = self._index()
+
+    def _index(self) -> dict[str, Path]:
+        index = self.folder / "model.safetensors.index.json"
+        if index.exists():
+            weight_map: dict[str, str] = json.loads(index.read_text())["weight_map"]
+            missing = sorted({s for s in weight_map.values() if not (self.folder / s).exists()})
+            if missing:
+                raise ModelError(
+                    f"'{self.folder}' lacks shard {missing[0]}"
+                    + (f" and {len(missing) - 1} more" if len(missing) > 1 else "")
+                    + f" of the {len(set(weight_map.values()))} in its index: download it again"
+                )
+            return {name: self.folder / shard for name, shard in weight_map.items()}
+        paths = sorted(self.folder.glob("*.safetensors"))
+        if not paths:
+            pickled = sorted(self.folder.glob("*.bin")) or sorted(self.folder.glob("*.pt"))
+            if pickled:
+                raise ModelError(
+                    f"'{self.folder}' holds pickled weights ({pickled[0].name}), which are never loaded: convert "
+                    "them to safetensors first (save_pretrained of a model you trust writes safetensors)"
+                )
+            raise ModelError(f"'{self.folder}' has no *.safetensors file: give a folder that holds the weights")
+        return {name: path for path in paths for name in self._open(path).keys()}
+
+    def _open(self, path: Path) -> Any:
+        from safetensors import SafetensorError, safe_open
+
+        if path not in self._files:
+            try:
+                self._files[path] = self._stack.enter_context(safe_open(path, framework="pt"))
+            except (SafetensorError, OSError) as error:
+                raise ModelError(
+                    f"'{path}' cannot be read as safetensors (truncated or damaged?): {error}; download it again"
+                ) from None
+        return self._files[path]
+
+    def names(self) -> frozenset[str]:
+        return frozenset(self._where)
+
+    def get(self, name: str) -> "torch.Tensor":
+        tensor: torch.Tensor = self._open(self._where[name]).get_tensor(name)
+        return tensor

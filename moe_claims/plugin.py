@@ -1,0 +1,275 @@
+"""The pytest plugin: options, one case per claim, model and text, and the report at the end.
+
+Silent and light wherever no claim is collected: nothing is printed, nothing heavy is
+imported, and no option but ``--moe-…`` is added.
+"""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from moe_claims.errors import MoeClaimsError, UsageError
+from moe_claims.settings import OPTIONS, Settings, option_value, settle
+
+if TYPE_CHECKING:
+    from moe_claims.bench import Bench
+    from moe_claims.types import Audit, Result
+
+_SETTINGS = pytest.StashKey[Settings]()
+_BENCH = pytest.StashKey["Bench"]()
+_COLLECTED = pytest.StashKey["Collected"]()
+_DOCUMENT = pytest.StashKey[dict[str, Any]]()
+_PROPERTY = "moe_claims"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("moe-claims", "claims about mixture-of-experts models")
+    for option in OPTIONS:
+        kind: dict[str, Any] = {"action": "store_true"} if option.flag else {"metavar": option.metavar}
+        if option.repeatable:
+            kind["action"] = "append"
+        if option.choices:
+            kind["metavar"] = "|".join(option.choices)
+        group.addoption(f"--moe-{option.name}", dest=option.dest, default=None, help=option.help, **kind)
+        ini = f"moe_{option.name.replace('-', '_')}"
+        ini_type: Any = "bool" if option.flag else "args" if option.repeatable else "string"
+        parser.addini(ini, f"{option.help} (as --moe-{option.name})", type=ini_type, default=None)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "moe_claim(id): tests a claim on every model and text of the run")
+    config.addinivalue_line("markers", "moe_public(id): tests a claim on published counts")
+    config.addinivalue_line("markers", "moe_audit: recomputes the paper's printed numbers")
+    config.stash[_COLLECTED] = Collected()
+    config.pluginmanager.register(config.stash[_COLLECTED], "moe-claims-collected")
+    if any(config.getoption(option.dest) for option in OPTIONS):
+        settings_of(config)  # a bad option is said at once, with exit status 4
+
+
+def settings_of(config: pytest.Config) -> Settings:
+    """The run's options, checked once.
+
+    Raises:
+        pytest.UsageError: one cannot be used.
+    """
+    if _SETTINGS not in config.stash:
+        values = {
+            option.name: option_value(
+                option, config.getoption(option.dest), config.getini(f"moe_{option.name.replace('-', '_')}")
+            )
+            for option in OPTIONS
+        }
+        try:
+            config.stash[_SETTINGS] = settle(values)
+        except UsageError as error:
+            raise pytest.UsageError(str(error)) from None
+    return config.stash[_SETTINGS]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    for marker in metafunc.definition.iter_markers():
+        if marker.name == "moe_claim":
+            _live_cases(metafunc, marker.args[0])
+        elif marker.name == "moe_public":
+            _public_cases(metafunc, marker.args[0])
+        elif marker.name == "moe_audit":
+            from moe_claims.analysis.audits import AUDITS
+
+            metafunc.parametrize("moe_case", list(AUDITS), ids=list(AUDITS), scope="session")
+
+
+def _live_cases(metafunc: pytest.Metafunc, claim_id: str) -> None:
+    from moe_claims.analysis.registry import LIVE
+
+    claim, settings = LIVE[claim_id], settings_of(metafunc.config)
+    texts = settings.texts if claim.needs == "text" else (None,)
+    cases = [(claim_id, v, ref, text) for ref in settings.models for text in texts for v in claim.variants]
+    ids = ["-".join(part for part in (ref.name, text, v) if part) for _, v, ref, text in cases]
+    metafunc.parametrize("moe_case", cases, ids=ids, scope="session")
+
+
+def _public_cases(metafunc: pytest.Metafunc, claim_id: str) -> None:
+    from moe_claims.analysis.registry import CLAIMS, PUBLIC_MODELS
+
+    cases = [(claim_id, v, model) for model in PUBLIC_MODELS[claim_id] for v in CLAIMS[claim_id].variants]
+    ids = ["-".join(part for part in (model.partition("/")[2], v) if part) for _, v, model in cases]
+    metafunc.parametrize("moe_case", cases, ids=ids, scope="session")
+
+
+@pytest.fixture
+def moe_result(request: pytest.FixtureRequest, moe_case: Any) -> "Result":
+    """The judged row of this test's claim, model and text; measured when first asked for."""
+    claim, variant, ref, text = moe_case
+    bench = _bench(request.config)
+    try:
+        with _progress_shown(request.config):
+            found = bench.judged(ref).find(claim, variant, text)
+        if isinstance(found, str):
+            raise MoeClaimsError(found)
+    except MoeClaimsError as error:
+        _attach(request, "error", {"model": ref.name, "claim": claim, "message": str(error)})
+        pytest.fail(str(error), pytrace=False)
+    from moe_claims.report.results import result_row
+
+    _attach(request, "result", result_row(found))
+    _attach(request, "model", bench.card(ref))
+    for corpus in bench.corpora(ref):
+        _attach(request, "corpus", corpus)
+    return found
+
+
+@pytest.fixture
+def moe_public_result(request: pytest.FixtureRequest, moe_case: Any) -> "Result":
+    """The judged row of a claim on published counts."""
+    from moe_claims.analysis.loads import public_results
+    from moe_claims.report.results import result_row
+
+    claim, variant, model = moe_case
+    rows = public_results(settings_of(request.config).alpha)
+    found = next(row for row in rows if (row.claim, row.variant, row.model) == (claim, variant, model))
+    _attach(request, "result", result_row(found))
+    return found
+
+
+@pytest.fixture
+def moe_audit(request: pytest.FixtureRequest, moe_case: str) -> "Audit":
+    """One audit of the paper's printed numbers."""
+    from moe_claims.analysis.audits import AUDITS
+    from moe_claims.report.results import audit_row
+
+    found = AUDITS[moe_case]()
+    _attach(request, "audit", audit_row(found))
+    return found
+
+
+def _bench(config: pytest.Config) -> "Bench":
+    if _BENCH not in config.stash:
+        from moe_claims.bench import Bench, device_of
+
+        settings = settings_of(config)
+        device_of(settings.device)
+        config.stash[_BENCH] = Bench(settings)
+    return config.stash[_BENCH]
+
+
+def _attach(request: pytest.FixtureRequest, kind: str, content: object) -> None:
+    # User properties travel with the test report, from xdist's workers too.
+    request.node.user_properties.append((f"{_PROPERTY}.{kind}", json.dumps(content, allow_nan=False)))
+
+
+@contextmanager
+def _progress_shown(config: pytest.Config) -> Iterator[None]:
+    """Lets progress through pytest's capturing, unless the user wants quiet or a worker runs."""
+    from moe_claims.progress import set_quiet
+
+    set_quiet(config.option.verbose < 0 or hasattr(config, "workerinput"))
+    capture = config.pluginmanager.getplugin("capturemanager")
+    if capture is None:
+        yield
+    else:
+        with capture.global_and_fixture_disabled():
+            yield
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
+    """``--moe-report-only``: a claim that does not replicate is noted, and the test passes."""
+    failed = call.excinfo is not None and isinstance(call.excinfo.value, pytest.fail.Exception)
+    is_claim = any(item.get_closest_marker(name) for name in ("moe_claim", "moe_public", "moe_audit"))
+    if call.when == "call" and failed and is_claim and settings_of(item.config).report_only:
+        assert call.excinfo is not None
+        item.add_report_section("call", "note", str(call.excinfo.value))
+        call.excinfo = None
+
+
+class Collected:
+    """What the test reports bring to the controller, from its own process and from workers."""
+
+    def __init__(self) -> None:
+        self.parts: dict[str, dict[str, dict[str, Any]]] = {
+            kind: {} for kind in ("result", "model", "corpus", "audit", "error")
+        }
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Keeps what a test attached; the same model card twice is one."""
+        for name, content in report.user_properties:
+            prefix, _, kind = name.partition(".")
+            if prefix == _PROPERTY and kind in self.parts:
+                self.parts[kind][str(content)] = json.loads(str(content))
+
+    def rows(self, kind: str) -> list[dict[str, Any]]:
+        return list(self.parts[kind].values())
+
+    def __bool__(self) -> bool:
+        return any(self.parts.values())
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    collected = session.config.stash[_COLLECTED]
+    if not collected or hasattr(session.config, "workerinput"):
+        return
+    from moe_claims.bench import environment
+    from moe_claims.report import markdown, results
+
+    settings = settings_of(session.config)
+    document = results.document(
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        environment=environment(settings),
+        models=collected.rows("model"),
+        corpora=collected.rows("corpus"),
+        results=collected.rows("result"),
+        audits=collected.rows("audit"),
+        errors=collected.rows("error"),
+        order=_order(settings),
+    )
+    results.write(settings.report / "results.json", document)
+    results.write_text(settings.report / "report.md", markdown.render(document))
+    session.config.stash[_DOCUMENT] = document
+
+
+def _order(settings: Settings) -> dict[str, int]:
+    from moe_claims.analysis.audits import AUDITS
+    from moe_claims.analysis.registry import CLAIMS, PUBLIC_MODELS
+
+    names = ["public", "live", *AUDITS, *(ref.name for ref in settings.models)]
+    names += [model for models in PUBLIC_MODELS.values() for model in models]
+    for claim in CLAIMS.values():
+        names += [claim.id, *(variant for variant in claim.variants if variant)]
+    return {name: rank for rank, name in enumerate(dict.fromkeys([*names, *settings.texts]))}
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    document = config.stash.get(_DOCUMENT, None)
+    if document is None:
+        return
+    from moe_claims.report import table
+
+    writer = terminalreporter
+    writer.section("reproducibility of arXiv 2406.18219", sep="=")
+    encoding = getattr(sys.stdout, "encoding", None) or "ascii"
+    text = table.render(document, width=writer._tw.fullwidth)
+    writer.write_line(text.encode(encoding, "replace").decode(encoding))
+    folder = settings_of(config).report
+    writer.write_line(f"\nreport: {folder / 'results.json'}, {folder / 'report.md'}")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """The last line says what a failure means here."""
+    document = config.stash.get(_DOCUMENT, None)
+    reporter = config.pluginmanager.getplugin("terminalreporter")
+    if document is None or reporter is None:
+        return
+    from moe_claims.report.cells import SIGNS, tally
+
+    rows = document["results"]
+    said = tally(rows, "verdict", SIGNS)
+    broken = len({error["message"] for error in document["errors"]})
+    line = f"claims: {said or 'none judged'}. A claim that does not replicate is a finding, not a malfunction"
+    reporter.write_line(line + (f"; {broken} thing(s) could not be measured." if broken else "."))

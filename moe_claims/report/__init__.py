@@ -1,0 +1,1 @@
+"""Reports: verdicts in, text out. Computes no statistic and imports neither torch nor scipy."""

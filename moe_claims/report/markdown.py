@@ -1,0 +1,148 @@
+"""``report.md``: the same table for people who read it later, with what each row rests on."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from moe_claims.analysis.registry import CLAIMS
+from moe_claims.report import cells
+
+Row = Mapping[str, Any]
+
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~!&$])")
+
+
+def escape(text: object) -> str:
+    """Text from models, files and third parties, made inert in Markdown and in HTML made of it."""
+    flat = " ".join(str(text).split())
+    return _SPECIAL.sub(lambda found: f"&#{ord(found[1])};", flat)
+
+
+def _table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = ["| " + " | ".join(headers) + " |", "|" + "---|" * len(headers)]
+    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
+
+
+def render(document: Row) -> str:
+    """The results document as Markdown."""
+    parts = ["# Reproducibility report", _summary(document), _audits(document["audits"])]
+    for title, rows in cells.grouped(document):
+        parts += [f"## {escape(title)}", _results(rows), _why(rows)]
+    parts += [_errors(document["errors"]), _claims(document), _models(document), _environment(document)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _summary(document: Row) -> str:
+    results = document["results"]
+    live = [row for row in results if row["evidence"] == "live"]
+    public = [row for row in results if row["evidence"] == "public"]
+    lines = [
+        f"- {label}: {tally}"
+        for label, tally in (
+            ("Audits of the paper's printed numbers", cells.tally(document["audits"], "outcome", cells.AUDIT_SIGNS)),
+            ("Public measurements of the real models", cells.tally(public, "verdict", cells.SIGNS)),
+            ("Live measurements", cells.tally(live, "verdict", cells.SIGNS)),
+        )
+        if tally
+    ]
+    intro = (
+        "Claims of *A Closer Look into Mixture-of-Experts in Large Language Models* (arXiv 2406.18219). "
+        "A claim that does not replicate is a finding, not a malfunction."
+    )
+    return intro + "\n\n" + "\n".join(lines)
+
+
+def _audits(audits: Sequence[Row]) -> str:
+    if not audits:
+        return ""
+    rows = [
+        [
+            f"{cells.AUDIT_SIGNS[a['outcome']]} {a['outcome']}",
+            f"**{escape(a['id'])}**: {escape(a['statement'])} ({escape(a['source'])})",
+            escape(a["printed"]),
+            escape(a["recomputed"]),
+            escape(a["reason"]),
+        ]
+        for a in audits
+    ]
+    return "## Audits of the printed numbers\n\n" + _table(["outcome", "audit", "printed", "recomputed", "so"], rows)
+
+
+def _results(rows: Sequence[Row]) -> str:
+    body = [
+        [
+            f"{cells.SIGNS[row['verdict']]} {row['verdict']}",
+            escape(cells.name(row)),
+            f"{cells.effect(row)} {cells.interval(row)}",
+            cells.number(row["effect"]["smallest_of_interest"]),
+            cells.p(row["p_value"]),
+            cells.p(row["p_adjusted"]),
+            escape(cells.control(row)),
+            escape(cells.paper(row)),
+        ]
+        for row in rows
+    ]
+    headers = ["verdict", "claim", "effect, 95 % interval", "smallest of interest", "p", "adjusted p", "random init", "paper"]
+    keep = [i for i in range(len(headers)) if i < 4 or any(line[i] for line in body)]
+    return _table([headers[i] for i in keep], [[line[i] for i in keep] for line in body])
+
+
+def _why(rows: Sequence[Row]) -> str:
+    lines = []
+    for row in rows:
+        lines.append(f"- **{escape(cells.name(row))}**: {escape(row['reason'])}.{_criteria(row)}")
+    return "\n".join(lines)
+
+
+def _criteria(row: Row) -> str:
+    criteria = row["criteria"]
+    if not criteria:
+        return ""
+    if "reason" in criteria:
+        return f" {escape(criteria['reason'])}."
+    said = "; ".join(f"{text}: {'yes' if criteria[key] else 'no'}" for key, text in cells.CRITERIA.items())
+    pooled = criteria["pooled"]
+    return (
+        f" Against the paper's {cells.number(row['published']['value'])}: {said}; random-effects pooled estimate "
+        f"{cells.number(criteria['pooled_estimate'])} [{cells.number(pooled['low'])}, {cells.number(pooled['high'])}] "
+        f"(standard error {escape(criteria['standard_error_origin'])})."
+    )
+
+
+def _errors(errors: Sequence[Row]) -> str:
+    if not errors:
+        return ""
+    lines = dict.fromkeys(f"- **{escape(e['model'] or e['claim'])}**: {escape(e['message'])}" for e in errors)
+    return "## Could not be measured\n\n" + "\n".join(lines)
+
+
+def _claims(document: Row) -> str:
+    used = [CLAIMS[claim] for claim in dict.fromkeys(row["claim"] for row in document["results"]) if claim in CLAIMS]
+    rows = [[f"**{c.id}**", escape(c.statement), escape(c.section), escape(c.effect), escape(c.null), escape(c.unit)] for c in used]
+    headers = ["claim", "statement", "section", "effect", "null", "unit"]
+    return "## What was tested\n\n" + _table(headers, rows) if rows else ""
+
+
+def _models(document: Row) -> str:
+    if not document["models"]:
+        return ""
+    models = [
+        [escape(m["name"]), escape(m["family"]), str(m["moe_layers"]), f"{m['top_k']} of {m['experts']}",
+         escape(m["revision_sha"] or "–"), escape((m["weights_sha256"] or "–")[:16])]
+        for m in document["models"]
+    ]  # fmt: skip
+    texts = [
+        [escape(c["model"]), escape(c["name"]), str(c["sequences"]), f"{c['tokens']:,}", f"{c['tokens_cut']:,}",
+         cells.number(c["nats_per_token"]), (c["text_sha256"] or c["token_ids_sha256"])[:16]]
+        for c in document["corpora"]
+    ]  # fmt: skip
+    found = _table(["model", "family", "MoE layers", "top-k", "revision", "weights SHA-256"], models)
+    if texts:
+        headers = ["model", "text", "sequences", "tokens", "tokens cut", "nats per token", "text SHA-256"]
+        found += "\n\n" + _table(headers, texts)
+    return "## Models and texts\n\n" + found
+
+
+def _environment(document: Row) -> str:
+    said = ", ".join(f"{escape(k)} {escape(v)}" for k, v in document["environment"].items() if v is not None)
+    return f"Made {escape(document['created'])} with {said}."

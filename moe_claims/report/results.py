@@ -1,0 +1,131 @@
+"""The results file: one JSON document, versioned, with a JSON Schema in this package."""
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from moe_claims.errors import UsageError
+from moe_claims.types import Audit, Result
+
+# 1: first version.
+SCHEMA_VERSION = 1
+
+Row = Mapping[str, Any]
+
+
+def result_row(result: Result) -> dict[str, Any]:
+    """One row of ``results``."""
+    interval = result.interval
+    return {
+        "claim": result.claim,
+        "variant": result.variant,
+        "evidence": result.evidence,
+        "family": result.family,
+        "model": result.model,
+        "corpus": result.corpus,
+        "verdict": result.verdict.value,
+        "reason": result.reason,
+        "effect": {
+            "name": result.effect_name,
+            "value": result.effect,
+            "smallest_of_interest": result.smallest,
+            "ci_low": None if interval is None else interval.low,
+            "ci_high": None if interval is None else interval.high,
+            "ci_method": None if interval is None else interval.method,
+            "level": None if interval is None else interval.level,
+        },
+        "p_value": result.p_value,
+        "p_adjusted": result.p_adjusted,
+        "null": result.null,
+        "unit": result.unit,
+        "n_units": result.n_units,
+        "published": result.published,
+        "criteria": result.criteria,
+        "controls": dict(result.controls),
+        "details": dict(result.details),
+    }
+
+
+def audit_row(audit: Audit) -> dict[str, Any]:
+    """One row of ``audits``."""
+    return {**asdict(audit), "outcome": audit.outcome.value, "values": dict(audit.values)}
+
+
+def document(
+    *,
+    created: str,
+    environment: Row,
+    models: Iterable[Row],
+    corpora: Iterable[Row],
+    results: Iterable[Row],
+    audits: Iterable[Row],
+    errors: Iterable[Row],
+    order: Mapping[str, int],
+) -> dict[str, Any]:
+    """Puts the parts together, in an order that does not depend on how the tests were run.
+
+    Args:
+        created: time stamp, ISO 8601.
+        environment: versions and options.
+        models: their cards.
+        corpora: cards of the texts, one per model and text.
+        results: rows as ``result_row`` makes them.
+        audits: rows as ``audit_row`` makes them.
+        errors: ``{"model", "claim", "message"}`` for what broke.
+        order: rank of every claim, audit and model in the report.
+    """
+
+    def rank(row: Row, *names: str) -> tuple[tuple[int, str], ...]:
+        return tuple((order.get(str(row.get(n)), len(order)), str(row.get(n) or "")) for n in names)
+
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "created": created,
+        "environment": dict(environment),
+        "models": sorted(({**m} for m in models), key=lambda m: rank(m, "name")),
+        "corpora": sorted(({**c} for c in corpora), key=lambda c: rank(c, "model", "name")),
+        "results": sorted(({**r} for r in results), key=lambda r: rank(r, "evidence", "model", "claim", "variant", "corpus")),
+        "audits": sorted(({**a} for a in audits), key=lambda a: rank(a, "id")),
+        "errors": sorted(({**e} for e in errors), key=lambda e: rank(e, "model", "claim")),
+    }
+
+
+def write(path: Path, results: Mapping[str, Any]) -> None:
+    """Writes the document, whole or not at all; NaN is refused."""
+    write_text(path, json.dumps(results, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file of the report, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, path)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Reads a results file.
+
+    Raises:
+        UsageError: it is missing, not JSON, or of a version that this package does not know.
+    """
+    try:
+        loaded: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(f"there is no results file '{path}': 'pytest claims/' writes claims-report/results.json") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"'{path}' is not a results file: {error}") from None
+    if not isinstance(loaded, dict) or loaded.get("schema_version") != SCHEMA_VERSION:
+        found = loaded.get("schema_version") if isinstance(loaded, dict) else None
+        raise UsageError(f"'{path}' has schema version {found}; this package reads version {SCHEMA_VERSION}")
+    return loaded
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of the results file."""
+    loaded: dict[str, Any] = json.loads((files("moe_claims.report") / "results.schema.json").read_text(encoding="utf-8"))
+    return loaded

@@ -1,0 +1,70 @@
+"""The reproducibility table on a terminal: pure functions from the results document to text."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tabulate import tabulate
+
+from moe_claims.report import cells
+
+Document = Mapping[str, Any]
+
+
+def render(document: Document, *, width: int = 120) -> str:
+    """The whole report as plain text, ready to print.
+
+    Args:
+        document: the results document.
+        width: columns of the terminal; long statements are wrapped to fit.
+    """
+    sections = [
+        _audits(document["audits"], width),
+        *(_results(title, rows, width) for title, rows in cells.grouped(document)),
+        _errors(document["errors"]),
+    ]
+    return "\n\n".join(section for section in sections if section)
+
+
+def _audits(audits: Sequence[Document], width: int) -> str:
+    if not audits:
+        return ""
+    rows = [[cells.AUDIT_SIGNS[a["outcome"]] + " " + a["outcome"], a["id"], a["printed"], a["recomputed"]] for a in audits]
+    room = max(20, (width - 50) // 2)
+    return "Audits: the paper's printed numbers, recomputed from each other\n" + tabulate(
+        rows,
+        headers=["outcome", "audit", "printed", "recomputed"],
+        tablefmt="simple",
+        maxcolwidths=[None, None, room, room],
+        disable_numparse=True,
+    )
+
+
+def _results(title: str, rows: Sequence[Document], width: int) -> str:
+    body = [
+        [
+            cells.SIGNS[row["verdict"]] + " " + row["verdict"],
+            cells.name(row),
+            cells.effect(row),
+            cells.interval(row),
+            cells.p(row["p_adjusted"]),
+            cells.control(row),
+            cells.paper(row),
+        ]
+        for row in rows
+    ]
+    headers = ["verdict", "claim", "effect", "95 % interval", "adj. p", "random init", "paper"]
+    keep = [i for i, header in enumerate(headers) if i < 4 or any(line[i] for line in body)]
+    return f"{title}\n" + tabulate(
+        [[line[i] for i in keep] for line in body],
+        headers=[headers[i] for i in keep],
+        tablefmt="simple",
+        disable_numparse=True,
+        colalign=["left", "left", "right", *("left" for _ in keep[3:])],
+    )
+
+
+def _errors(errors: Sequence[Document]) -> str:
+    if not errors:
+        return ""
+    lines = dict.fromkeys(f"  {error['model'] or error['claim']}: {error['message']}" for error in errors)
+    return "Could not be measured\n" + "\n".join(lines)

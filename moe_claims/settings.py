@@ -1,0 +1,141 @@
+"""Everything a run can be told: one row per option, with its ini and environment twins."""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+from moe_claims import texts
+from moe_claims.errors import UsageError
+from moe_claims.models.names import EMBEDDED, ModelRef, resolve
+
+
+@final
+@dataclass(frozen=True)
+class Option:
+    """One option. ``--moe-NAME`` on the command line, ``moe_NAME`` in an ini file, ``MOE_CLAIMS_NAME`` in the environment."""
+
+    name: str
+    help: str
+    metavar: str | None = None
+    choices: tuple[str, ...] = ()
+    repeatable: bool = False
+    flag: bool = False
+
+    @property
+    def dest(self) -> str:
+        """Attribute of pytest's options, and the ini key."""
+        return "moe_models" if self.name == "model" else "moe_" + self.name.replace("-", "_")
+
+    @property
+    def variable(self) -> str:
+        """Environment variable."""
+        return "MOE_CLAIMS_" + self.name.replace("-", "_").upper()
+
+
+OPTIONS = (
+    Option("model", "model to judge: alias, directory, org/name[@revision] or synthetic:KIND", "NAME", repeatable=True),
+    Option("report", "folder of the report (default claims-report)", "DIR"),
+    Option("text", "text to run: builtin, builtin-math, builtin-code or a .txt file", "NAME|FILE", repeatable=True),
+    Option("tokens", "at most this many tokens of each text (default: all of it)", "N"),
+    Option("device", "where to run", choices=("auto", "cpu", "cuda")),
+    Option("dtype", "of weights and hidden states in the forward pass", choices=("float32", "float64", "bfloat16")),
+    Option("profile", "quick: 2,048 tokens, no random-init control", choices=("quick", "full")),
+    Option("seed", "of every resampling (default 0)", "N"),
+    Option("alpha", "error rate of each family of tests (default 0.05)", "P"),
+    Option("cache", "folder of stored measurements (default: the user's cache folder)", "DIR"),
+    Option("report-only", "claims that do not replicate pass with a note", flag=True),
+    Option("dense-reference", "dense model of the same shape (no claim uses one yet)", "NAME"),
+    Option("second-model", "model to compare with (no claim uses one yet)", "NAME"),
+    Option("cluster", "address of a cluster (not used yet)", "ADDRESS"),
+)
+
+_UNUSED = ("dense-reference", "second-model", "cluster")
+_QUICK_TOKENS = 2_048
+
+
+@final
+@dataclass(frozen=True)
+class Settings:
+    """A run's options, checked."""
+
+    models: tuple[ModelRef, ...]
+    texts: tuple[str, ...]
+    tokens: int | None
+    device: str
+    dtype: str
+    profile: str
+    seed: int
+    alpha: float
+    cache: Path
+    report: Path
+    report_only: bool
+
+    @property
+    def controls(self) -> bool:
+        """Whether the random-initialisation control is run."""
+        return self.profile == "full"
+
+
+def option_value(option: Option, given: object, ini: object, environment: Mapping[str, str] = os.environ) -> Any:
+    """Command line before environment before ini file; None or an empty value counts as not given."""
+    for value in (given, environment.get(option.variable), ini):
+        if value not in (None, "", [], False):
+            if option.repeatable and isinstance(value, str):
+                return value.split()
+            return value
+    return None
+
+
+def _number(name: str, value: object, kind: Callable[[Any], Any], low: float, high: float, wanted: str) -> Any:
+    try:
+        number = kind(value)
+    except (TypeError, ValueError):
+        raise UsageError(f"--moe-{name} {value}: give {wanted}") from None
+    if not low <= number <= high:
+        raise UsageError(f"--moe-{name} {value}: give {wanted}")
+    return number
+
+
+def settle(values: Mapping[str, Any]) -> Settings:
+    """Checks the options' values (by option name, None where not given) and fills in the defaults.
+
+    Raises:
+        UsageError: the first value that cannot be used, with the remedy.
+    """
+    for option in OPTIONS:
+        value = values.get(option.name)
+        if option.choices and value is not None and value not in option.choices:
+            raise UsageError(f"--moe-{option.name} {value}: give one of {', '.join(option.choices)}")
+        if option.name in _UNUSED and value is not None:
+            raise UsageError(f"--moe-{option.name} {value}: no claim of this version uses it; leave it out")
+    profile = values.get("profile") or "full"
+    tokens = values.get("tokens")
+    if tokens is not None:
+        tokens = _number("tokens", tokens, int, 4, 10**12, "a whole number of tokens, 4 or more")
+    elif profile == "quick":
+        tokens = _QUICK_TOKENS
+    names = tuple(dict.fromkeys(values.get("model") or EMBEDDED))
+    wanted = tuple(dict.fromkeys(values.get("text") or ("builtin",)))
+    for name in wanted:
+        texts.check_name(name)
+    return Settings(
+        models=tuple(resolve(name) for name in names),
+        texts=wanted,
+        tokens=tokens,
+        device=values.get("device") or "auto",
+        dtype=values.get("dtype") or "float32",
+        profile=profile,
+        seed=_number("seed", values.get("seed") or 0, int, 0, 2**63 - 1, "a whole number, 0 or more"),
+        alpha=_number("alpha", values.get("alpha") or 0.05, float, 1e-6, 0.5, "a rate between 0.000001 and 0.5"),
+        cache=Path(values.get("cache") or default_cache()).expanduser(),
+        report=Path(values.get("report") or "claims-report"),
+        report_only=bool(values.get("report-only")),
+    )
+
+
+def default_cache() -> Path:
+    """The user's cache folder for this project."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "moe_claims"

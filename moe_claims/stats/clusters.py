@@ -1,0 +1,97 @@
+"""Inference over sequences: the sequence is the unit of every flip, resample and interval."""
+
+from collections.abc import Callable
+from itertools import product
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from moe_claims.stats.nulls import RESAMPLES, Floats, TestResult, test_against
+from moe_claims.types import Interval
+
+_CHUNK = 2_000
+_ENUMERATE = 13
+"""Up to 2¹³ = 8,192 sign patterns are enumerated."""
+
+
+def sign_flips(sums: ArrayLike, *, rng: np.random.Generator, resamples: int = RESAMPLES) -> TestResult:
+    """Whether sequences agree on a sign: each one's contribution is flipped as a whole.
+
+    Under the null a sequence is as likely to contribute c as −c. The statistic is the sum
+    of the contributions.
+
+    Args:
+        sums: (S,) contribution of each sequence.
+        rng: seeded generator.
+        resamples: Monte Carlo flips; up to 13 sequences are enumerated instead.
+
+    Raises:
+        ValueError: fewer than 2 sequences.
+    """
+    values = np.asarray(sums, dtype=np.float64)
+    if values.ndim != 1 or len(values) < 2:
+        raise ValueError(f"sign flips need one value for each of at least 2 sequences, not shape {values.shape}")
+    exact = len(values) <= _ENUMERATE
+    if exact:
+        signs = np.asarray(list(product((1.0, -1.0), repeat=len(values))))
+    else:
+        signs = rng.choice(np.array([-1.0, 1.0]), size=(resamples, len(values)))
+    return test_against(float(values.sum()), signs @ values, exact=exact)
+
+
+def cluster_bootstrap(
+    sums: ArrayLike,
+    counts: ArrayLike,
+    statistic: Callable[[Floats], Floats],
+    *,
+    rng: np.random.Generator,
+    levels: tuple[float, ...] = (0.95, 0.90),
+    resamples: int = RESAMPLES,
+    method: str = "BCa",
+) -> tuple[Interval, ...]:
+    """Intervals of a statistic of token means, whole sequences resampled.
+
+    Args:
+        sums: (S, K) sums over the tokens of each sequence.
+        counts: (S,) tokens of each sequence.
+        statistic: vectorised, from means over tokens (B, K) to (B,).
+        rng: seeded generator.
+        levels: coverages asked for, one interval each.
+        resamples: bootstrap samples.
+        method: ``BCa`` (Efron 1987) for smooth statistics, ``percentile`` for those with
+            few values, such as rank correlations over layers.
+
+    Raises:
+        ValueError: shapes that do not fit, fewer than 2 sequences, or another method.
+    """
+    from scipy.stats import norm
+
+    totals, sizes = np.asarray(sums, dtype=np.float64), np.asarray(counts, dtype=np.float64)
+    if totals.ndim != 2 or sizes.shape != totals.shape[:1] or len(sizes) < 2:
+        raise ValueError(f"sums {totals.shape} and counts {sizes.shape} must be (S, K) and (S,) with S of 2 or more")
+    if method not in ("BCa", "percentile"):
+        raise ValueError(f"bootstrap method '{method}' is neither BCa nor percentile")
+    count = len(sizes)
+    draws = np.empty(resamples)
+    for start in range(0, resamples, _CHUNK):
+        part = slice(start, min(start + _CHUNK, resamples))
+        weights = rng.multinomial(count, np.full(count, 1 / count), size=part.stop - part.start)
+        draws[part] = statistic(weights @ totals / (weights @ sizes)[:, None])
+    observed = float(statistic(totals.sum(axis=0)[None] / sizes.sum())[0])
+    shift, acceleration = 0.0, 0.0
+    if method == "BCa":
+        below = (draws < observed).mean() + 0.5 * (draws == observed).mean()
+        shift = float(norm.ppf(np.clip(below, 1 / resamples, 1 - 1 / resamples)))
+        rest = (totals.sum(axis=0) - totals) / (sizes.sum() - sizes)[:, None]
+        spread = statistic(rest)
+        spread = spread.mean() - spread
+        cubed = float((spread**2).sum()) ** 1.5
+        acceleration = float((spread**3).sum()) / (6 * cubed) if cubed > 0 else 0.0
+    label = f"{method} bootstrap over sequences"
+    intervals = []
+    for level in levels:
+        ends = np.array([norm.ppf(0.5 - level / 2), norm.ppf(0.5 + level / 2)])
+        quantiles = norm.cdf(shift + (shift + ends) / (1 - acceleration * (shift + ends)))
+        low, high = np.quantile(draws, quantiles)
+        intervals.append(Interval(float(low), float(high), level, label))
+    return tuple(intervals)

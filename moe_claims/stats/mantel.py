@@ -1,0 +1,92 @@
+"""Correlation of two similarity matrices against permuted labels (Mantel 1967), over layers."""
+
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from moe_claims.stats.nulls import (
+    RESAMPLES,
+    Floats,
+    TestResult,
+    all_relabelings,
+    as_layers,
+    off_diagonal,
+    relabeled_pairs,
+    relabelings,
+    test_against,
+)
+
+_CHUNK = 1_000
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class MantelResult:
+    """Association of two stacks of similarity matrices."""
+
+    r: Floats
+    """(L,) Pearson r over the pairs of each layer."""
+    mean_r: TestResult
+    """The mean of r over layers against labels permuted independently in every layer."""
+    mean_r2: TestResult
+    """The mean of r² over layers, against the same permutations."""
+    expected_r2: float
+    """Mean of r² under the permutations: what unrelated patterns would give."""
+
+
+def pearson(x: Floats, y: Floats) -> Floats:
+    """Pearson r along the last axis; 0 where one side does not vary."""
+    a = x - x.mean(axis=-1, keepdims=True)
+    b = y - y.mean(axis=-1, keepdims=True)
+    scale = np.sqrt((a * a).sum(axis=-1) * (b * b).sum(axis=-1))
+    product = (a * b).sum(axis=-1)
+    return np.asarray(np.divide(product, scale, out=np.zeros_like(product), where=scale > 1e-300))
+
+
+def mantel(
+    x: ArrayLike, y: ArrayLike, *, rng: np.random.Generator, resamples: int = RESAMPLES, enumerate_all: bool = True
+) -> MantelResult:
+    """Whether two similarity patterns agree more than arbitrary labels would make them.
+
+    The experts of one side are relabeled, rows and columns together, independently in
+    every layer. A single layer of up to 8 experts is enumerated in full.
+
+    Args:
+        x: (L, E, E) or (E, E) symmetric similarities.
+        y: the same shape.
+        rng: seeded generator.
+        resamples: Monte Carlo relabelings.
+        enumerate_all: allow the exact test where it is possible.
+
+    Raises:
+        ValueError: shapes that differ, or fewer than 3 experts.
+
+    Source: Mantel 1967; Legendre and Legendre 2012, section 10.5.
+    """
+    first, second = as_layers(x, "x"), as_layers(y, "y")
+    if first.shape != second.shape:
+        raise ValueError(f"x {first.shape} and y {second.shape} must have one shape")
+    layers, experts, _ = first.shape
+    if experts < 3:
+        raise ValueError(f"a Mantel test needs at least 3 experts, not {experts}")
+    pairs = off_diagonal(first)
+    r = pearson(pairs, off_diagonal(second))
+    exact = enumerate_all and layers == 1 and experts <= 8
+    labels = all_relabelings(experts) if exact else None
+    count = len(labels) if labels is not None else resamples
+    null_r, null_r2 = np.zeros(count), np.zeros(count)
+    for layer in range(layers):
+        for start in range(0, count, _CHUNK):
+            part = slice(start, min(start + _CHUNK, count))
+            draw = labels[part] if labels is not None else relabelings(experts, part.stop - part.start, rng)
+            permuted = pearson(pairs[layer], relabeled_pairs(second[layer], draw))
+            null_r[part] += permuted / layers
+            null_r2[part] += permuted**2 / layers
+    return MantelResult(
+        r,
+        test_against(float(r.mean()), null_r, exact=exact),
+        test_against(float((r**2).mean()), null_r2, exact=exact),
+        float(null_r2.mean()),
+    )

@@ -1,0 +1,100 @@
+"""p-values from resampled null distributions, and the unit-wise error that all share."""
+
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Floats = NDArray[np.float64]
+RESAMPLES = 9_999
+"""Resamples of every Monte Carlo test, unless the set is enumerated."""
+
+
+@final
+@dataclass(frozen=True)
+class TestResult:
+    """A one-sided test in both directions, from one null distribution."""
+
+    __test__ = False  # not a test class, whatever pytest thinks of its name
+
+    statistic: float
+    p_greater: float
+    p_less: float
+    resamples: int
+    exact: bool
+    """Whether the null was enumerated in full."""
+    smallest_p: float
+    """The smallest p-value that this test can reach."""
+
+
+def test_against(observed: float, null: ArrayLike, *, exact: bool) -> TestResult:
+    """Where an observed statistic stands in its null distribution.
+
+    Values within 1e-10 of the observed one count as ties, because the same statistic
+    summed in another order differs by rounding. A Monte Carlo null does not hold the
+    observed arrangement, so that is counted beside it: (b + 1)/(n + 1), Phipson and
+    Smyth 2010. An enumerated null holds it already.
+
+    Args:
+        observed: the statistic of the data as they are.
+        null: (n,) the statistic under the null.
+        exact: whether ``null`` is the full enumeration, identity included.
+
+    Raises:
+        ValueError: an empty null, or numbers that are not finite.
+    """
+    values = np.asarray(null, dtype=np.float64)
+    if values.size == 0 or not np.isfinite(values).all() or not np.isfinite(observed):
+        raise ValueError("a null distribution needs at least one value, and all of them finite")
+    slack = 1e-10 * max(1.0, abs(observed))
+    extra = 0 if exact else 1
+    total = values.size + extra
+    greater = (int((values >= observed - slack).sum()) + extra) / total
+    less = (int((values <= observed + slack).sum()) + extra) / total
+    return TestResult(float(observed), greater, less, int(values.size), exact, 1 / total)
+
+
+test_against.__test__ = False  # type: ignore[attr-defined]  # nor a test function
+
+
+def as_layers(matrices: ArrayLike, name: str) -> Floats:
+    """(L, E, E) or (E, E) → (L, E, E), checked to be symmetric and finite.
+
+    Raises:
+        ValueError: another shape, or not symmetric, or not finite.
+    """
+    array: NDArray[Any] = np.asarray(matrices, dtype=np.float64)
+    if array.ndim == 2:
+        array = array[None]
+    if array.ndim != 3 or array.shape[1] != array.shape[2]:
+        raise ValueError(f"{name} must be (L, E, E), not {array.shape}")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} holds numbers that are not finite")
+    if not np.allclose(array, array.transpose(0, 2, 1), atol=1e-6):
+        raise ValueError(f"{name} must be symmetric")
+    return array
+
+
+def off_diagonal(matrices: Floats) -> Floats:
+    """(…, E, E) symmetric → (…, E(E − 1)/2), the pairs above the diagonal."""
+    rows, columns = np.triu_indices(matrices.shape[-1], 1)
+    return np.asarray(matrices[..., rows, columns])
+
+
+def relabelings(experts: int, resamples: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """(resamples, E) random permutations of expert labels."""
+    return rng.permuted(np.broadcast_to(np.arange(experts), (resamples, experts)), axis=1)
+
+
+def all_relabelings(experts: int) -> NDArray[np.int64]:
+    """(E!, E) every permutation of expert labels, identity first; for E up to 8."""
+    from itertools import permutations
+
+    return np.asarray(list(permutations(range(experts))), dtype=np.int64)
+
+
+def relabeled_pairs(matrix: Floats, labels: NDArray[np.int64]) -> Floats:
+    """(E, E) and (n, E) labels → (n, E(E − 1)/2), the pairs of the relabeled matrix."""
+    rows, columns = np.triu_indices(matrix.shape[-1], 1)
+    return np.asarray(matrix[labels[:, rows], labels[:, columns]])

@@ -1,0 +1,120 @@
+"""Whether the last layer breaks with the trend of the others."""
+
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from moe_claims.stats.nulls import RESAMPLES, Floats, TestResult, test_against
+from moe_claims.stats.trend import (
+    FEWEST_LAYERS,
+    ar1,
+    block_resampled,
+    corrected_phi,
+    percentile_intervals,
+)
+from moe_claims.types import Interval
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class OutlierResult:
+    """The last layer against the line through the others."""
+
+    residual: float
+    """Last value less what the line foretells, in units of the values."""
+    in_mads: float
+    """The residual in median absolute deviations of the others' residuals."""
+    studentised: TestResult
+    """Externally studentised residual, against AR(1) curves; decides."""
+    phi: float
+    """Corrected lag-one autocorrelation of the other layers' residuals."""
+    conformal_p: float
+    """Rank of the last layer among all leave-one-out residuals; cannot go below 1/L."""
+
+
+def _line(values: Floats) -> tuple[Floats, Floats]:
+    """Least squares through all but the last of (…, n): residuals (…, n − 1), and the last's residual (…)."""
+    others = np.arange(values.shape[-1] - 1)
+    centre = others.mean()
+    spread = ((others - centre) ** 2).sum()
+    mean = values[..., :-1].mean(axis=-1, keepdims=True)
+    slope = (values[..., :-1] * (others - centre)).sum(axis=-1, keepdims=True) / spread
+    left = values[..., :-1] - mean - slope * (others - centre)
+    last = values[..., -1] - mean[..., 0] - slope[..., 0] * (values.shape[-1] - 1 - centre)
+    return np.asarray(left), np.asarray(last)
+
+
+def studentised_last(values: ArrayLike) -> Floats:
+    """(…, n) series → (…) externally studentised residual of the last value.
+
+    The line and its error come from the other n − 1 values alone; the last one's residual
+    is divided by its prediction error.
+    """
+    series = np.asarray(values, dtype=np.float64)
+    left, last = _line(series)
+    n = series.shape[-1] - 1
+    index = np.arange(n)
+    leverage = 1 / n + (n - index.mean()) ** 2 / ((index - index.mean()) ** 2).sum()
+    error = np.sqrt((left**2).sum(axis=-1) / (n - 2) * (1 + leverage))
+    return np.asarray(np.divide(last, error, out=np.zeros_like(last), where=error > 1e-300))
+
+
+def residual_in_mads(values: ArrayLike) -> Floats:
+    """(…, n) series → (…) the last residual over the median absolute deviation of the others."""
+    left, last = _line(np.asarray(values, dtype=np.float64))
+    deviation = np.abs(left - np.median(left, axis=-1, keepdims=True))
+    mad = np.median(deviation, axis=-1)
+    return np.asarray(np.divide(last, mad, out=np.zeros_like(last), where=mad > 1e-300))
+
+
+def _conformal(values: Floats) -> float:
+    """Share of layers whose residual from the line through all the others is at least the last one's."""
+    n = len(values)
+    index = np.arange(n)
+    left_out = np.empty(n)
+    for layer in range(n):
+        keep = index != layer
+        slope, intercept = np.polyfit(index[keep], values[keep], 1)
+        left_out[layer] = values[layer] - intercept - slope * layer
+    return float((left_out >= left_out[-1] - 1e-12).mean())
+
+
+def last_layer(values: ArrayLike, *, rng: np.random.Generator, resamples: int = RESAMPLES) -> OutlierResult:
+    """Whether the last layer lies off the line through the others.
+
+    Args:
+        values: (L,) one value per layer, the last included.
+        rng: seeded generator.
+        resamples: AR(1) curves.
+
+    Raises:
+        ValueError: fewer than 6 layers, or numbers that are not finite.
+
+    Source: Cook and Weisberg 1982, section 2.2.1; conformal rank: Vovk, Gammerman and Shafer 2005.
+    """
+    series = np.asarray(values, dtype=np.float64)
+    if series.ndim != 1 or len(series) <= FEWEST_LAYERS or not np.isfinite(series).all():
+        raise ValueError(f"a last layer needs {FEWEST_LAYERS} others with finite values, not shape {series.shape}")
+    phi = corrected_phi(series[:-1])
+    curves = ar1(phi, resamples, len(series), rng)
+    return OutlierResult(
+        residual=float(_line(series)[1]),
+        in_mads=float(residual_in_mads(series)),
+        studentised=test_against(float(studentised_last(series)), studentised_last(curves), exact=False),
+        phi=phi,
+        conformal_p=_conformal(series),
+    )
+
+
+def block_bootstrap_in_mads(
+    values: ArrayLike, *, rng: np.random.Generator, levels: tuple[float, ...] = (0.95, 0.90), resamples: int = RESAMPLES
+) -> tuple[Interval, ...]:
+    """Percentile intervals of ``residual_in_mads``: blocks of the others' residuals shake all layers."""
+    series = np.asarray(values, dtype=np.float64)
+    left, _ = _line(series)
+    fitted = series.copy()
+    fitted[:-1] -= left
+    draws = residual_in_mads(fitted + block_resampled(left, len(series), resamples, rng))
+    return percentile_intervals(draws, levels, "residual block bootstrap over layers")

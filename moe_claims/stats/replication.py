@@ -1,0 +1,69 @@
+"""Four answers to 'did it replicate?', when a published value can be compared with ours."""
+
+from dataclasses import dataclass
+from typing import final
+
+from moe_claims.types import Interval
+
+_Z95 = 1.959963984540054
+_ONE_SIDED = 1.6448536269514722
+_POWER_THIRD = 1.529236
+"""Effect in standard errors that a two-sided 5 % test finds with power 33 % (Simonsohn 2015)."""
+
+
+@final
+@dataclass(frozen=True)
+class Criteria:
+    """The four criteria; none of them is hidden because another one is kinder."""
+
+    published_in_our_interval: bool
+    ours_in_prediction_interval: bool
+    prediction_interval: Interval
+    """Where a repetition of the published study would fall with 95 % chance (Patil, Peng and Leek 2016)."""
+    small_telescope_passed: bool
+    """Our effect is not significantly smaller than one that the published study had a third of a chance to find."""
+    small_telescope: float
+    """That effect."""
+    pooled: Interval
+    """95 % interval of the random-effects mean of both (DerSimonian and Laird 1986)."""
+    pooled_estimate: float
+    heterogeneity_i2: float
+    """Share of the variation between the two that is not sampling error, 0 to 1."""
+
+
+def criteria(ours: float, our_se: float, our_interval: Interval, published: float, published_se: float) -> Criteria:
+    """Compares an effect with its published value, both in the units and orientation of the claim.
+
+    Args:
+        ours: our estimate.
+        our_se: its standard error.
+        our_interval: its 95 % interval.
+        published: the published estimate, positive in the claimed direction.
+        published_se: its standard error.
+
+    Raises:
+        ValueError: a standard error that is not positive.
+    """
+    if our_se <= 0 or published_se <= 0:
+        raise ValueError(f"standard errors must be positive, not {our_se} and {published_se}")
+    spread = (our_se**2 + published_se**2) ** 0.5
+    prediction = Interval(published - _Z95 * spread, published + _Z95 * spread, 0.95, "prediction interval")
+    sign = 1.0 if published >= 0 else -1.0
+    telescope = sign * _POWER_THIRD * published_se
+    q = (ours - published) ** 2 / spread**2  # Cochran's Q of two estimates has one degree of freedom
+    weights = [our_se**-2, published_se**-2]
+    scale = sum(weights) - sum(w**2 for w in weights) / sum(weights)
+    between = max(0.0, (q - 1) / scale)
+    weights = [1 / (our_se**2 + between), 1 / (published_se**2 + between)]
+    mean = (weights[0] * ours + weights[1] * published) / sum(weights)
+    reach = _Z95 / sum(weights) ** 0.5
+    return Criteria(
+        published_in_our_interval=our_interval.low <= published <= our_interval.high,
+        ours_in_prediction_interval=prediction.low <= ours <= prediction.high,
+        prediction_interval=prediction,
+        small_telescope_passed=sign * ours + _ONE_SIDED * our_se >= sign * telescope,
+        small_telescope=telescope,
+        pooled=Interval(mean - reach, mean + reach, 0.95, "random effects (DerSimonian–Laird)"),
+        pooled_estimate=mean,
+        heterogeneity_i2=max(0.0, (q - 1) / q) if q > 0 else 0.0,
+    )
