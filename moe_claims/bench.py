@@ -82,9 +82,7 @@ class Bench:
                 control = self.measure(random_control(model), record=False)
             except MoeClaimsError as error:  # shown beside the verdicts, which stand without it
                 control = error
-        judged = evaluate(
-            ref.name, model.hub_id, measured, control, seed=self.settings.seed, alpha=self.settings.alpha
-        )
+        judged = evaluate(ref.name, model.hub_id, measured, control, seed=self.settings.seed, alpha=self.settings.alpha)
         self._cards[ref.name] = model.card()
         return judged
 

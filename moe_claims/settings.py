@@ -14,7 +14,7 @@ from moe_claims.models.names import EMBEDDED, ModelRef, resolve
 @final
 @dataclass(frozen=True)
 class Option:
-    """One option. ``--moe-NAME`` on the command line, ``moe_NAME`` in an ini file, ``MOE_CLAIMS_NAME`` in the environment."""
+    """One option: ``--moe-NAME``, in an ini file ``moe_NAME``, in the environment ``MOE_CLAIMS_NAME``."""
 
     name: str
     help: str

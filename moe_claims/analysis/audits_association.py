@@ -152,8 +152,8 @@ def grok_negative_after_25(paper: Paper | None = None) -> Audit:
     """Sign of Grok-1's r in the layers after the stated turn.
 
     A printed 0.00 has lost its sign: it counts as negative where that favours the statement and as
-    positive where that speaks against it. Neighbouring layers are alike, so that the exact interval,
-    which treats layers as independent, is if anything too narrow.
+    positive where that speaks against it. The counts are facts about all later layers that there are;
+    the exact interval takes layers as independent draws, which neighbours are not, and is too narrow.
     """
     facts = published() if paper is None else paper
     turn = int(re.findall(r"\d+", facts["text_values"]["sign_of_r_gate_act"]["grok-1"])[0])
@@ -225,8 +225,8 @@ def _r(facts: Paper, model: str) -> npt.NDArray[np.float64]:
 
 
 def _square_error(r: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Largest error of r² when r was rounded to two digits."""
-    return 2.0 * np.abs(r) * TWO_DIGITS + TWO_DIGITS**2
+    """Largest error of r² when either r or r² itself was rounded to two digits (see ``table5_precision``)."""
+    return np.maximum(2.0 * np.abs(r) * TWO_DIGITS + TWO_DIGITS**2, TWO_DIGITS)
 
 
 def _null_r2(pairs: int) -> tuple[float, float]:

@@ -42,7 +42,7 @@ class Claim:
         """+1 or −1, the claimed sign of the effect."""
         return 1 if self.smallest > 0 else -1
 
-    def keys(self) -> tuple[str, ...]:
+    def row_keys(self) -> tuple[str, ...]:
         """``id`` or ``id[variant]``, one per variant."""
         return tuple(key_of(self.id, variant) for variant in self.variants)
 

@@ -108,7 +108,8 @@ def judge(trials: Sequence[Trial], alpha: float) -> list[Decision | None]:
     decisions: list[Decision | None] = []
     for trial, p, q in zip(trials, towards, against, strict=True):
         if isinstance(trial.outcome, Finding):
-            assert p is not None and q is not None
+            assert p is not None
+            assert q is not None
             decisions.append(decide(trial.claim, trial.outcome, p, q, alpha))
         elif isinstance(trial.outcome, NotComparableError):
             decisions.append(Decision(Verdict.NOT_APPLICABLE, str(trial.outcome)))

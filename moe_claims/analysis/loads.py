@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from moe_claims.analysis.claim import Claim
 from moe_claims.analysis.loads_statistics import (
     Loads,
     domain_distances,
@@ -24,7 +23,8 @@ from moe_claims.analysis.loads_statistics import (
     t_test,
     total_variation,
 )
-from moe_claims.analysis.loads_verdicts import Tested, judge_all, judge_difference, judge_evenness
+from moe_claims.analysis.loads_verdicts import LoadTrial, judge_all, judge_difference, judge_evenness
+from moe_claims.analysis.registry import CLAIMS, PUBLIC_MODELS
 from moe_claims.paper import published, routing_counts
 from moe_claims.stats.nulls import test_against
 from moe_claims.types import Finding, Result
@@ -36,49 +36,11 @@ TUNING_TEXT = "tulu"
 """The one domain that was counted for the base and for the tuned models."""
 LAYERS = ("0", "7", "15")
 
-BALANCED = Claim(
-    id="balanced-routing",
-    statement="Experts are chosen fairly evenly.",
-    section="Appendix I",
-    family="public",
-    needs="counts",
-    effect="normalised entropy of loads, mean over domains",
-    smallest=0.95,
-    null="mean over domains of at most 0.95 (one-sided t)",
-    unit="domain",
-    analysis="moe_claims.analysis.loads:balanced_routing",
-    variants=tuple(f"layer {layer}" for layer in LAYERS),
-)
-SPECIAL = Claim(
-    id="special-expert-chosen-less",
-    statement="The expert whose weights stand apart is chosen less than the others (Mixtral).",
-    section="Appendix I",
-    family="public",
-    needs="counts",
-    effect="load of the special expert over the even share, less 1",
-    smallest=-0.10,
-    null="sign test over domains, and expert labels permuted in every layer, alike in all domains (the larger p)",
-    unit="domain",
-    analysis="moe_claims.analysis.loads:special_expert_chosen_less",
-)
-TUNING = Claim(
-    id="tuning-keeps-routing",
-    statement="Routing after instruction tuning is almost that of the base model.",
-    section="Appendix I",
-    family="public",
-    needs="counts",
-    effect="1 − distance of base and tuned loads / mean distance between domains",
-    smallest=0.5,
-    null="rank of the distance among those between the base model's domains",
-    unit="domain",
-    analysis="moe_claims.analysis.loads:tuning_keeps_routing",
-    variants=tuple(TUNED),
-)
-PUBLIC_CLAIMS = (BALANCED, SPECIAL, TUNING)
+BALANCED, SPECIAL, TUNING = (CLAIMS[name] for name in PUBLIC_MODELS)
 
 
 def public_results(alpha: float = 0.05, counts: Mapping[str, Any] | None = None) -> list[Result]:
-    """All claims on loads, judged as one family of tests (Benjamini–Hochberg at ``alpha``).
+    """All claims on loads; those on one model are one family of tests (Benjamini–Hochberg at ``alpha``).
 
     ``counts`` is laid out as ``moe_claims.paper.routing_counts`` returns it, and defaults to it.
     Raises ValueError if base and tuned model were counted on different numbers of choices.
@@ -107,13 +69,13 @@ def loads(model: Mapping[str, Any], domains: Sequence[str]) -> Loads:
     return shares
 
 
-def balanced_routing(model: str, domains: Sequence[str], load: Loads, layer: int) -> Tested:
+def balanced_routing(model: str, domains: Sequence[str], load: Loads, layer: int) -> LoadTrial:
     """Test ``balanced-routing`` on one layer (its place in ``LAYERS``); ``load`` (D, layers, E)."""
     entropy = {name: normalised_entropy(domain) for name, domain in zip(domains, load[:, layer], strict=True)}
     values = list(entropy.values())
     over_even = load[:, layer] * load.shape[-1]
     above = t_test(values, BALANCED.smallest)
-    return Tested(
+    return LoadTrial(
         claim=BALANCED,
         variant=BALANCED.variants[layer],
         model=model,
@@ -138,7 +100,7 @@ def balanced_routing(model: str, domains: Sequence[str], load: Loads, layer: int
     )
 
 
-def special_expert_chosen_less(load: Loads) -> Tested:
+def special_expert_chosen_less(load: Loads) -> LoadTrial:
     """Test ``special-expert-chosen-less``: Mixtral's loads (D, layers, E), and the expert that the paper names.
 
     Two explanations by chance have to be ruled out, so the p-value is the larger of two:
@@ -159,7 +121,7 @@ def special_expert_chosen_less(load: Loads) -> Tested:
     labels, text = label_test(over_even, special), sign_p(by_domain, "less")
     least = over_even.argmin(axis=-1) == special
     effect = float(by_domain.mean())
-    return Tested(
+    return LoadTrial(
         claim=SPECIAL,
         variant=None,
         model=MIXTRAL,
@@ -190,7 +152,7 @@ def special_expert_chosen_less(load: Loads) -> Tested:
     )
 
 
-def tuning_keeps_routing(variant: str, base: Loads, tuned: Loads, domain: int) -> Tested:
+def tuning_keeps_routing(variant: str, base: Loads, tuned: Loads, domain: int) -> LoadTrial:
     """Test ``tuning-keeps-routing``: tuning moves the loads on the same text less than another domain does.
 
     ``base`` (D, layers, E) are the base model's loads, ``tuned`` (layers, E) the tuned model's on domain
@@ -202,7 +164,7 @@ def tuning_keeps_routing(variant: str, base: Loads, tuned: Loads, domain: int) -
     every = list(distances.values())
     rank = test_against(moved, every, exact=False)
     own = test_against(moved, [distance for pair, distance in distances.items() if domain in pair], exact=False)
-    return Tested(
+    return LoadTrial(
         claim=TUNING,
         variant=variant,
         model=OLMOE,

@@ -1,4 +1,4 @@
-"""From tested claims on loads to rows: one correction over the family, one rule per kind of claim."""
+"""From tested claims on loads to rows: one correction per model, one rule per kind of claim."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from moe_claims.types import Finding, Result, Verdict
 @final
 @dataclass(frozen=True)
 class Adjusted:
-    """The p-values of one claim after Benjamini–Hochberg over the family."""
+    """The p-values of one claim after Benjamini–Hochberg over the claims on its model."""
 
     p_value: float
     p_opposite: float
@@ -24,7 +24,7 @@ class Adjusted:
 
 @final
 @dataclass(frozen=True)
-class Tested:
+class LoadTrial:
     """One claim on one model's loads, tested but not yet judged."""
 
     claim: Claim
@@ -33,21 +33,24 @@ class Tested:
     finding: Finding
     summary: str
     """What the counts show, as the opening of the reason; no full stop."""
-    judge: Callable[["Tested", Adjusted], Decision]
+    judge: Callable[["LoadTrial", Adjusted], Decision]
 
 
-def judge_all(rows: Sequence[Tested], alpha: float) -> list[Result]:
-    """Correct the p-values over all rows and judge each; same order as ``rows``."""
-    p_values = [row.finding.p_value for row in rows]
-    opposite = benjamini_hochberg([row.finding.p_opposite for row in rows])
-    results = []
-    for i, (row, p_value) in enumerate(zip(rows, benjamini_hochberg(p_values), strict=True)):
-        at_best = benjamini_hochberg([*p_values[:i], row.finding.smallest_p, *p_values[i + 1 :]])
-        results.append(_result(row, Adjusted(float(p_value), float(opposite[i]), float(at_best[i]), alpha)))
-    return results
+def judge_all(rows: Sequence[LoadTrial], alpha: float) -> list[Result]:
+    """Correct the p-values over the rows of each model and judge each row; same order as ``rows``."""
+    return [_judge(row, [other for other in rows if other.model == row.model], alpha) for row in rows]
 
 
-def judge_evenness(row: Tested, p: Adjusted) -> Decision:
+def _judge(row: LoadTrial, family: Sequence[LoadTrial], alpha: float) -> Result:
+    at = next(i for i, other in enumerate(family) if other is row)
+    p_values = [other.finding.p_value for other in family]
+    opposite = [other.finding.p_opposite for other in family]
+    at_best = [*p_values[:at], row.finding.smallest_p, *p_values[at + 1 :]]
+    p, q, best = (float(benjamini_hochberg(values)[at]) for values in (p_values, opposite, at_best))
+    return _result(row, Adjusted(p, q, best, alpha))
+
+
+def judge_evenness(row: LoadTrial, p: Adjusted) -> Decision:
     """Judge a claim that the effect is at least ``smallest``: the whole interval decides, and the p agrees."""
     interval, bound = row.finding.interval, row.claim.smallest
     if interval.low >= bound and p.p_value <= p.alpha:
@@ -59,7 +62,7 @@ def judge_evenness(row: Tested, p: Adjusted) -> Decision:
     )
 
 
-def judge_difference(row: Tested, p: Adjusted) -> Decision:
+def judge_difference(row: LoadTrial, p: Adjusted) -> Decision:
     """Judge a claim that the effect differs from 0, by the rule of all claims, in words for a reader."""
     finding = row.finding
     verdict = decide(row.claim, finding, p.p_value, p.p_opposite, p.alpha).verdict
@@ -79,7 +82,7 @@ def judge_difference(row: Tested, p: Adjusted) -> Decision:
     return Decision(verdict, f"{row.summary}, {endings[verdict]}")
 
 
-def _result(row: Tested, p: Adjusted) -> Result:
+def _result(row: LoadTrial, p: Adjusted) -> Result:
     decision, claim, finding = row.judge(row, p), row.claim, row.finding
     return Result(
         claim=claim.id,

@@ -4,9 +4,10 @@ import numpy as np
 
 from moe_claims.analysis.measured import Measured
 from moe_claims.errors import NotComparableError
+from moe_claims.models.families import Role
 from moe_claims.stats.jackknife import jackknife
 from moe_claims.stats.mantel import mantel, pearson
-from moe_claims.stats.nulls import Floats, off_diagonal
+from moe_claims.stats.nulls import Floats, Labels, off_diagonal
 from moe_claims.stats.proportions import sign_test
 from moe_claims.stats.qap import mrqap
 from moe_claims.stats.trend import theil_sen
@@ -23,7 +24,7 @@ def _enough(experts: int) -> None:
         )
 
 
-def layer_r(router: Floats, mean: Floats, keep: "np.ndarray[tuple[int], np.dtype[np.int64]] | None" = None) -> Floats:
+def layer_r(router: Floats, mean: Floats, keep: Labels | None = None) -> Floats:
     """(L, E, E) twice → (L,) Pearson r over the pairs of the kept experts."""
     if keep is not None:
         router, mean = router[:, keep][:, :, keep], mean[:, keep][:, :, keep]
@@ -41,7 +42,7 @@ def unique_association(variant: str | None, measured: Measured, rng: np.random.G
     _enough(weights.router.shape[1])
     mean = weights.mean
 
-    def difference(keep: "np.ndarray[tuple[int], np.dtype[np.int64]]") -> Floats:
+    def difference(keep: Labels) -> Floats:
         r2 = {role: layer_r(weights.router, mean[role], keep) ** 2 for role in mean}
         return np.asarray(r2["act"] - np.maximum(r2["up"], r2["down"]))
 
@@ -76,7 +77,7 @@ def unique_association(variant: str | None, measured: Measured, rng: np.random.G
     )
 
 
-_RIVALS = (("up", "down"), ("down", "up"))
+_RIVALS: tuple[tuple[Role, Role], ...] = (("up", "down"), ("down", "up"))
 
 
 def sign(variant: str | None, measured: Measured, rng: np.random.Generator) -> Finding:

@@ -28,7 +28,7 @@ HEADLINE = (
     Claim(
         id="neuron-experts-sign",
         statement="The association of router rows and W_act is positive in nearly all layers (Mixtral, DeepSeek).",
-        section="4.2 and appendix B, Table 5",
+        section="4.2 and Appendix B, Table 5",
         family="headline",
         needs="weights",
         effect="mean over layers of Pearson r",
@@ -53,7 +53,7 @@ HEADLINE = (
     ),
     Claim(
         id="router-norm-diagonal",
-        statement="For every i, the expert with the i-th largest norm most often gets the i-th highest score (Mixtral).",
+        statement="For every i, the expert with the i-th largest norm most often gets the i-th highest score.",
         section="5.2, Figure 10",
         family="headline",
         needs="text",
@@ -115,44 +115,42 @@ HEADLINE = (
     ),
 )
 
-_DOMAIN = "domain of text"
-
 PUBLIC = (
     Claim(
         id="balanced-routing",
         statement="Experts are chosen fairly evenly.",
-        section="appendix I",
+        section="Appendix I",
         family="public",
         needs="counts",
-        effect="normalised entropy of loads",
+        effect="normalised entropy of loads, mean over domains",
         smallest=0.95,
-        null="a claim of equivalence to even use: the whole interval lies above 0.95",
-        unit=_DOMAIN,
+        null="mean over domains of at most 0.95 (one-sided t)",
+        unit="domain",
         analysis="moe_claims.analysis.loads:balanced_routing",
         variants=("layer 0", "layer 7", "layer 15"),
     ),
     Claim(
         id="special-expert-chosen-less",
-        statement="The special expert of Mixtral 8x7B, number 3, is chosen less than the others.",
-        section="appendix I",
+        statement="The expert whose weights stand apart is chosen less than the others (Mixtral).",
+        section="Appendix I",
         family="public",
         needs="counts",
-        effect="load of the expert over the even share, less 1",
+        effect="load of the special expert over the even share, less 1",
         smallest=-0.10,
-        null="any other expert label could have been the special one, the same in all domains",
-        unit=_DOMAIN,
+        null="sign test over domains, and expert labels permuted in every layer, alike in all domains (the larger p)",
+        unit="domain",
         analysis="moe_claims.analysis.loads:special_expert_chosen_less",
     ),
     Claim(
         id="tuning-keeps-routing",
-        statement="Instruction tuning leaves the routing almost as it was.",
-        section="appendix I",
+        statement="Routing after instruction tuning is almost that of the base model.",
+        section="Appendix I",
         family="public",
         needs="counts",
-        effect="1 − distance of loads by tuning over distance between domains",
+        effect="1 − distance of base and tuned loads / mean distance between domains",
         smallest=0.5,
-        null="the distance by tuning ranks anywhere among the distances between domains",
-        unit=_DOMAIN,
+        null="rank of the distance among those between the base model's domains",
+        unit="domain",
         analysis="moe_claims.analysis.loads:tuning_keeps_routing",
         variants=("against SFT", "against Instruct"),
     ),
@@ -168,4 +166,4 @@ PUBLIC_MODELS: Mapping[str, tuple[str, ...]] = {
 LIVE: Mapping[str, Claim] = {claim.id: claim for claim in HEADLINE}
 """Claims measured on a model that runs here."""
 
-CLAIMS: Mapping[str, Claim] = LIVE | {claim.id: claim for claim in PUBLIC}
+CLAIMS: Mapping[str, Claim] = {claim.id: claim for claim in (*HEADLINE, *PUBLIC)}

@@ -1,9 +1,8 @@
 """From a finding to a verdict: one pure function, the same for every claim."""
 
 import math
-from typing import Any, final
-
 from dataclasses import dataclass
+from typing import Any, final
 
 from moe_claims.analysis.claim import Claim
 from moe_claims.types import Finding, Verdict

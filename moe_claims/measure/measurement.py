@@ -67,6 +67,8 @@ class RoutedMeasurement:
     """(L, E) share of |σ(W_act x)| > 0.001 over tokens and neurons."""
     nats: Floats
     """(S,) the model's own cross-entropy per predicted token, in nats."""
+    token_cosines: Floats | None = None
+    """(L, T, E, E) cosines between expert outputs of every token; only where asked for, never stored."""
 
     @property
     def sequence_of(self) -> Integers:

@@ -18,18 +18,31 @@ ACTIVE = 0.001
 """Activations larger than this in magnitude count as active (paper, appendix H)."""
 
 
-def angular(outputs: "torch.Tensor") -> "torch.Tensor":
-    """(n, E, d) expert outputs → (n, E, E) angular similarities 1 − arccos(cosine)/π, float64.
+def cosines(outputs: "torch.Tensor") -> "torch.Tensor":
+    """(n, E, d) expert outputs → (n, E, E) cosine similarities, float64, ones on the diagonal.
 
-    An output of zero has no direction: its similarity to any other is 1/2, as at a right angle.
+    An output of zero has no direction: its similarity to any other is 0, as at a right angle.
     """
     import torch
 
     unit = torch.nn.functional.normalize(outputs.double(), dim=-1)
-    cosines = (unit @ unit.transpose(1, 2)).clamp(-1.0, 1.0)
-    similarity = 1.0 - torch.arccos(cosines) / torch.pi
+    similarity = (unit @ unit.transpose(1, 2)).clamp(-1.0, 1.0)
     similarity.diagonal(dim1=1, dim2=2).fill_(1.0)
     return similarity
+
+
+def angular(similarity: "torch.Tensor") -> "torch.Tensor":
+    """Cosine similarities → angular ones, 1 − arccos(cosine)/π, which may be averaged."""
+    import torch
+
+    return 1.0 - torch.arccos(similarity) / torch.pi
+
+
+def _wide(tensor: "torch.Tensor") -> "torch.Tensor":
+    """float32, or float64 where it already is."""
+    import torch
+
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
 @final
@@ -41,12 +54,21 @@ class LayerAccumulator:
         batches: the micro-batches, in the order in which they will run.
         sequences: number S of sequences.
         where: the layer, for messages.
+        token_cosines: keep every token's cosines too, E² numbers each.
     """
 
-    def __init__(self, router: "torch.Tensor", batches: Sequence[MicroBatch], sequences: int, where: str) -> None:
+    def __init__(
+        self,
+        router: "torch.Tensor",
+        batches: Sequence[MicroBatch],
+        sequences: int,
+        where: str,
+        *,
+        token_cosines: bool = False,
+    ) -> None:
         import torch
 
-        self._router = router.float()
+        self._router = router
         self._where = where
         self._real = torch.cat([batch.mask.reshape(-1) for batch in batches])
         self._sequence = torch.cat([batch.sequence_of for batch in batches])
@@ -58,6 +80,7 @@ class LayerAccumulator:
         self.logits: list[torch.Tensor] = []
         self.norms: list[torch.Tensor] = []
         self.chosen: list[torch.Tensor] = []
+        self.cosines: list[torch.Tensor] | None = [] if token_cosines else None
 
     def observe(self, batch: ExpertBatch) -> None:
         """Takes the next chunk of tokens of the layer."""
@@ -66,14 +89,17 @@ class LayerAccumulator:
         here = slice(self._next, self._next + len(batch.hidden))
         self._next = here.stop
         real, sequence = self._real[here], self._sequence[here]
-        outputs = batch.outputs[real].float()
-        logits = batch.hidden[real].float() @ self._router.T
+        outputs, hidden = _wide(batch.outputs[real]), _wide(batch.hidden[real])
+        logits = hidden @ self._router.to(hidden.dtype).T
         chosen = batch.chosen[real]
         self._check_routing(logits, chosen, torch.finfo(batch.hidden.dtype).eps)
         self.logits.append(logits.cpu())
         self.norms.append(outputs.norm(dim=-1).cpu())
         self.chosen.append(chosen.to("cpu").short())
-        self.angular.index_add_(0, sequence[real], angular(outputs))
+        similarity = cosines(outputs)
+        self.angular.index_add_(0, sequence[real], angular(similarity))
+        if self.cosines is not None:
+            self.cosines.append(similarity.to(torch.float32).cpu())
         active = batch.activations[real].abs() > ACTIVE
         self.active += active.sum(dim=(0, 2))
         self.cells += active.shape[0] * active.shape[2]
@@ -92,12 +118,15 @@ class LayerAccumulator:
             )
 
 
-def measure_routed(model: LayerwiseModel, sequences: Sequence[Sequence[int]]) -> RoutedMeasurement:
+def measure_routed(
+    model: LayerwiseModel, sequences: Sequence[Sequence[int]], *, token_cosines: bool = False
+) -> RoutedMeasurement:
     """Runs the sequences through the model and measures every MoE layer on the way.
 
     Args:
         model: to be run layer by layer.
         sequences: token ids, used exactly as given.
+        token_cosines: keep the (L, T, E, E) cosines of single tokens too; large.
 
     Raises:
         ModelError: the model routes by another rule than its family's, or yields NaN.
@@ -109,7 +138,7 @@ def measure_routed(model: LayerwiseModel, sequences: Sequence[Sequence[int]]) ->
 
     def observer(layer: int, router: "torch.Tensor") -> LayerAccumulator:
         where = f"'{model.checkpoint.name}', layer {layer}"
-        layers[layer] = LayerAccumulator(router, batches, len(sequences), where)
+        layers[layer] = LayerAccumulator(router, batches, len(sequences), where, token_cosines=token_cosines)
         return layers[layer]
 
     hidden = model.run(batches, observer)
@@ -129,12 +158,15 @@ def measure_routed(model: LayerwiseModel, sequences: Sequence[Sequence[int]]) ->
         angular_sums=torch.stack([layer.angular.cpu() for layer in ordered]).numpy(),
         activation_share=torch.stack([(layer.active / layer.cells).cpu() for layer in ordered]).numpy(),
         nats=np.asarray(nats),
+        token_cosines=torch.stack([torch.cat(layer.cosines or []) for layer in ordered]).numpy()
+        if token_cosines
+        else None,
     )
 
 
 def _nats(model: LayerwiseModel, hidden: "torch.Tensor", sequence: Sequence[int]) -> float:
     import torch
 
-    logits = model.logits(hidden)[:-1].float()
+    logits = _wide(model.logits(hidden)[:-1])
     targets = torch.tensor(sequence[1:], device=logits.device)
     return float(torch.nn.functional.cross_entropy(logits, targets))

@@ -68,4 +68,4 @@ class Store:
         for target, data in ((path, content), (path.with_suffix(".sha256"), digest)):
             partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
             partial.write_bytes(data)
-            os.replace(partial, target)
+            partial.replace(target)

@@ -143,11 +143,13 @@ class Checkpoint:
     @cached_property
     def sha256(self) -> str:
         """Hash of all weights by role: the same weights have the same hash in both layouts."""
+        import torch
+
         digest = hashlib.sha256()
 
         def add(label: str, tensor: "torch.Tensor") -> None:
             digest.update(f"{label} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-            digest.update(tensor.contiguous().view(-1).view(dtype=_bytes()).numpy())
+            digest.update(tensor.contiguous().view(-1).view(torch.uint8).numpy().data)
 
         experts = tuple(f"{self._layer(layer)}.{self._block}.experts." for layer in self.moe_layers)
         for name in sorted(n for n in self._names if not n.startswith(experts)):
@@ -156,9 +158,3 @@ class Checkpoint:
             for role in ("up", "act", "down"):
                 add(f"{layer} {role}", self.matrix(layer, role))
         return digest.hexdigest()
-
-
-def _bytes() -> "torch.dtype":
-    import torch
-
-    return torch.uint8

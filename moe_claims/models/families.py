@@ -61,6 +61,8 @@ def family_of(config: Mapping[str, Any], where: str) -> Family:
     if model_type in FAMILIES:
         return FAMILIES[model_type]
     if not any("expert" in key for key in config):
-        raise ModelError(f"'{where}' is a dense model (model_type '{model_type}', no experts in its config): give an MoE")
+        raise ModelError(
+            f"'{where}' is a dense model (model_type '{model_type}', no experts in its config): give an MoE"
+        )
     known = ", ".join(FAMILIES)
     raise ModelError(f"'{where}' has model_type '{model_type}', which cannot be read yet: families are {known}")

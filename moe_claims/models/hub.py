@@ -32,7 +32,9 @@ def snapshot(hub_id: str, revision: str | None) -> tuple[Path, str]:
         except GatedRepoError:
             raise ModelError(f"'{at}' is gated: accept its terms on the hub and log in with 'hf auth login'") from None
         except RepositoryNotFoundError:
-            raise ModelError(f"there is no repository '{hub_id}' on the hub that you may read: check its name") from None
+            raise ModelError(
+                f"there is no repository '{hub_id}' on the hub that you may read: check its name"
+            ) from None
         except Exception as error:  # every transport of the client has errors of its own; all mean the same here
             raise ModelError(
                 f"'{at}' is not in the local cache and the hub cannot be reached ({type(error).__name__}): connect, "

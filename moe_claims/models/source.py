@@ -74,7 +74,7 @@ class SafetensorsFolder:
                     "them to safetensors first (save_pretrained of a model you trust writes safetensors)"
                 )
             raise ModelError(f"'{self.folder}' has no *.safetensors file: give a folder that holds the weights")
-        return {name: path for path in paths for name in self._open(path).keys()}
+        return {name: path for path in paths for name in self._open(path).keys()}  # noqa: SIM118 - not a dict
 
     def _open(self, path: Path) -> Any:
         from safetensors import SafetensorError, safe_open

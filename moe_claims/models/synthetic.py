@@ -57,7 +57,7 @@ def shape_of(kind: str, options: Mapping[str, int | float | str]) -> Shape:
             raise UsageError(f"synthetic:{kind} has no option '{name}': it takes {', '.join(known)}")
         if not isinstance(value, known[name]):
             raise UsageError(f"synthetic:{kind}?{name}={value}: {name} is a whole number")
-        shape = replace(shape, **{name: value})  # type: ignore[arg-type]
+        shape = replace(shape, **{name: value})
     if shape.pattern not in ("none", "equal"):
         raise UsageError(f"synthetic:{kind}?pattern={shape.pattern}: patterns are none and equal")
     smallest = {"layers": 1, "experts": 2, "hidden": 16, "intermediate": 4, "vocabulary": 16, "context": 4}

@@ -82,7 +82,16 @@ def _results(rows: Sequence[Row]) -> str:
         ]
         for row in rows
     ]
-    headers = ["verdict", "claim", "effect, 95 % interval", "smallest of interest", "p", "adjusted p", "random init", "paper"]
+    headers = [
+        "verdict",
+        "claim",
+        "effect, 95 % interval",
+        "smallest of interest",
+        "p",
+        "adjusted p",
+        "random init",
+        "paper",
+    ]
     keep = [i for i in range(len(headers)) if i < 4 or any(line[i] for line in body)]
     return _table([headers[i] for i in keep], [[line[i] for i in keep] for line in body])
 
@@ -90,7 +99,7 @@ def _results(rows: Sequence[Row]) -> str:
 def _why(rows: Sequence[Row]) -> str:
     lines = []
     for row in rows:
-        lines.append(f"- **{escape(cells.name(row))}**: {escape(row['reason'])}.{_criteria(row)}")
+        lines.append(f"- **{escape(cells.name(row))}**: {escape(row['reason'].rstrip('.'))}.{_criteria(row)}")
     return "\n".join(lines)
 
 
@@ -118,7 +127,10 @@ def _errors(errors: Sequence[Row]) -> str:
 
 def _claims(document: Row) -> str:
     used = [CLAIMS[claim] for claim in dict.fromkeys(row["claim"] for row in document["results"]) if claim in CLAIMS]
-    rows = [[f"**{c.id}**", escape(c.statement), escape(c.section), escape(c.effect), escape(c.null), escape(c.unit)] for c in used]
+    rows = [
+        [f"**{c.id}**", escape(c.statement), escape(c.section), escape(c.effect), escape(c.null), escape(c.unit)]
+        for c in used
+    ]
     headers = ["claim", "statement", "section", "effect", "null", "unit"]
     return "## What was tested\n\n" + _table(headers, rows) if rows else ""
 

@@ -1,7 +1,6 @@
 """The results file: one JSON document, versioned, with a JSON Schema in this package."""
 
 import json
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from importlib.resources import files
@@ -88,7 +87,9 @@ def document(
         "environment": dict(environment),
         "models": sorted(({**m} for m in models), key=lambda m: rank(m, "name")),
         "corpora": sorted(({**c} for c in corpora), key=lambda c: rank(c, "model", "name")),
-        "results": sorted(({**r} for r in results), key=lambda r: rank(r, "evidence", "model", "claim", "variant", "corpus")),
+        "results": sorted(
+            ({**r} for r in results), key=lambda r: rank(r, "evidence", "model", "claim", "variant", "corpus")
+        ),
         "audits": sorted(({**a} for a in audits), key=lambda a: rank(a, "id")),
         "errors": sorted(({**e} for e in errors), key=lambda e: rank(e, "model", "claim")),
     }
@@ -104,7 +105,7 @@ def write_text(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
     partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
+    partial.replace(path)
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -116,7 +117,9 @@ def read(path: Path) -> dict[str, Any]:
     try:
         loaded: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UsageError(f"there is no results file '{path}': 'pytest claims/' writes claims-report/results.json") from None
+        raise UsageError(
+            f"there is no results file '{path}': 'pytest claims/' writes claims-report/results.json"
+        ) from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"'{path}' is not a results file: {error}") from None
     if not isinstance(loaded, dict) or loaded.get("schema_version") != SCHEMA_VERSION:
@@ -127,5 +130,7 @@ def read(path: Path) -> dict[str, Any]:
 
 def schema() -> dict[str, Any]:
     """The JSON Schema of the results file."""
-    loaded: dict[str, Any] = json.loads((files("moe_claims.report") / "results.schema.json").read_text(encoding="utf-8"))
+    loaded: dict[str, Any] = json.loads(
+        (files("moe_claims.report") / "results.schema.json").read_text(encoding="utf-8")
+    )
     return loaded

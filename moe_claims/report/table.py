@@ -28,7 +28,9 @@ def render(document: Document, *, width: int = 120) -> str:
 def _audits(audits: Sequence[Document], width: int) -> str:
     if not audits:
         return ""
-    rows = [[cells.AUDIT_SIGNS[a["outcome"]] + " " + a["outcome"], a["id"], a["printed"], a["recomputed"]] for a in audits]
+    rows = [
+        [cells.AUDIT_SIGNS[a["outcome"]] + " " + a["outcome"], a["id"], a["printed"], a["recomputed"]] for a in audits
+    ]
     room = max(20, (width - 50) // 2)
     return "Audits: the paper's printed numbers, recomputed from each other\n" + tabulate(
         rows,

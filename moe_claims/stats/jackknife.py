@@ -6,7 +6,7 @@ from typing import final
 
 import numpy as np
 
-from moe_claims.stats.nulls import Floats
+from moe_claims.stats.nulls import Floats, Labels
 from moe_claims.types import Interval
 
 
@@ -27,7 +27,7 @@ class JackknifeResult:
         return Interval(self.estimate - reach, self.estimate + reach, level, "jackknife over experts within layers")
 
 
-def jackknife(statistic: Callable[[Floats], Floats], experts: int) -> JackknifeResult:
+def jackknife(statistic: Callable[[Labels], Floats], experts: int) -> JackknifeResult:
     """Leaves every expert of every layer out once.
 
     Which expert carries which number is arbitrary and has nothing to do with the same

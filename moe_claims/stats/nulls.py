@@ -6,7 +6,8 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Floats = NDArray[np.float64]
+Floats = NDArray[np.floating[Any]]
+Labels = NDArray[np.integer[Any]]
 RESAMPLES = 9_999
 """Resamples of every Monte Carlo test, unless the set is enumerated."""
 
@@ -64,7 +65,7 @@ def as_layers(matrices: ArrayLike, name: str) -> Floats:
     Raises:
         ValueError: another shape, or not symmetric, or not finite.
     """
-    array: NDArray[Any] = np.asarray(matrices, dtype=np.float64)
+    array: Floats = np.asarray(matrices, dtype=np.float64)
     if array.ndim == 2:
         array = array[None]
     if array.ndim != 3 or array.shape[1] != array.shape[2]:
@@ -82,19 +83,19 @@ def off_diagonal(matrices: Floats) -> Floats:
     return np.asarray(matrices[..., rows, columns])
 
 
-def relabelings(experts: int, resamples: int, rng: np.random.Generator) -> NDArray[np.int64]:
+def relabelings(experts: int, resamples: int, rng: np.random.Generator) -> Labels:
     """(resamples, E) random permutations of expert labels."""
     return rng.permuted(np.broadcast_to(np.arange(experts), (resamples, experts)), axis=1)
 
 
-def all_relabelings(experts: int) -> NDArray[np.int64]:
+def all_relabelings(experts: int) -> Labels:
     """(E!, E) every permutation of expert labels, identity first; for E up to 8."""
     from itertools import permutations
 
     return np.asarray(list(permutations(range(experts))), dtype=np.int64)
 
 
-def relabeled_pairs(matrix: Floats, labels: NDArray[np.int64]) -> Floats:
+def relabeled_pairs(matrix: Floats, labels: Labels) -> Floats:
     """(E, E) and (n, E) labels → (n, E(E − 1)/2), the pairs of the relabeled matrix."""
     rows, columns = np.triu_indices(matrix.shape[-1], 1)
     return np.asarray(matrix[labels[:, rows], labels[:, columns]])

@@ -172,4 +172,6 @@ def block_resampled(errors: Floats, length: int, resamples: int, rng: np.random.
 def percentile_intervals(draws: Floats, levels: tuple[float, ...], method: str) -> tuple[Interval, ...]:
     """Percentile intervals of bootstrap draws, one per level."""
     ends = [np.quantile(draws, [0.5 - level / 2, 0.5 + level / 2]) for level in levels]
-    return tuple(Interval(float(low), float(high), level, method) for (low, high), level in zip(ends, levels, strict=True))
+    return tuple(
+        Interval(float(low), float(high), level, method) for (low, high), level in zip(ends, levels, strict=True)
+    )

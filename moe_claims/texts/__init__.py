@@ -4,6 +4,7 @@ Imports nothing heavy; tokenizing happens where a tokenizer is.
 """
 
 import hashlib
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -126,3 +127,21 @@ def tokenize(text: Text, encode: Callable[[str], Sequence[int]], *, limit: int |
             f"more, and at least {FEWEST} are needed" + ("" if limit is None else f" (--moe-tokens is {limit})")
         )
     return Sequences(text.name, tuple(ids), text.sha256, len(text.passages), cut)
+
+
+def read_token_ids(path: Path) -> tuple[tuple[int, ...], ...]:
+    """Token ids from a JSON file: one list per sequence.
+
+    Raises:
+        UsageError: the file is missing, or holds something else.
+    """
+    try:
+        loaded = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(f"there is no file '{path}': --token-ids takes a JSON list of lists of token ids") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"'{path}' is not JSON: {error}") from None
+    good = isinstance(loaded, list) and loaded and all(isinstance(s, list) and len(s) >= 2 for s in loaded)
+    if not good or not all(type(token) is int and token >= 0 for s in loaded for token in s):
+        raise UsageError(f"'{path}' must hold a JSON list of lists of at least two token ids (whole numbers) each")
+    return tuple(tuple(sequence) for sequence in loaded)

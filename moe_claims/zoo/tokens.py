@@ -66,9 +66,7 @@ def train_tokenizer(texts: list[str], vocabulary: int) -> "PreTrainedTokenizerFa
     return PreTrainedTokenizerFast(tokenizer_object=bpe, bos_token=BEGIN, eos_token=END, pad_token=END)
 
 
-def prepare(
-    recipe: Recipe, text: Path, folder: Path, *, longest: int | None = None
-) -> tuple[TokenStream, TokenStream]:
+def prepare(recipe: Recipe, text: Path, folder: Path, *, longest: int | None = None) -> tuple[TokenStream, TokenStream]:
     """Training and held-out token streams of a text; the tokenizer is saved in ``folder``.
 
     What was made before for the same text, vocabulary and limit is read back.

@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -75,7 +74,7 @@ class State:
             tensors[f"square/{name}"] = moments["exp_avg_sq"]
         partial = self.tensors.with_suffix(".partial")
         save_file(tensors, partial, metadata={"step": str(step)})
-        os.replace(partial, self.tensors)
+        partial.replace(self.tensors)
 
     def load(self, model: "PreTrainedModel", optimizer: "torch.optim.Optimizer") -> int:
         """Puts the saved state into model and optimizer; the number of finished steps (0: none)."""
@@ -149,7 +148,8 @@ def train(
             log.flush()
             if (step + 1) % SAVE_EVERY == 0 or step + 1 == last:
                 state.save(model, optimizer, step + 1)
-    return model.eval()
+    model.eval()
+    return model
 
 
 def held_out_nats(model: "PreTrainedModel", stream: TokenStream, sequence: int, *, tokens: int = 100_000) -> float:

@@ -108,7 +108,9 @@ def test_null_expectation_of_r2_is_one_over_pairs_less_one() -> None:
     audit = audits_association.r2_null_expectation()
     assert number(audit, "grok-1 null_expectation") == pytest.approx(1 / 27)
     assert number(audit, "deepseek-moe-16b null_expectation") == pytest.approx(1 / (64 * 63 / 2 - 1))
-    assert "Grok W_up" in audit.reason and "Grok W_down" in audit.reason and "W_act" not in audit.reason
+    assert "Grok W_up" in audit.reason
+    assert "Grok W_down" in audit.reason
+    assert "W_act" not in audit.reason
 
 
 def test_null_moments_are_those_of_the_beta_distribution() -> None:
@@ -278,7 +280,8 @@ def test_activated_parameters_agree_once_the_two_are_put_right() -> None:
 
 def test_total_of_table_7_fits_separate_embeddings_only() -> None:
     audit = audits_tables.total_parameters()
-    assert audit.values["separate"] is True and audit.values["tied"] is False
+    assert audit.values["separate"] is True
+    assert audit.values["tied"] is False
     attention = 1024 * (16 * 64 * 2 + 4 * 64 * 2)
     layer = attention + 68 * 3 * 1024 * 640 + 1024 * 64
     assert number(audit, "untied_b") == pytest.approx((24 * layer + 2 * 151_936 * 1024) / 1e9)

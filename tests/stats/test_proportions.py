@@ -91,7 +91,7 @@ def test_impossible_counts_are_refused_by_all(successes: int, trials: int, messa
 @pytest.mark.parametrize("level", [0.0, 1.0, 95.0])
 def test_a_level_outside_0_and_1_is_refused(level: float) -> None:
     for function in (clopper_pearson, one_sided_upper, one_sided_lower):
-        with pytest.raises(ValueError, match="level must lie strictly between 0 and 1, such as 0.95"):
+        with pytest.raises(ValueError, match=r"level must lie strictly between 0 and 1, such as 0\.95"):
             function(1, 2, level=level)
 
 

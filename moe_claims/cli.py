@@ -1,0 +1,132 @@
+"""The command line beside pytest. Prints in one place; every command is a function of its arguments."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from moe_claims import __version__
+from moe_claims.errors import MoeClaimsError, UsageError
+
+USAGE = 4
+"""Exit status for input that cannot be used, as pytest has it."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command and prints what it returns; 0, or 4 with one line on standard error."""
+    given = _parser().parse_args(arguments)
+    try:
+        text = given.run(given)
+    except MoeClaimsError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return USAGE
+    except KeyboardInterrupt:
+        sys.stderr.write("stopped; what was measured is kept\n")
+        return 130
+    sys.stdout.write(text.rstrip("\n") + "\n")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m moe_claims",
+        description="Claims about mixture-of-experts internals. The tests themselves run with 'pytest claims/'.",
+    )
+    parser.add_argument("--version", action="version", version=f"moe_claims {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    measure = commands.add_parser("measure", help="write what was measured of a model, without any judgement")
+    measure.add_argument("name", help="alias, directory, org/name[@revision] or synthetic:KIND")
+    source = measure.add_mutually_exclusive_group()
+    source.add_argument("--text", help="builtin, builtin-math, builtin-code or a .txt file (default builtin)")
+    source.add_argument("--token-ids", type=Path, help="JSON list of lists of token ids, used exactly as given")
+    measure.add_argument("--what", help="comma-separated: weights, matching, outputs, token-outputs")
+    measure.add_argument("--tokens", type=int, help="at most this many tokens of the text")
+    measure.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    measure.add_argument("--dtype", choices=("float32", "float64", "bfloat16"), default="float32")
+    measure.add_argument("--output", type=Path, required=True, help="the .npz file to write")
+    measure.set_defaults(run=_measure)
+
+    calibrate = commands.add_parser("calibrate", help="how often each claim replicates on planted and null models")
+    calibrate.add_argument("--seeds", type=int, default=200, help="models of each kind (default 200)")
+    calibrate.add_argument("--workers", type=int, default=2, help="processes (default 2)")
+    calibrate.add_argument("--log", type=Path, default=Path("calibration.jsonl"), help="results so far; resumes there")
+    calibrate.add_argument("--output", type=Path, help="Markdown file to write (default: print it)")
+    calibrate.set_defaults(run=_calibrate)
+
+    report = commands.add_parser("report", help="write a results file in another format")
+    report.add_argument("results", type=Path)
+    report.add_argument("--format", choices=("table", "markdown"), default="table")
+    report.set_defaults(run=_report)
+
+    commands.add_parser("models", help="what --model takes").set_defaults(run=_models)
+    commands.add_parser("claims", help="the claims with their statements").set_defaults(run=_claims)
+    return parser
+
+
+def _measure(given: argparse.Namespace) -> str:
+    from moe_claims.measure.dump import dump
+
+    return dump(
+        given.name,
+        text=given.text,
+        token_ids=given.token_ids,
+        what=None if given.what is None else tuple(part.strip() for part in given.what.split(",")),
+        tokens=given.tokens,
+        device=given.device,
+        dtype=given.dtype,
+        output=given.output,
+    )
+
+
+def _calibrate(given: argparse.Namespace) -> str:
+    from moe_claims.calibrate import run
+
+    if given.seeds < 1 or given.workers < 1:
+        raise UsageError("--seeds and --workers are whole numbers, 1 or more")
+    text = run(seeds=given.seeds, workers=given.workers, log=given.log)
+    if given.output is None:
+        return text
+    given.output.write_text(text, encoding="utf-8")
+    return f"written to {given.output}"
+
+
+def _report(given: argparse.Namespace) -> str:
+    from moe_claims.report import markdown, results, table
+
+    document = results.read(given.results)
+    return table.render(document) if given.format == "table" else markdown.render(document)
+
+
+def _models(given: argparse.Namespace) -> str:
+    from tabulate import tabulate
+
+    from moe_claims.models.families import FAMILIES
+    from moe_claims.models.names import ALIASES, EMBEDDED, SYNTHETIC
+
+    rows: list[tuple[str, str]] = [(name, "embedded, runs offline") for name in EMBEDDED]
+    rows += [(f"synthetic:{kind}", "made in memory; ?seed=N and sizes") for kind in SYNTHETIC]
+    rows += [(alias, target) for alias, target in ALIASES.items()]
+    rows += [
+        ("DIRECTORY", "config.json and *.safetensors"),
+        ("org/name[@revision]", "from the hub, or its local cache"),
+    ]
+    known = tabulate(rows, headers=["--model", "what it is"], tablefmt="simple")
+    return f"{known}\n\nfamilies (model_type): {', '.join(FAMILIES)}"
+
+
+def _claims(given: argparse.Namespace) -> str:
+    from tabulate import tabulate
+
+    from moe_claims.analysis.registry import CLAIMS
+
+    rows: list[list[Any]] = [
+        [c.id, ", ".join(v for v in c.variants if v), c.family, c.section, c.statement] for c in CLAIMS.values()
+    ]
+    return tabulate(
+        rows,
+        headers=["claim", "variants", "family", "section", "statement"],
+        tablefmt="simple",
+        maxcolwidths=[None, 16, None, 18, 60],
+    )

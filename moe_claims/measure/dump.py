@@ -1,0 +1,118 @@
+"""``python -m moe_claims measure``: the numbers themselves, for comparison with other implementations."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from moe_claims import texts
+from moe_claims.errors import UsageError
+from moe_claims.measure.matching import measure_matching
+from moe_claims.measure.measurement import RoutedMeasurement, WeightMeasurement
+from moe_claims.measure.routed import measure_routed
+from moe_claims.measure.weights import measure_weights
+from moe_claims.models.families import ROLES
+from moe_claims.models.forward import LayerwiseModel
+from moe_claims.models.loading import OpenModel, open_model
+from moe_claims.models.names import resolve
+from moe_claims.stats.mantel import pearson
+from moe_claims.stats.nulls import off_diagonal
+
+WHAT = ("weights", "matching", "outputs", "token-outputs")
+DEFAULT = ("weights", "matching", "outputs")
+
+Arrays = dict[str, NDArray[Any]]
+
+
+def dump(
+    name: str,
+    *,
+    text: str | None,
+    token_ids: Path | None,
+    what: tuple[str, ...] | None,
+    tokens: int | None,
+    device: str,
+    dtype: str,
+    output: Path,
+) -> str:
+    """Measures a model and writes the arrays to an ``.npz`` file; names and shapes are in the reference docs.
+
+    Returns:
+        One line for the user.
+
+    Raises:
+        MoeClaimsError: model, text or token ids cannot be used.
+    """
+    wanted = DEFAULT if what is None else what
+    for part in wanted:
+        if part not in WHAT:
+            raise UsageError(f"--what {part}: give some of {', '.join(WHAT)}, separated by commas")
+    if output.suffix != ".npz":
+        raise UsageError(f"--output {output}: give a file name that ends in .npz")
+    if tokens is not None and tokens < 4:
+        raise UsageError(f"--tokens {tokens}: give a whole number of tokens, 4 or more")
+    model = open_model(resolve(name))
+    arrays: Arrays = {"layers": np.asarray(model.checkpoint.moe_layers)}
+    if "weights" in wanted:
+        arrays |= weight_arrays(measure_weights(model.checkpoint, device=_device(device)))
+    if "matching" in wanted:
+        for role in ROLES:
+            matching = measure_matching(model.checkpoint, role)
+            arrays[f"matching.{role}.similarity"] = matching.similarity
+            arrays[f"matching.{role}.tau"] = matching.tau
+            arrays[f"matching.{role}.permutation"] = matching.permutation
+    if "outputs" in wanted or "token-outputs" in wanted:
+        sequences = _sequences(model, text, token_ids, tokens)
+        layerwise = LayerwiseModel(model.checkpoint, device=_device(device), dtype=dtype)
+        routed = measure_routed(layerwise, sequences, token_cosines="token-outputs" in wanted)
+        arrays |= routed_arrays(routed)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    partial = output.with_name(f".{output.stem}.partial.npz")
+    np.savez(partial, **arrays)  # type: ignore[arg-type]
+    partial.replace(output)
+    return f"{name}: {', '.join(wanted)} written to {output} ({len(arrays)} arrays)"
+
+
+def _device(wanted: str) -> str:
+    from moe_claims.bench import device_of
+
+    return device_of(wanted)
+
+
+def _sequences(
+    model: OpenModel, text: str | None, token_ids: Path | None, tokens: int | None
+) -> Sequence[Sequence[int]]:
+    if token_ids is None:
+        loaded = texts.load(text or "builtin")
+        return texts.tokenize(loaded, model.encoder(), limit=tokens, longest=model.context).ids
+    sequences = texts.read_token_ids(token_ids)
+    vocabulary = int(model.checkpoint.config["vocab_size"])
+    highest = max(max(sequence) for sequence in sequences)
+    if highest >= vocabulary:
+        raise UsageError(
+            f"'{token_ids}' holds token id {highest}, but the last of '{model.ref.name}' is {vocabulary - 1}: "
+            "use the model's own tokenizer"
+        )
+    return sequences
+
+
+def weight_arrays(weights: WeightMeasurement) -> Arrays:
+    """Similarities, and Pearson r of router and mean similarities per layer."""
+    arrays = dict(weights.arrays())
+    router = off_diagonal(weights.router)
+    for role in ROLES:
+        arrays[f"association.{role}"] = pearson(router, off_diagonal(weights.mean[role]))
+    return arrays
+
+
+def routed_arrays(routed: RoutedMeasurement) -> Arrays:
+    """What the reference documents: sums turned into means, ranks counted."""
+    arrays = dict(routed.arrays())
+    arrays.pop("output_similarity.angular_sums")
+    if routed.token_cosines is not None:
+        arrays["output_similarity.cosine"] = routed.token_cosines
+    arrays["output_similarity.angular_mean"] = routed.angular_mean
+    arrays["rank_counts"] = routed.rank_counts()
+    return arrays

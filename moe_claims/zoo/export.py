@@ -1,0 +1,105 @@
+"""From a trained model to the files that ship: original hub layout, bfloat16, card and hashes."""
+
+import hashlib
+import json
+import math
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from moe_claims.zoo.recipes import Recipe
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+LARGEST = 13_000_000
+"""Bytes that the weights of one embedded model may take."""
+
+
+def bits_per_byte(nats_per_token: float, tokens: int, utf8_bytes: int) -> float:
+    """Cross-entropy per token → bits per byte of UTF-8 text, comparable between tokenizers."""
+    return nats_per_token * tokens / utf8_bytes / math.log(2)
+
+
+def export(model: "PreTrainedModel", recipe: Recipe, work: Path, target: Path, scores: Mapping[str, Any]) -> None:
+    """Writes the model's folder: weights, config, tokenizer, ``recipe.json`` and a card.
+
+    Args:
+        model: trained, float32; a bfloat16 copy of its weights is written.
+        recipe: that it was trained by.
+        work: the training folder, which holds the tokenizer.
+        target: folder to write; what is there is replaced file by file.
+        scores: losses on held-out text, for card and recipe file.
+
+    Raises:
+        ValueError: the weights come out larger than an embedded model may be.
+    """
+    import torch
+
+    target.mkdir(parents=True, exist_ok=True)
+    # transformers turns its fused experts back into one matrix per expert, as the hub has them.
+    rounded: Any = model
+    rounded.to(torch.bfloat16).save_pretrained(target, save_original_format=True)
+    (target / "generation_config.json").unlink(missing_ok=True)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copyfile(work / "tokenizer" / name, target / name)
+    weights = target / "model.safetensors"
+    if weights.stat().st_size > LARGEST:
+        raise ValueError(f"{weights.name} takes {weights.stat().st_size:,} bytes, more than {LARGEST:,}")
+    hashes = {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in (weights, target / "config.json", target / "tokenizer.json")
+    }
+    record = {"recipe": recipe.as_dict(), "scores": dict(scores), "sha256": hashes}
+    (target / "recipe.json").write_text(json.dumps(record, indent=1) + "\n")
+    (target / "README.md").write_text(card(recipe, scores, hashes))
+
+
+def card(recipe: Recipe, scores: Mapping[str, Any], hashes: Mapping[str, str]) -> str:
+    """The model card, in Markdown."""
+    rows = "\n".join(
+        f"| {name} | {scores[f'{key}_nats']:.3f} | {scores[f'{key}_bits_per_byte']:.3f} |"
+        for name, key in (
+            ("unigram frequencies", "unigram"),
+            ("interpolated trigram", "trigram"),
+            (recipe.name, "model"),
+        )
+    )
+    files = "\n".join(f"- `{name}`: `{digest}`" for name, digest in hashes.items())
+    parameters = scores["parameters"]
+    return f"""# {recipe.name}
+
+A small mixture-of-experts language model of the {recipe.family} family, trained from scratch so that claims about
+MoE internals can be tested offline on a model that has learned something. It is an object of measurement, not a
+text generator.
+
+- **Shape**: {recipe.layers} layers, {recipe.experts} experts, top-{recipe.top_k}, hidden {recipe.hidden}, intermediate
+  {recipe.intermediate}, {parameters:,} parameters, bfloat16, in the original hub layout
+- **Trained on**: {scores["training_text"]} ({scores["training_tokens_available"]:,} tokens after markup was removed;
+  {scores["training_tokens_seen"]:,} were drawn), by windows of {recipe.sequence} tokens, {recipe.batch} a step,
+  {recipe.steps:,} steps
+- **Tokenizer**: byte-level BPE of {recipe.vocabulary:,} entries, trained on the same text
+- **Loss of balance**: weight {recipe.balance}
+
+## Held-out text
+
+Every hundredth document was held out. The baselines count the whole training text, far more than the model saw.
+
+| predictor | nats per token | bits per byte |
+|---|---|---|
+{rows}
+
+## Make it again
+
+```
+python -m moe_claims.zoo train {recipe.name} --text {scores["training_text"]}
+```
+
+Deterministic for one version of torch, one number of threads ({scores["threads"]}) and one kind of processor;
+an interrupted run goes on where it was.
+
+## Hashes (SHA-256)
+
+{files}
+"""
