@@ -53,6 +53,7 @@ OPTIONS = (
 
 _UNUSED = ("dense-reference", "second-model", "cluster")
 _QUICK_TOKENS = 2_048
+_TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
 
 @final
@@ -98,6 +99,23 @@ def _number(name: str, value: object, kind: Callable[[Any], Any], low: float, hi
     return number
 
 
+def _flag(name: str, value: object) -> bool:
+    """Ini file and command line give a bool, the environment a word."""
+    if value is None or isinstance(value, bool):
+        return bool(value)
+    word = str(value).strip().lower()
+    if word not in _TRUE + _FALSE:
+        raise UsageError(f"--moe-{name} {value}: give true or false")
+    return word in _TRUE
+
+
+def _folder(name: str, value: object) -> Path:
+    path = os.path.expanduser(str(value))  # noqa: PTH111 - pathlib raises for an unknown ~user
+    if os.path.lexists(path) and not os.path.isdir(path):  # noqa: PTH112 - pathlib raises for a name too long
+        raise UsageError(f"--moe-{name} {value}: this is a file; give a folder, which is made where there is none")
+    return Path(path)
+
+
 def settle(values: Mapping[str, Any]) -> Settings:
     """Checks the options' values (by option name, None where not given) and fills in the defaults.
 
@@ -129,9 +147,9 @@ def settle(values: Mapping[str, Any]) -> Settings:
         profile=profile,
         seed=_number("seed", values.get("seed") or 0, int, 0, 2**63 - 1, "a whole number, 0 or more"),
         alpha=_number("alpha", values.get("alpha") or 0.05, float, 1e-6, 0.5, "a rate between 0.000001 and 0.5"),
-        cache=Path(values.get("cache") or default_cache()).expanduser(),
-        report=Path(values.get("report") or "claims-report"),
-        report_only=bool(values.get("report-only")),
+        cache=_folder("cache", values.get("cache") or default_cache()),
+        report=_folder("report", values.get("report") or "claims-report"),
+        report_only=_flag("report-only", values.get("report-only")),
     )
 
 

@@ -60,7 +60,8 @@ def measure_matching(checkpoint: Checkpoint, role: Role) -> Matching:
         assert rows is not None
         matched = match(rows[e], rows[f])
         permutation[number, e, f], permutation[number, f, e] = matched, np.argsort(matched)
-        dot = float((rows[e] * rows[f][matched]).sum() / (rows[e].norm() * rows[f].norm()))
+        norms = (rows[e].norm() * rows[f].norm()).clamp_min(np.finfo(np.float64).tiny)  # zeros have no direction: 0
+        dot = float((rows[e] * rows[f][matched]).sum() / norms)
         similarity[number, e, f] = similarity[number, f, e] = dot
         tau[number, e, f] = tau[number, f, e] = kendalltau(matched, identity).statistic
     return Matching(similarity, tau, permutation)

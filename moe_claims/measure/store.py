@@ -54,7 +54,7 @@ class Store:
         if not path.exists() or not digest.exists():
             return None
         content = path.read_bytes()
-        if hashlib.sha256(content).hexdigest() != digest.read_text().strip():
+        if hashlib.sha256(content).hexdigest().encode() != digest.read_bytes().strip():
             warnings.warn(f"stored measurement '{path}' is damaged and is made again", stacklevel=2)
             return None
         with np.load(io.BytesIO(content), allow_pickle=False) as file:

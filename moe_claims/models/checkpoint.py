@@ -49,9 +49,11 @@ class Checkpoint:
         if not path.exists():
             raise ModelError(f"'{folder}' has no config.json: give the folder of a saved model")
         try:
-            config = json.loads(path.read_text())
+            config = json.loads(path.read_text(encoding="utf-8"))
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
             raise ModelError(f"'{path}' is not valid JSON: {error}") from None
+        if not isinstance(config, dict):
+            raise ModelError(f"'{path}' is not the configuration of a model: it holds no JSON object")
         family_of(config, name)  # a dense model is refused before its weights are looked at
         return cls(name, config, SafetensorsFolder(folder))
 
@@ -115,7 +117,14 @@ class Checkpoint:
         experts = f"{self._layer(layer)}.{self._block}.experts"
         if not self._fused:
             names = (f"{experts}.{expert}.{self.family.matrix(role)}.weight" for expert in range(self.experts))
-            return torch.stack([self._get(name) for name in names])
+            matrices = [self._get(name) for name in names]
+            shapes = sorted({tuple(matrix.shape) for matrix in matrices})
+            if len(shapes) > 1:
+                raise ModelError(
+                    f"'{self.name}' has experts of different shapes in layer {layer} "
+                    f"({role}: {' and '.join(map(str, shapes))}): is the checkpoint damaged?"
+                )
+            return torch.stack(matrices)
         if role == "down":
             return self._get(f"{experts}.down_proj")
         act, up = self._get(f"{experts}.gate_up_proj").chunk(2, dim=1)
@@ -152,8 +161,10 @@ class Checkpoint:
             digest.update(tensor.contiguous().view(-1).view(torch.uint8).numpy().data)
 
         experts = tuple(f"{self._layer(layer)}.{self._block}.experts." for layer in self.moe_layers)
-        for name in sorted(n for n in self._names if not n.startswith(experts)):
-            add(name.replace(f".{self._block}.", ".moe."), self._get(name))
+        # Sorted by label, since the block's name in one layout sorts elsewhere than in the other.
+        labels = {n.replace(f".{self._block}.", ".moe."): n for n in self._names if not n.startswith(experts)}
+        for label in sorted(labels):
+            add(label, self._get(labels[label]))
         for layer in track(self.moe_layers, f"hashing {self.name}", unit="layer"):
             for role in ("up", "act", "down"):
                 add(f"{layer} {role}", self.matrix(layer, role))

@@ -8,6 +8,7 @@ hidden states are all that memory has to hold.
 """
 
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
 
@@ -105,17 +106,28 @@ class LayerwiseModel:
         kernel.register()
         self.checkpoint = checkpoint
         self.device, self._dtype = device, getattr(torch, dtype)
-        config = dict(checkpoint.config)
-        model_config = AutoConfig.for_model(config.pop("model_type"), **config)
-        with torch.device("meta"):
-            self._model: Any = AutoModelForCausalLM.from_config(
-                model_config, dtype=self._dtype, trust_remote_code=False
-            ).eval()
+        config = deepcopy(checkpoint.config)
+        self._model: Any
+        try:
+            model_config = AutoConfig.for_model(config.pop("model_type"), **config)
+            with torch.device("meta"):
+                self._model = AutoModelForCausalLM.from_config(
+                    model_config, dtype=self._dtype, trust_remote_code=False
+                ).eval()
+        except Exception as error:  # whatever an impossible config makes transformers raise
+            said = " ".join(f"{type(error).__name__}: {error}".split())
+            raise ModelError(f"transformers cannot build '{checkpoint.name}' from its config.json ({said})") from error
         self._model.set_experts_implementation(kernel.KERNEL)
         self._decoder: Any = self._model.get_decoder()
         self._layers: list[Any] = list(self._decoder.layers)
         for layer in checkpoint.moe_layers:
-            kernel.check_supported(self._layers[layer].mlp.experts)
+            block: Any = self._layers[layer].mlp if layer < len(self._layers) else None
+            if not hasattr(block, "experts"):
+                raise ModelError(
+                    f"'{checkpoint.name}' stores a router for layer {layer}, but its config asks for no experts there: "
+                    "config and weights do not belong together"
+                )
+            kernel.check_supported(block.experts)
         self._decoder.layers = torch.nn.ModuleList()
         self._fill_outside()
 
@@ -130,21 +142,21 @@ class LayerwiseModel:
                     rebuilt = type(module)(config=self._model.config)
                 setattr(self._model.get_submodule(parent), leaf, rebuilt.to(self.device))
         tied = getattr(self._model.config, "tie_word_embeddings", False)
-        for name, parameter in list(self._model.named_parameters()):
+        # A tied head counts twice: left out as a duplicate, it would stay on the meta device and yield garbage.
+        for name, parameter in list(self._model.named_parameters(remove_duplicate=False)):
             stored = name
             if tied and not self.checkpoint.has(name):
                 stored = f"{self._model.base_model_prefix}.embed_tokens.weight"
-            self._assign(self._model, name, self.checkpoint.tensor(stored), parameter.shape)
+            self._assign(self._model, name, stored, parameter.shape)
 
-    def _assign(
-        self, root: "torch.nn.Module", name: str, tensor: "torch.Tensor", expected: "torch.Size | None" = None
-    ) -> None:
+    def _assign(self, root: "torch.nn.Module", name: str, stored: str, expected: "torch.Size") -> None:
         import torch
 
+        tensor = self.checkpoint.tensor(stored)
         path, _, leaf = name.rpartition(".")
-        if expected is not None and tensor.shape != expected:
+        if tensor.shape != expected:
             raise ModelError(
-                f"'{self.checkpoint.name}' stores '{name}' as {tuple(tensor.shape)}, but its config asks for "
+                f"'{self.checkpoint.name}' stores '{stored}' as {tuple(tensor.shape)}, but its config asks for "
                 f"{tuple(expected)}: config and weights do not belong together"
             )
         value = tensor.to(self.device, self._dtype)
@@ -154,7 +166,7 @@ class LayerwiseModel:
         layer = self._layers[index]
         prefix = f"{self.checkpoint.family.layers}.{index}"
         for name, parameter in list(layer.named_parameters()):
-            self._assign(layer, name, self.checkpoint.tensor(f"{prefix}.{name}"), parameter.shape)
+            self._assign(layer, name, f"{prefix}.{name}", parameter.shape)
         return layer
 
     def run(self, batches: Sequence[MicroBatch], observers: ObserverFactory | None = None) -> "list[torch.Tensor]":
@@ -180,6 +192,8 @@ class LayerwiseModel:
                     args, kwargs = calls[index][number]
                     output = layer(hidden[number], *args, **kwargs)
                     hidden[number] = output[0] if isinstance(output, tuple) else output
+                if index in self.checkpoint.moe_layers:  # the next run may come without observers
+                    layer.mlp.experts.moe_claims_observer = None
                 layer.to("meta")
         return [
             hidden[number][row, : int(batch.mask[row].sum())]

@@ -1,5 +1,6 @@
 """Models of the hub: found in the local cache, or downloaded once. Only data, never code."""
 
+import json
 from pathlib import Path
 
 from moe_claims.errors import ModelError
@@ -16,17 +17,29 @@ def snapshot(hub_id: str, revision: str | None) -> tuple[Path, str]:
             message says which and what to do.
     """
     from huggingface_hub import constants, snapshot_download
-    from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
 
     at = f"{hub_id}@{revision}" if revision else hub_id
+    folder: str | None
     try:
         folder = snapshot_download(hub_id, revision=revision, local_files_only=True, allow_patterns=list(PATTERNS))
+    except HFValidationError:
+        raise ModelError(f"'{hub_id}' cannot be the name of a repository on the hub: check its spelling") from None
     except LocalEntryNotFoundError:
+        folder = None
         if constants.HF_HUB_OFFLINE:
+            chosen = f" --revision {revision}" if revision else ""
             raise ModelError(
                 f"'{at}' is not in the local cache and HF_HUB_OFFLINE is set: download it on a connected machine "
-                f"('hf download {hub_id}') or give the folder of a copy"
+                f"('hf download {hub_id}{chosen}') or give the folder of a copy"
             ) from None
+    if folder is None or not (constants.HF_HUB_OFFLINE or _complete(Path(folder))):
         try:
             folder = snapshot_download(hub_id, revision=revision, allow_patterns=list(PATTERNS))
         except GatedRepoError:
@@ -35,6 +48,8 @@ def snapshot(hub_id: str, revision: str | None) -> tuple[Path, str]:
             raise ModelError(
                 f"there is no repository '{hub_id}' on the hub that you may read: check its name"
             ) from None
+        except RevisionNotFoundError:
+            raise ModelError(f"the repository '{hub_id}' has no revision '{revision}': check its name") from None
         except Exception as error:  # every transport of the client has errors of its own; all mean the same here
             raise ModelError(
                 f"'{at}' is not in the local cache and the hub cannot be reached ({type(error).__name__}): connect, "
@@ -42,3 +57,15 @@ def snapshot(hub_id: str, revision: str | None) -> tuple[Path, str]:
             ) from error
     path = Path(folder)
     return path, path.name
+
+
+def _complete(folder: Path) -> bool:
+    """Whether a cached snapshot holds the weights; one of a tokenizer alone, or half a download, does not."""
+    index = folder / "model.safetensors.index.json"
+    if not index.exists():
+        return (folder / "config.json").exists() and any(folder.glob("*.safetensors"))
+    try:
+        shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return False
+    return all((folder / shard).exists() for shard in ("config.json", *shards))

@@ -116,6 +116,10 @@ def _tokenizer(folder: Path) -> Encoder | None:
     except Exception as error:  # the library raises bare Exception for a malformed file
         raise ModelError(f"'{path}' cannot be read as a tokenizer: {error}") from None
 
+    # Saved settings of training batches: passages are cut where it is counted, and never filled up.
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+
     def encode(text: str) -> Sequence[int]:
         ids: list[int] = tokenizer.encode(text).ids
         return ids

@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import os.path
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -70,9 +71,9 @@ def resolve(name: str) -> ModelRef:
         raise UsageError(f"'{name}' is not a model name: give an alias, a directory, org/name or synthetic:KIND")
     if name.startswith("synthetic:"):
         return _synthetic(name)
-    path = Path(name).expanduser()
-    if path.is_dir():
-        return ModelRef(name, "directory", str(path))
+    path = os.path.expanduser(name)  # noqa: PTH111 - pathlib raises for an unknown ~user
+    if os.path.isdir(path):  # noqa: PTH112 - pathlib raises for a name too long for the file system
+        return ModelRef(name, "directory", path)
     if name.startswith((".", "/", "~")):
         raise UsageError(f"there is no directory '{name}': --model takes a folder with config.json and *.safetensors")
     if name in EMBEDDED:

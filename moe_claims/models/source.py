@@ -20,7 +20,7 @@ class TensorSource(Protocol):
         ...  # a protocol has no body
 
     def get(self, name: str) -> "torch.Tensor":
-        """The tensor of that name, on the CPU, in its stored dtype."""
+        """The tensor of that name, on the CPU, in its stored dtype; KeyError where there is none."""
         ...  # a protocol has no body
 
 
@@ -56,7 +56,7 @@ class SafetensorsFolder:
     def _index(self) -> dict[str, Path]:
         index = self.folder / "model.safetensors.index.json"
         if index.exists():
-            weight_map: dict[str, str] = json.loads(index.read_text())["weight_map"]
+            weight_map = self._weight_map(index)
             missing = sorted({s for s in weight_map.values() if not (self.folder / s).exists()})
             if missing:
                 raise ModelError(
@@ -76,6 +76,16 @@ class SafetensorsFolder:
             raise ModelError(f"'{self.folder}' has no *.safetensors file: give a folder that holds the weights")
         return {name: path for path in paths for name in self._open(path).keys()}  # noqa: SIM118 - not a dict
 
+    @staticmethod
+    def _weight_map(index: Path) -> dict[str, str]:
+        try:
+            weight_map: dict[str, str] = dict(json.loads(index.read_text(encoding="utf-8"))["weight_map"])
+        except (ValueError, TypeError, KeyError) as error:
+            raise ModelError(
+                f"'{index}' is not an index of safetensors files ({type(error).__name__}): download it again"
+            ) from None
+        return weight_map
+
     def _open(self, path: Path) -> Any:
         from safetensors import SafetensorError, safe_open
 
@@ -92,5 +102,8 @@ class SafetensorsFolder:
         return frozenset(self._where)
 
     def get(self, name: str) -> "torch.Tensor":
-        tensor: torch.Tensor = self._open(self._where[name]).get_tensor(name)
+        file = self._open(self._where[name])
+        if name not in file.keys():  # noqa: SIM118 - not a dict
+            raise KeyError(name)  # the index promises what the shard does not hold
+        tensor: torch.Tensor = file.get_tensor(name)
         return tensor

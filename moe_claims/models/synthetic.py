@@ -55,12 +55,16 @@ def shape_of(kind: str, options: Mapping[str, int | float | str]) -> Shape:
     for name, value in options.items():
         if name not in known:
             raise UsageError(f"synthetic:{kind} has no option '{name}': it takes {', '.join(known)}")
-        if not isinstance(value, known[name]):
-            raise UsageError(f"synthetic:{kind}?{name}={value}: {name} is a whole number")
-        shape = replace(shape, **{name: value})
+        if type(value) is not known[name]:  # isinstance would take true for 1
+            wanted = "a whole number" if known[name] is int else "none or equal"
+            raise UsageError(f"synthetic:{kind}?{name}={value}: {name} is {wanted}")
+        changed: dict[str, Any] = {name: value}
+        shape = replace(shape, **changed)
+    if kind != "null" and "pattern" in options:
+        raise UsageError(f"synthetic:{kind}?pattern={shape.pattern}: only synthetic:null takes a pattern")
     if shape.pattern not in ("none", "equal"):
         raise UsageError(f"synthetic:{kind}?pattern={shape.pattern}: patterns are none and equal")
-    smallest = {"layers": 1, "experts": 2, "hidden": 16, "intermediate": 4, "vocabulary": 16, "context": 4}
+    smallest = {"seed": 0, "layers": 1, "experts": 2, "hidden": 16, "intermediate": 4, "vocabulary": 16, "context": 4}
     for name, least in smallest.items():
         if getattr(shape, name) < least:
             raise UsageError(f"synthetic:{kind}?{name}={getattr(shape, name)}: {name} is at least {least}")

@@ -6,7 +6,16 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from moe_claims.stats.nulls import RESAMPLES, Floats, TestResult, all_relabelings, relabelings, test_against
+from moe_claims.stats.nulls import (
+    RESAMPLES,
+    Floats,
+    TestResult,
+    all_relabelings,
+    enumerable,
+    mean_over_layers,
+    relabelings,
+    test_against,
+)
 
 
 def centred_ranks(values: ArrayLike) -> Floats:
@@ -53,10 +62,26 @@ class CrossTable:
         return np.asarray(np.trace(self.sums, axis1=2, axis2=3).sum(axis=0) / self.counts.sum())
 
 
+def _tokens_by_sequence(tokens: int, sequence_of: NDArray[np.integer[Any]]) -> NDArray[np.integer[Any]]:
+    """(T,) sequence indices → (S,) tokens of each; slices by sequence need them in order, and none empty."""
+    indices = np.asarray(sequence_of)
+    if indices.shape != (tokens,) or tokens == 0:
+        raise ValueError(f"{tokens} tokens need as many sequence indices, not shape {indices.shape}")
+    if indices[0] != 0 or not np.isin(np.diff(indices), (0, 1)).all():
+        raise ValueError("sequence indices must count up from 0 in the order of the tokens, leaving none out")
+    return np.asarray(np.bincount(indices))
+
+
 def cross_table(a: Floats, b: Floats, sequence_of: NDArray[np.integer[Any]]) -> CrossTable:
-    """(L, T, E) twice and (T,) sequence indices (sorted) → their cross table."""
-    layers, _, experts = a.shape
-    counts = np.bincount(sequence_of)
+    """(L, T, E) twice and (T,) sequence indices (sorted) → their cross table.
+
+    Raises:
+        ValueError: shapes that differ, or sequence indices out of order.
+    """
+    if a.ndim != 3 or a.shape != b.shape:
+        raise ValueError(f"both sides must have one shape (L, T, E), not {a.shape} and {b.shape}")
+    layers, tokens, experts = a.shape
+    counts = _tokens_by_sequence(tokens, sequence_of)
     ends = np.cumsum(counts)
     sums = np.empty((len(counts), layers, experts, experts))
     for sequence, (start, stop) in enumerate(zip(ends - counts, ends, strict=True)):
@@ -68,28 +93,37 @@ def label_test(table: CrossTable, *, rng: np.random.Generator, resamples: int = 
     """Whether the association is more than arbitrary expert labels would give.
 
     The labels of one side are permuted independently in every layer, the same permutation
-    for all tokens of the layer; one layer of up to 8 experts is enumerated.
+    for all tokens of the layer; up to 40,320 relabelings are enumerated.
     """
     per_layer = table.sums.sum(axis=0) / table.counts.sum()  # (L, E, E)
     layers, experts, _ = per_layer.shape
-    exact = layers == 1 and experts <= 8
+    exact = enumerable(experts, layers)
     labels = all_relabelings(experts) if exact else None
-    null = np.zeros(len(labels) if labels is not None else resamples)
     columns = np.arange(experts)
-    for layer in range(layers):
+    null = []
+    for table_of_layer in per_layer:
         draw = labels if labels is not None else relabelings(experts, resamples, rng)
-        null += per_layer[layer][draw, columns].sum(axis=1) / layers
-    return test_against(float(np.trace(per_layer, axis1=1, axis2=2).mean()), null, exact=exact)
+        null.append(table_of_layer[draw, columns].sum(axis=1))
+    observed = float(np.trace(per_layer, axis1=1, axis2=2).mean())
+    return test_against(observed, mean_over_layers(null, exact=exact), exact=exact)
 
 
 def centre_across_sequences(values: Floats, sequence_of: NDArray[np.integer[Any]]) -> Floats:
     """(L, T, E) less each expert's mean over the tokens of the OTHER sequences.
 
     Taking the means from the other sequences keeps a token from being compared with itself.
+    What is left of an expert that never changes is 0, not rounding, which would be ranked.
+
+    Raises:
+        ValueError: fewer than 2 sequences, or indices out of order.
     """
-    counts = np.bincount(sequence_of)
-    starts = np.cumsum(counts) - counts
     wide = np.asarray(values, dtype=np.float64)
+    counts = _tokens_by_sequence(wide.shape[1], sequence_of)
+    if len(counts) < 2:
+        raise ValueError("means over the other sequences need at least 2 sequences, not 1")
+    starts = np.cumsum(counts) - counts
     sums = np.add.reduceat(wide, starts, axis=1)  # (L, S, E)
     others = (sums.sum(axis=1, keepdims=True) - sums) / (counts.sum() - counts)[None, :, None]
-    return np.asarray(wide - np.repeat(others, counts, axis=1))
+    left = wide - np.repeat(others, counts, axis=1)
+    left[np.abs(left) <= 1e-12 * np.abs(wide).max(axis=1, keepdims=True)] = 0.0
+    return np.asarray(left)

@@ -26,11 +26,13 @@ def sign_flips(sums: ArrayLike, *, rng: np.random.Generator, resamples: int = RE
         resamples: Monte Carlo flips; up to 13 sequences are enumerated instead.
 
     Raises:
-        ValueError: fewer than 2 sequences.
+        ValueError: fewer than 2 sequences, or numbers that are not finite.
     """
     values = np.asarray(sums, dtype=np.float64)
     if values.ndim != 1 or len(values) < 2:
         raise ValueError(f"sign flips need one value for each of at least 2 sequences, not shape {values.shape}")
+    if not np.isfinite(values).all():
+        raise ValueError("sign flips need finite values for every sequence")
     exact = len(values) <= _ENUMERATE
     if exact:
         signs = np.asarray(list(product((1.0, -1.0), repeat=len(values))))
@@ -62,13 +64,16 @@ def cluster_bootstrap(
             few values, such as rank correlations over layers.
 
     Raises:
-        ValueError: shapes that do not fit, fewer than 2 sequences, or another method.
+        ValueError: shapes that do not fit, fewer than 2 sequences, a sequence without tokens,
+            numbers that are not finite, or another method.
     """
     from scipy.stats import norm
 
     totals, sizes = np.asarray(sums, dtype=np.float64), np.asarray(counts, dtype=np.float64)
     if totals.ndim != 2 or sizes.shape != totals.shape[:1] or len(sizes) < 2:
         raise ValueError(f"sums {totals.shape} and counts {sizes.shape} must be (S, K) and (S,) with S of 2 or more")
+    if not (sizes > 0).all() or not np.isfinite(sizes).all() or not np.isfinite(totals).all():
+        raise ValueError("every sequence needs finite sums and at least one token")
     if method not in ("BCa", "percentile"):
         raise ValueError(f"bootstrap method '{method}' is neither BCa nor percentile")
     count = len(sizes)
@@ -78,6 +83,12 @@ def cluster_bootstrap(
         weights = rng.multinomial(count, np.full(count, 1 / count), size=part.stop - part.start)
         draws[part] = statistic(weights @ totals / (weights @ sizes)[:, None])
     observed = float(statistic(totals.sum(axis=0)[None] / sizes.sum())[0])
+    if not np.isfinite(draws).all() or not np.isfinite(observed):
+        raise ValueError("the statistic is not finite on every resample of the sequences")
+    label = f"{method} bootstrap over sequences"
+    if np.ptp(draws) <= 1e-12 * max(abs(observed), float(np.abs(draws).max())):
+        # Sequences that are all alike differ by rounding alone, which has no bias to correct.
+        return tuple(Interval(observed, observed, level, label) for level in levels)
     shift, acceleration = 0.0, 0.0
     if method == "BCa":
         below = (draws < observed).mean() + 0.5 * (draws == observed).mean()
@@ -87,7 +98,6 @@ def cluster_bootstrap(
         spread = spread.mean() - spread
         cubed = float((spread**2).sum()) ** 1.5
         acceleration = float((spread**3).sum()) / (6 * cubed) if cubed > 0 else 0.0
-    label = f"{method} bootstrap over sequences"
     intervals = []
     for level in levels:
         ends = np.array([norm.ppf(0.5 - level / 2), norm.ppf(0.5 + level / 2)])

@@ -17,7 +17,8 @@ class JackknifeResult:
 
     estimate: float
     standard_error: float
-    degrees: int
+    degrees: float
+    """Welch–Satterthwaite: E − 1 if one layer makes all the variance, L(E − 1) if all make the same."""
 
     def interval(self, level: float = 0.95) -> Interval:
         """Symmetric t interval."""
@@ -39,7 +40,7 @@ def jackknife(statistic: Callable[[Labels], Floats], experts: int) -> JackknifeR
         experts: E.
 
     Raises:
-        ValueError: fewer than 4 experts.
+        ValueError: fewer than 4 experts, or a statistic that is not one finite number per layer.
 
     Source: Efron and Stein 1981; for networks Snijders and Borgatti 1999, whose smaller
     factor (E − 2)/(2E) assumes independent dyads; experts are not, so the full one is used.
@@ -49,6 +50,11 @@ def jackknife(statistic: Callable[[Labels], Floats], experts: int) -> JackknifeR
     everyone = np.arange(experts)
     whole = np.asarray(statistic(everyone), dtype=np.float64)
     left_out = np.stack([statistic(np.delete(everyone, e)) for e in range(experts)])  # (E, L)
+    if whole.ndim != 1 or not np.isfinite(whole).all() or not np.isfinite(left_out).all():
+        raise ValueError("the statistic must be one finite number per layer, with every expert left out in turn")
     variance = (experts - 1) / experts * ((left_out - left_out.mean(axis=0)) ** 2).sum(axis=0)
     layers = len(whole)
-    return JackknifeResult(float(whole.mean()), float(np.sqrt(variance.sum()) / layers), layers * (experts - 1))
+    # Layers differ in variance, so L(E − 1) degrees would be too many (coverage 91 % where one layer has it all).
+    share = variance / variance.sum() if variance.sum() > 0 else np.full(layers, 1 / layers)
+    degrees = float((experts - 1) / (share**2).sum())
+    return JackknifeResult(float(whole.mean()), float(np.sqrt(variance.sum()) / layers), degrees)

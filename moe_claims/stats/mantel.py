@@ -12,6 +12,8 @@ from moe_claims.stats.nulls import (
     TestResult,
     all_relabelings,
     as_layers,
+    enumerable,
+    mean_over_layers,
     off_diagonal,
     relabeled_pairs,
     relabelings,
@@ -36,13 +38,17 @@ class MantelResult:
     """Mean of r² under the permutations: what unrelated patterns would give."""
 
 
+def _unit_centred(values: Floats) -> Floats:
+    """(…, n) less its mean, to unit length; zeros where only rounding is left, as of a constant row."""
+    left = values - values.mean(axis=-1, keepdims=True)
+    length = np.linalg.norm(left, axis=-1, keepdims=True)
+    varies = length > 1e-13 * np.linalg.norm(values, axis=-1, keepdims=True)
+    return np.asarray(np.divide(left, length, out=np.zeros_like(left), where=varies))
+
+
 def pearson(x: Floats, y: Floats) -> Floats:
     """Pearson r along the last axis; 0 where one side does not vary."""
-    a = x - x.mean(axis=-1, keepdims=True)
-    b = y - y.mean(axis=-1, keepdims=True)
-    scale = np.sqrt((a * a).sum(axis=-1) * (b * b).sum(axis=-1))
-    product = (a * b).sum(axis=-1)
-    return np.asarray(np.divide(product, scale, out=np.zeros_like(product), where=scale > 1e-300))
+    return np.asarray((_unit_centred(x) * _unit_centred(y)).sum(axis=-1))
 
 
 def mantel(
@@ -51,7 +57,7 @@ def mantel(
     """Whether two similarity patterns agree more than arbitrary labels would make them.
 
     The experts of one side are relabeled, rows and columns together, independently in
-    every layer. A single layer of up to 8 experts is enumerated in full.
+    every layer. Up to 40,320 relabelings (one layer of 8 experts) are enumerated in full.
 
     Args:
         x: (L, E, E) or (E, E) symmetric similarities.
@@ -73,20 +79,19 @@ def mantel(
         raise ValueError(f"a Mantel test needs at least 3 experts, not {experts}")
     pairs = off_diagonal(first)
     r = pearson(pairs, off_diagonal(second))
-    exact = enumerate_all and layers == 1 and experts <= 8
+    exact = enumerate_all and enumerable(experts, layers)
     labels = all_relabelings(experts) if exact else None
     count = len(labels) if labels is not None else resamples
-    null_r, null_r2 = np.zeros(count), np.zeros(count)
+    null_r = np.empty((layers, count))
     for layer in range(layers):
         for start in range(0, count, _CHUNK):
             part = slice(start, min(start + _CHUNK, count))
             draw = labels[part] if labels is not None else relabelings(experts, part.stop - part.start, rng)
-            permuted = pearson(pairs[layer], relabeled_pairs(second[layer], draw))
-            null_r[part] += permuted / layers
-            null_r2[part] += permuted**2 / layers
+            null_r[layer, part] = pearson(pairs[layer], relabeled_pairs(second[layer], draw))
+    null_r2 = mean_over_layers(null_r**2, exact=exact)
     return MantelResult(
         r,
-        test_against(float(r.mean()), null_r, exact=exact),
+        test_against(float(r.mean()), mean_over_layers(null_r, exact=exact), exact=exact),
         test_against(float((r**2).mean()), null_r2, exact=exact),
         float(null_r2.mean()),
     )

@@ -1,6 +1,9 @@
 """p-values from resampled null distributions, and the unit-wise error that all share."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
+from math import factorial
 from typing import Any, final
 
 import numpy as np
@@ -10,6 +13,8 @@ Floats = NDArray[np.floating[Any]]
 Labels = NDArray[np.integer[Any]]
 RESAMPLES = 9_999
 """Resamples of every Monte Carlo test, unless the set is enumerated."""
+_ENUMERATE = 40_320
+"""Up to 8! relabelings, of one layer or of several together, are enumerated."""
 
 
 @final
@@ -32,8 +37,9 @@ class TestResult:
 def test_against(observed: float, null: ArrayLike, *, exact: bool) -> TestResult:
     """Where an observed statistic stands in its null distribution.
 
-    Values within 1e-10 of the observed one count as ties, because the same statistic
-    summed in another order differs by rounding. A Monte Carlo null does not hold the
+    Values as near to the observed one as 1e-10 of the largest count as ties, because the
+    same statistic summed in another order differs by rounding; being relative, the
+    tolerance is the same in every unit of measurement. A Monte Carlo null does not hold the
     observed arrangement, so that is counted beside it: (b + 1)/(n + 1), Phipson and
     Smyth 2010. An enumerated null holds it already.
 
@@ -48,7 +54,7 @@ def test_against(observed: float, null: ArrayLike, *, exact: bool) -> TestResult
     values = np.asarray(null, dtype=np.float64)
     if values.size == 0 or not np.isfinite(values).all() or not np.isfinite(observed):
         raise ValueError("a null distribution needs at least one value, and all of them finite")
-    slack = 1e-10 * max(1.0, abs(observed))
+    slack = 1e-10 * max(abs(observed), float(np.abs(values).max()))
     extra = 0 if exact else 1
     total = values.size + extra
     greater = (int((values >= observed - slack).sum()) + extra) / total
@@ -62,6 +68,9 @@ test_against.__test__ = False  # type: ignore[attr-defined]  # nor a test functi
 def as_layers(matrices: ArrayLike, name: str) -> Floats:
     """(L, E, E) or (E, E) → (L, E, E), checked to be symmetric and finite.
 
+    What float32 leaves of asymmetry is averaged away: relabeled pairs are read from both
+    triangles, and would no longer tie with the pairs as they are.
+
     Raises:
         ValueError: another shape, or not symmetric, or not finite.
     """
@@ -74,7 +83,7 @@ def as_layers(matrices: ArrayLike, name: str) -> Floats:
         raise ValueError(f"{name} holds numbers that are not finite")
     if not np.allclose(array, array.transpose(0, 2, 1), atol=1e-6):
         raise ValueError(f"{name} must be symmetric")
-    return array
+    return np.asarray((array + array.transpose(0, 2, 1)) / 2)
 
 
 def off_diagonal(matrices: Floats) -> Floats:
@@ -99,3 +108,17 @@ def relabeled_pairs(matrix: Floats, labels: Labels) -> Floats:
     """(E, E) and (n, E) labels → (n, E(E − 1)/2), the pairs of the relabeled matrix."""
     rows, columns = np.triu_indices(matrix.shape[-1], 1)
     return np.asarray(matrix[labels[:, rows], labels[:, columns]])
+
+
+def enumerable(experts: int, layers: int) -> bool:
+    """Whether all relabelings, independent in every layer, are few enough to be enumerated: E!^L."""
+    return bool(factorial(experts) ** layers <= _ENUMERATE)
+
+
+def mean_over_layers(by_layer: Sequence[Floats] | Floats, *, exact: bool) -> Floats:
+    """Null values of each layer → null values of their mean over layers.
+
+    Enumerated layers are combined in every way, (E!^L,); drawn ones draw by draw, (n,).
+    """
+    total = reduce(np.add.outer, by_layer).ravel() if exact else np.sum(by_layer, axis=0)
+    return np.asarray(total / len(by_layer))

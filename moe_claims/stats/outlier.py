@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 from moe_claims.stats.nulls import RESAMPLES, Floats, TestResult, test_against
 from moe_claims.stats.trend import (
     FEWEST_LAYERS,
+    ROUNDING,
     ar1,
     block_resampled,
     corrected_phi,
@@ -50,7 +51,8 @@ def studentised_last(values: ArrayLike) -> Floats:
     """(…, n) series → (…) externally studentised residual of the last value.
 
     The line and its error come from the other n − 1 values alone; the last one's residual
-    is divided by its prediction error.
+    is divided by its prediction error. Others that lie on a line but for rounding have
+    rounding as their error, so that a jump from them is large and finite.
     """
     series = np.asarray(values, dtype=np.float64)
     left, last = _line(series)
@@ -58,15 +60,21 @@ def studentised_last(values: ArrayLike) -> Floats:
     index = np.arange(n)
     leverage = 1 / n + (n - index.mean()) ** 2 / ((index - index.mean()) ** 2).sum()
     error = np.sqrt((left**2).sum(axis=-1) / (n - 2) * (1 + leverage))
-    return np.asarray(np.divide(last, error, out=np.zeros_like(last), where=error > 1e-300))
+    return _ratio(last, error, series)
+
+
+def _ratio(last: Floats, spread: Floats, series: Floats) -> Floats:
+    """Residual over spread, no spread taken to be less than rounding; 0 for a series of zeros."""
+    floor = np.maximum(spread, ROUNDING * np.abs(series).max(axis=-1))
+    return np.asarray(np.divide(last, floor, out=np.zeros_like(last), where=floor > 0))
 
 
 def residual_in_mads(values: ArrayLike) -> Floats:
     """(…, n) series → (…) the last residual over the median absolute deviation of the others."""
-    left, last = _line(np.asarray(values, dtype=np.float64))
+    series = np.asarray(values, dtype=np.float64)
+    left, last = _line(series)
     deviation = np.abs(left - np.median(left, axis=-1, keepdims=True))
-    mad = np.median(deviation, axis=-1)
-    return np.asarray(np.divide(last, mad, out=np.zeros_like(last), where=mad > 1e-300))
+    return _ratio(last, np.median(deviation, axis=-1), series)
 
 
 def _conformal(values: Floats) -> float:
@@ -78,7 +86,7 @@ def _conformal(values: Floats) -> float:
         keep = index != layer
         slope, intercept = np.polyfit(index[keep], values[keep], 1)
         left_out[layer] = values[layer] - intercept - slope * layer
-    return float((left_out >= left_out[-1] - 1e-12).mean())
+    return float((left_out >= left_out[-1] - ROUNDING * np.abs(values).max()).mean())
 
 
 def last_layer(values: ArrayLike, *, rng: np.random.Generator, resamples: int = RESAMPLES) -> OutlierResult:
@@ -94,9 +102,7 @@ def last_layer(values: ArrayLike, *, rng: np.random.Generator, resamples: int = 
 
     Source: Cook and Weisberg 1982, section 2.2.1; conformal rank: Vovk, Gammerman and Shafer 2005.
     """
-    series = np.asarray(values, dtype=np.float64)
-    if series.ndim != 1 or len(series) <= FEWEST_LAYERS or not np.isfinite(series).all():
-        raise ValueError(f"a last layer needs {FEWEST_LAYERS} others with finite values, not shape {series.shape}")
+    series = _checked(values)
     phi = corrected_phi(series[:-1])
     curves = ar1(phi, resamples, len(series), rng)
     return OutlierResult(
@@ -108,11 +114,22 @@ def last_layer(values: ArrayLike, *, rng: np.random.Generator, resamples: int = 
     )
 
 
+def _checked(values: ArrayLike) -> Floats:
+    series: Floats = np.asarray(values, dtype=np.float64)
+    if series.ndim != 1 or len(series) <= FEWEST_LAYERS or not np.isfinite(series).all():
+        raise ValueError(f"a last layer needs {FEWEST_LAYERS} others with finite values, not shape {series.shape}")
+    return series
+
+
 def block_bootstrap_in_mads(
     values: ArrayLike, *, rng: np.random.Generator, levels: tuple[float, ...] = (0.95, 0.90), resamples: int = RESAMPLES
 ) -> tuple[Interval, ...]:
-    """Percentile intervals of ``residual_in_mads``: blocks of the others' residuals shake all layers."""
-    series = np.asarray(values, dtype=np.float64)
+    """Percentile intervals of ``residual_in_mads``: blocks of the others' residuals shake all layers.
+
+    Raises:
+        ValueError: fewer than 6 layers, or numbers that are not finite.
+    """
+    series = _checked(values)
     left, _ = _line(series)
     fitted = series.copy()
     fitted[:-1] -= left

@@ -12,7 +12,10 @@ from moe_claims.stats.nulls import (
     RESAMPLES,
     Floats,
     TestResult,
+    all_relabelings,
     as_layers,
+    enumerable,
+    mean_over_layers,
     off_diagonal,
     relabeled_pairs,
     relabelings,
@@ -36,8 +39,14 @@ class QapResult:
 
 
 def _project_out(basis: Floats, values: Floats) -> Floats:
-    """What is left of (n, P) values after the columns of an orthonormal (P, q) basis."""
-    return np.asarray(values - (values @ basis) @ basis.T)
+    """What is left of (n, P) values after the columns of an orthonormal (P, q) basis.
+
+    Where that is rounding, because the basis explains the values in full, it is 0: the
+    pattern of rounding errors must not be taken for a pattern of experts.
+    """
+    left = values - (values @ basis) @ basis.T
+    length = np.linalg.norm(left, axis=-1, keepdims=True)
+    return np.asarray(np.where(length > 1e-12 * np.linalg.norm(values, axis=-1, keepdims=True), left, 0.0))
 
 
 def mrqap(
@@ -55,7 +64,7 @@ def mrqap(
     partial correlation, a monotone function of the pivotal t that bounds the weight of
     any one layer; it is averaged over layers, squared (does the pattern follow?) and
     signed (does it follow with one sign?). Labels are permuted independently in every
-    layer.
+    layer; up to 40,320 relabelings are enumerated in full.
 
     Args:
         y: (L, E, E) similarities to be explained.
@@ -77,8 +86,10 @@ def mrqap(
     pairs = experts * (experts - 1) // 2
     if pairs < len(others) + 3:
         raise ValueError(f"{experts} experts give {pairs} pairs, too few for {len(others) + 1} regressors")
-    partial = np.empty(layers)
-    null_signed, null_squared = np.zeros(resamples), np.zeros(resamples)
+    exact = enumerable(experts, layers)
+    labels = all_relabelings(experts) if exact else None
+    count = len(labels) if labels is not None else resamples
+    partial, null = np.empty(layers), np.empty((layers, count))
     rows, columns = np.triu_indices(experts, 1)
     for layer in range(layers):
         design = np.column_stack([np.ones(pairs), *(off_diagonal(z[layer]) for z in others)])
@@ -89,14 +100,12 @@ def mrqap(
         partial[layer] = pearson(left_x, left_y)
         residual = np.zeros((experts, experts))
         residual[rows, columns] = residual[columns, rows] = left_x
-        for start in range(0, resamples, _CHUNK):
-            part = slice(start, min(start + _CHUNK, resamples))
-            relabeled = relabeled_pairs(residual, relabelings(experts, part.stop - part.start, rng))
-            r = pearson(_project_out(basis, relabeled), left_y)
-            null_signed[part] += r / layers
-            null_squared[part] += r**2 / layers
+        for start in range(0, count, _CHUNK):
+            part = slice(start, min(start + _CHUNK, count))
+            draw = labels[part] if labels is not None else relabelings(experts, part.stop - part.start, rng)
+            null[layer, part] = pearson(_project_out(basis, relabeled_pairs(residual, draw)), left_y)
     return QapResult(
         partial,
-        test_against(float((partial**2).mean()), null_squared, exact=False),
-        test_against(float(partial.mean()), null_signed, exact=False),
+        test_against(float((partial**2).mean()), mean_over_layers(null**2, exact=exact), exact=exact),
+        test_against(float(partial.mean()), mean_over_layers(null, exact=exact), exact=exact),
     )

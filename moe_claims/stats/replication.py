@@ -1,6 +1,7 @@
 """Four answers to 'did it replicate?', when a published value can be compared with ours."""
 
 from dataclasses import dataclass
+from math import isfinite
 from typing import final
 
 from moe_claims.types import Interval
@@ -42,8 +43,11 @@ def criteria(ours: float, our_se: float, our_interval: Interval, published: floa
         published_se: its standard error.
 
     Raises:
-        ValueError: a standard error that is not positive.
+        ValueError: a standard error that is not positive, or numbers that are not finite.
     """
+    numbers = (ours, our_se, published, published_se)
+    if not all(isfinite(number) for number in numbers):
+        raise ValueError(f"effects and standard errors must be finite, not {numbers}")
     if our_se <= 0 or published_se <= 0:
         raise ValueError(f"standard errors must be positive, not {our_se} and {published_se}")
     spread = (our_se**2 + published_se**2) ** 0.5

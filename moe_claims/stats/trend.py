@@ -5,20 +5,22 @@ wandering for a trend, so the deciding null is an AR(1) curve whose φ is estima
 data and corrected for the bias that short series have.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import final
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from moe_claims.stats.nulls import RESAMPLES, Floats, TestResult, test_against
+from moe_claims.stats.nulls import RESAMPLES, Floats, TestResult, all_relabelings, enumerable, test_against
 from moe_claims.types import Interval
 
 FEWEST_LAYERS = 5
 """Below this the AR(1) bootstrap cannot tell a trend from anything."""
 _GRID = np.linspace(0.0, 0.95, 25)
 _CURVES = 1_500
+ROUNDING = 1e-12
+"""Differences below this share of the largest value are no differences."""
 
 
 @final
@@ -35,7 +37,7 @@ class TrendResult:
     phi: float
     """Lag-one autocorrelation of the residuals, corrected for small-sample bias."""
     autoregressive: TestResult
-    """τ against AR(1) curves without trend; decides."""
+    """τ against AR(1) curves without trend; decides. Its smallest p is that of τ = ±1 at this φ."""
     permutation: TestResult
     """τ against layers in random order; lenient, shown beside."""
     mann_kendall: float
@@ -44,13 +46,18 @@ class TrendResult:
 
 def kendall_tau(values: ArrayLike) -> Floats:
     """(…, n) series → (…) Kendall's τ_b with their index, ties in the values allowed."""
-    series = np.asarray(values, dtype=np.float64)
+    rises, falls = _rises_and_falls(np.asarray(values, dtype=np.float64))
+    pairs = np.shape(values)[-1] * (np.shape(values)[-1] - 1) // 2
+    scale = np.sqrt((rises + falls) * pairs)
+    return np.asarray(np.divide(rises - falls, scale, out=np.zeros_like(scale), where=scale > 0))
+
+
+def _rises_and_falls(series: Floats) -> tuple[Floats, Floats]:
+    """(…, n) → pairs (…) whose later value is higher, and lower; the others tie but for rounding."""
     first, second = np.triu_indices(series.shape[-1], 1)
-    signs = np.sign(series[..., second] - series[..., first])
-    untied = np.abs(signs).sum(axis=-1)
-    scale = np.sqrt(untied * signs.shape[-1])
-    total = signs.sum(axis=-1)
-    return np.asarray(np.divide(total, scale, out=np.zeros_like(total), where=scale > 0))
+    steps = series[..., second] - series[..., first]
+    slack = ROUNDING * np.abs(series).max(axis=-1, keepdims=True)
+    return (steps > slack).sum(axis=-1).astype(np.float64), (steps < -slack).sum(axis=-1).astype(np.float64)
 
 
 def theil_sen(values: ArrayLike) -> tuple[Floats, Floats]:
@@ -63,10 +70,12 @@ def theil_sen(values: ArrayLike) -> tuple[Floats, Floats]:
 
 
 def residuals(values: ArrayLike) -> Floats:
-    """(…, n) series less their Theil–Sen line."""
+    """(…, n) series less their Theil–Sen line; 0 where only rounding is left."""
     series = np.asarray(values, dtype=np.float64)
     slope, intercept = theil_sen(series)
-    return np.asarray(series - intercept[..., None] - slope[..., None] * np.arange(series.shape[-1]))
+    left = series - intercept[..., None] - slope[..., None] * np.arange(series.shape[-1])
+    left[np.abs(left) <= ROUNDING * np.abs(series).max(axis=-1, keepdims=True)] = 0.0
+    return np.asarray(left)
 
 
 def lag_one(errors: Floats) -> Floats:
@@ -113,7 +122,7 @@ def trend(values: ArrayLike, *, rng: np.random.Generator, resamples: int = RESAM
     Args:
         values: (n,) one value per layer, in order of depth.
         rng: seeded generator.
-        resamples: AR(1) curves, and random orders.
+        resamples: AR(1) curves, and random orders (all orders of up to 8 layers instead).
 
     Raises:
         ValueError: fewer than 5 layers, or numbers that are not finite.
@@ -122,17 +131,16 @@ def trend(values: ArrayLike, *, rng: np.random.Generator, resamples: int = RESAM
     """
     from scipy.stats import norm
 
-    series = np.asarray(values, dtype=np.float64)
-    if series.ndim != 1 or len(series) < FEWEST_LAYERS or not np.isfinite(series).all():
-        raise ValueError(f"a trend needs at least {FEWEST_LAYERS} finite layer values, not shape {series.shape}")
+    series = _checked(values)
     n = len(series)
     tau = float(kendall_tau(series))
     slope = float(theil_sen(series)[0])
     phi = corrected_phi(series)
     curves = ar1(phi, resamples, n, rng)
-    orders = rng.permuted(np.broadcast_to(series, (resamples, n)), axis=1)
-    first, second = np.triu_indices(n, 1)
-    score = float(np.sign(series[second] - series[first]).sum())
+    exact = enumerable(n, 1)
+    orders = series[all_relabelings(n)] if exact else rng.permuted(np.broadcast_to(series, (resamples, n)), axis=1)
+    rises, falls = _rises_and_falls(series)
+    score = float(rises - falls)
     tied = np.unique(series, return_counts=True)[1]
     variance = (n * (n - 1) * (2 * n + 5) - float((tied * (tied - 1) * (2 * tied + 5)).sum())) / 18
     z = (score - np.sign(score)) / np.sqrt(variance) if variance > 0 else 0.0
@@ -141,10 +149,26 @@ def trend(values: ArrayLike, *, rng: np.random.Generator, resamples: int = RESAM
         slope=slope,
         change=slope * (n - 1),
         phi=phi,
-        autoregressive=test_against(tau, kendall_tau(curves), exact=False),
-        permutation=test_against(tau, kendall_tau(orders), exact=False),
+        autoregressive=_against_curves(tau, kendall_tau(curves)),
+        permutation=test_against(tau, kendall_tau(orders), exact=exact),
         mann_kendall=float(2 * norm.sf(abs(z))),
     )
+
+
+def _checked(values: ArrayLike) -> Floats:
+    series: Floats = np.asarray(values, dtype=np.float64)
+    if series.ndim != 1 or len(series) < FEWEST_LAYERS or not np.isfinite(series).all():
+        raise ValueError(f"a trend needs at least {FEWEST_LAYERS} finite layer values, not shape {series.shape}")
+    return series
+
+
+def _against_curves(tau: float, null: Floats) -> TestResult:
+    """τ is discrete: even a curve that falls all the way has a chance that few layers do not make small."""
+    best = min(
+        test_against(1.0, null, exact=False).p_greater,
+        test_against(-1.0, null, exact=False).p_less,
+    )
+    return replace(test_against(tau, null, exact=False), smallest_p=best)
 
 
 def block_bootstrap_tau(
@@ -153,8 +177,11 @@ def block_bootstrap_tau(
     """Percentile intervals of τ: blocks of neighbouring residuals put back on the Theil–Sen line.
 
     Blocks of n^(1/3) layers, rounded up, keep neighbours together (Künsch 1989).
+
+    Raises:
+        ValueError: fewer than 5 layers, or numbers that are not finite.
     """
-    series = np.asarray(values, dtype=np.float64)
+    series = _checked(values)
     left = block_resampled(residuals(series), len(series), resamples, rng)
     draws = kendall_tau(left + float(theil_sen(series)[0]) * np.arange(len(series)))
     return percentile_intervals(draws, levels, "residual block bootstrap over layers")

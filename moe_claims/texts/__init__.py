@@ -5,6 +5,8 @@ Imports nothing heavy; tokenizing happens where a tokenizer is.
 
 import hashlib
 import json
+import os.path
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -67,7 +69,8 @@ def check_name(name: str) -> None:
     Raises:
         UsageError: it is neither embedded nor a file.
     """
-    if name not in BUILTIN and not Path(name).expanduser().is_file():
+    # os.path answers False where pathlib raises: an unknown ~user, a name too long for the file system.
+    if name not in BUILTIN and not os.path.isfile(os.path.expanduser(name)):  # noqa: PTH111, PTH113
         raise UsageError(f"unknown text '{name}': give {', '.join(BUILTIN)}, or the path of a .txt file")
 
 
@@ -83,11 +86,12 @@ def load(name: str) -> Text:
         raw = (files("moe_claims.texts") / "data" / f"{name}.txt").read_text(encoding="utf-8")
     else:
         try:
-            raw = Path(name).expanduser().read_bytes().decode("utf-8")
+            raw = Path(name).expanduser().read_bytes().decode("utf-8-sig")
         except UnicodeDecodeError as error:
             raise TextError(f"'{name}' is not UTF-8 (byte {error.start}): convert it first") from None
     # A form feed parts passages that hold blank lines themselves, such as source code.
-    pieces = raw.split("\f") if "\f" in raw else raw.replace("\r\n", "\n").split("\n\n")
+    raw = raw.replace("\r\n", "\n")
+    pieces = raw.split("\f") if "\f" in raw else re.split(r"\n[ \t]*\n", raw)
     passages = tuple(stripped for piece in pieces if (stripped := piece.strip()))
     if len(passages) < FEWEST:
         raise TextError(

@@ -1,0 +1,27 @@
+"""Whether the main job wrote a whole report: valid, complete, and without a model that failed."""
+
+import sys
+from pathlib import Path
+
+import jsonschema
+
+from moe_claims.report import markdown, results
+
+folder = Path(sys.argv[1])
+document = results.read(folder / "results.json")
+jsonschema.validate(document, results.schema())
+counts = {
+    "audits": len(document["audits"]),
+    "public rows": sum(row["evidence"] == "public" for row in document["results"]),
+    "live rows": sum(row["evidence"] == "live" for row in document["results"]),
+}
+for what, least in (("audits", 8), ("public rows", 6), ("live rows", 7)):
+    if counts[what] < least:
+        sys.exit(f"the report has {counts[what]} {what}; at least {least} are expected")
+if document["errors"]:
+    sys.exit(f"something could not be measured: {document['errors'][0]['message']}")
+if not all("random_init" in row["controls"] for row in document["results"] if row["evidence"] == "live"):
+    sys.exit("a live row has no random-initialisation control")
+if (folder / "report.md").read_text(encoding="utf-8") != markdown.render(document):
+    sys.exit("report.md does not follow from results.json")
+print(f"report: {', '.join(f'{number} {what}' for what, number in counts.items())}; schema and report.md agree")

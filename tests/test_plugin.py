@@ -1,0 +1,251 @@
+"""The plugin, by pytester: options, outcomes, errors, the report, and silence in other people's suites."""
+
+import json
+import subprocess
+import sys
+import time
+from importlib.util import find_spec
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from moe_claims.analysis.loads import public_results
+from moe_claims.bench import Bench
+from moe_claims.models.names import resolve
+from moe_claims.report import markdown, results, table  # noqa: F401 - imported before any run inside this process
+from moe_claims.settings import OPTIONS, settle
+
+pytest_plugins = ["pytester"]
+
+TINY = "synthetic:planted?layers=7&experts=5&hidden=16&intermediate=16&context=24"
+"""Small enough to be judged in about a second."""
+
+
+def claims_folder() -> str:
+    """Where the claims are: in the installed wheel, or in the clone."""
+    if find_spec("moe_claims.claims") is not None:
+        spec = find_spec("moe_claims.claims")
+        assert spec is not None
+        assert spec.origin is not None
+        return str(Path(spec.origin).parent)
+    return str(Path(__file__).parents[1] / "claims")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _everything_imported(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Judges a model once, outside of pytester: it forgets what runs inside it imported, and torch,
+    of which parts are imported late, cannot be imported twice.
+    """
+    public_results()
+    Bench(settle({"model": [TINY], "cache": str(tmp_path_factory.mktemp("cache"))})).judged(resolve(TINY))
+
+
+@pytest.fixture
+def run(pytester: pytest.Pytester):
+    """Runs the claims inside this process, on a model given as ``--moe-model``."""
+
+    def run(*arguments: str) -> pytest.RunResult:
+        options = ("--import-mode=importlib", "-p", "no:cacheprovider", "--moe-cache", str(pytester.path / "cache"))
+        return pytester.runpytest_inprocess(claims_folder(), *options, *arguments)
+
+    return run
+
+
+def load(folder: Path) -> dict:
+    return json.loads((folder / "results.json").read_text())
+
+
+def without_time(document: dict) -> str:
+    return json.dumps({key: value for key, value in document.items() if key != "created"})
+
+
+# --- the report ----------------------------------------------------------------------------------
+
+
+def test_writes_a_valid_report_and_prints_the_table(run, pytester: pytest.Pytester) -> None:
+    result = run("--moe-model", TINY)
+    assert result.ret in (0, 1)
+    document = load(pytester.path / "claims-report")
+    jsonschema.validate(document, results.schema())
+    assert len(document["audits"]) >= 8
+    assert sum(row["evidence"] == "public" for row in document["results"]) >= 6
+    live = [row for row in document["results"] if row["evidence"] == "live"]
+    assert len(live) == 13
+    assert all("random_init" in row["controls"] for row in live)
+    assert document["errors"] == []
+    printed = result.stdout.str()
+    assert "Audits: the paper's printed numbers" in printed
+    assert "Public measurements" in printed
+    assert f"Live: {TINY}" in printed
+    assert result.outlines[-1].endswith("A claim that does not replicate is a finding, not a malfunction.")
+    markdown = (pytester.path / "claims-report" / "report.md").read_text()
+    assert "## Audits of the printed numbers" in markdown
+    assert "weight-diversity-depth &#91;down&#93;" in markdown
+
+
+def test_same_seed_gives_the_same_file_and_another_seed_another(run, pytester: pytest.Pytester) -> None:
+    for folder, seed in (("one", "3"), ("two", "3"), ("three", "4")):
+        cache = str(pytester.path / f"cache-{folder}")
+        run("--moe-model", TINY, "--moe-report", folder, "--moe-seed", seed, "--moe-cache", cache, "-k", "router_norm")
+    one, two, three = (load(pytester.path / folder) for folder in ("one", "two", "three"))
+    assert without_time(one) == without_time(two)
+    assert without_time(one) != without_time(three)
+
+
+def test_selecting_one_claim_changes_no_number(run, pytester: pytest.Pytester) -> None:
+    run("--moe-model", TINY, "--moe-report", "all")
+    run("--moe-model", TINY, "--moe-report", "some", "-k", "test_router_norm_diagonal")
+    everything = load(pytester.path / "all")["results"]
+    (only,) = load(pytester.path / "some")["results"]
+    assert only in everything
+
+
+def test_workers_give_the_same_report(run, pytester: pytest.Pytester) -> None:
+    model = ("--moe-model", TINY)
+    run(*model, "--moe-report", "alone")
+    options = ("--import-mode=importlib", "-p", "no:cacheprovider", "--moe-cache", str(pytester.path / "other"))
+    workers = pytester.runpytest_subprocess(claims_folder(), *options, *model, "--moe-report", "pair", "-n", "2")
+    assert workers.ret in (0, 1)
+    assert without_time(load(pytester.path / "alone")) == without_time(load(pytester.path / "pair"))
+    assert "Live: " in workers.stdout.str()
+
+
+# --- outcomes ------------------------------------------------------------------------------------
+
+
+def test_planted_passes_and_null_replicates_nothing(run, pytester: pytest.Pytester) -> None:
+    run("--moe-model", "synthetic:planted", "--moe-report", "planted", "-k", "not audit and not public")
+    assert {row["verdict"] for row in load(pytester.path / "planted")["results"]} == {"replicated"}
+    run("--moe-model", "synthetic:null", "--moe-report", "null", "-k", "not audit and not public")
+    assert "replicated" not in {row["verdict"] for row in load(pytester.path / "null")["results"]}
+
+
+def test_outcomes_follow_verdicts(run, pytester: pytest.Pytester) -> None:
+    result = run("--moe-model", "synthetic:null", "-k", "router_norm or weight_last", "-rs")
+    rows = load(pytester.path / "claims-report")["results"]
+    failed = sum(row["verdict"] in ("absent", "contradicted", "direction-only") for row in rows)
+    skipped = sum(row["verdict"] in ("inconclusive", "not-applicable") for row in rows)
+    result.assert_outcomes(failed=failed, skipped=skipped, passed=0)
+    assert failed
+    assert "absent: mean Spearman" in result.stdout.str()
+
+
+def test_report_only_passes_with_a_note(run) -> None:
+    result = run("--moe-model", "synthetic:null", "-k", "router_norm", "--moe-report-only", "-rA")
+    result.assert_outcomes(passed=3)
+    assert result.ret == 0
+    assert "absent: mean Spearman" in result.stdout.str()
+
+
+def test_claims_that_do_not_apply_are_skipped_with_the_reason(run) -> None:
+    shallow = "synthetic:planted?layers=3&experts=4&hidden=16&intermediate=16&context=24"
+    result = run("--moe-model", shallow, "-k", "test_depth or neuron_experts_sign", "-rs")
+    assert "needs at least 6 MoE layers; this model has 3" in result.stdout.str()
+    assert "need at least 5 experts; this model has 4" in result.stdout.str()
+    result.assert_outcomes(skipped=9)
+
+
+def test_quick_profile_runs_no_control(run, pytester: pytest.Pytester) -> None:
+    run("--moe-model", TINY, "--moe-profile", "quick", "-k", "router_norm")
+    document = load(pytester.path / "claims-report")
+    assert all(row["controls"] == {} for row in document["results"])
+    assert document["environment"]["profile"] == "quick"
+
+
+# --- options -------------------------------------------------------------------------------------
+
+BAD_OPTIONS = [
+    (("--moe-model", "mixtrl"), "unknown model 'mixtrl': did you mean mixtral"),
+    (("--moe-model", "./nowhere"), "there is no directory './nowhere'"),
+    (("--moe-model", "synthetic:plantd"), "did you mean synthetic:planted?"),
+    (("--moe-text", "wikitex"), "unknown text 'wikitex': give builtin"),
+    (("--moe-tokens", "0"), "--moe-tokens 0: give a whole number of tokens, 4 or more"),
+    (("--moe-tokens", "many"), "--moe-tokens many: give a whole number"),
+    (("--moe-device", "gpu"), "--moe-device gpu: give one of auto, cpu, cuda"),
+    (("--moe-dtype", "int8"), "--moe-dtype int8: give one of float32"),
+    (("--moe-profile", "fast"), "--moe-profile fast: give one of quick, full"),
+    (("--moe-seed", "-1"), "--moe-seed -1: give a whole number, 0 or more"),
+    (("--moe-alpha", "5"), "--moe-alpha 5: give a rate"),
+    (("--moe-dense-reference", "mistral"), "no claim of this version uses it"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), BAD_OPTIONS, ids=[" ".join(a) for a, _ in BAD_OPTIONS])
+def test_a_bad_option_is_one_line_and_exit_status_4(run, arguments: tuple[str, ...], message: str) -> None:
+    result = run(*arguments)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    lines = [line for line in result.stderr.lines if line.strip()]
+    assert len(lines) == 1
+    assert message in lines[0]
+
+
+def test_options_come_from_ini_and_environment_too(run, pytester: pytest.Pytester, monkeypatch) -> None:
+    ini = pytester.makeini("[pytest]\nmoe_report = from-ini\nmoe_model = synthetic:null synthetic:planted\nmoe_seed = 5\n")
+    monkeypatch.setenv("MOE_CLAIMS_MODEL", TINY)
+    run("-k", "neuron_experts_sign", "-c", str(ini))
+    document = load(pytester.path / "from-ini")
+    assert [model["name"] for model in document["models"]] == [TINY]
+    assert document["environment"]["seed"] == 5
+
+
+# --- models that cannot be measured ---------------------------------------------------------------
+
+
+def test_a_broken_model_is_an_error_of_its_own_tests_alone(run, pytester: pytest.Pytester) -> None:
+    broken = pytester.mkdir("broken")
+    result = run("--moe-model", str(broken), "--moe-model", TINY, "-k", "neuron_experts")
+    result.assert_outcomes(errors=2, passed=2)
+    assert result.ret == 1
+    document = load(pytester.path / "claims-report")
+    jsonschema.validate(document, results.schema())
+    assert {row["model"] for row in document["results"]} == {TINY}
+    assert {error["model"] for error in document["errors"]} == {str(broken)}
+    assert "has no config.json" in document["errors"][0]["message"]
+    assert "Traceback" not in result.stdout.str()
+    assert "1 thing(s) could not be measured" in result.outlines[-1]
+
+
+def test_a_text_that_is_too_short_stops_only_what_needs_it(run, pytester: pytest.Pytester) -> None:
+    text = pytester.path / "short.txt"
+    text.write_text("one passage only")
+    result = run("--moe-model", TINY, "--moe-text", str(text), "-k", "neuron_experts_sign or router_norm_diagonal")
+    result.assert_outcomes(passed=1, errors=1)
+    assert "is too short: it has 1 passage" in result.stdout.str()
+
+
+# --- other people's suites ------------------------------------------------------------------------
+
+
+def test_silent_and_light_in_other_suites(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("import sys\ndef test_nothing():\n    assert not {'torch', 'transformers', 'scipy'} & set(sys.modules)\n")
+    result = pytester.runpytest_subprocess("-q")
+    result.assert_outcomes(passed=1)
+    assert "claim" not in result.stdout.str()
+    assert not (pytester.path / "claims-report").exists()
+
+
+def test_collecting_loads_nothing_heavy_and_little_time(pytester: pytest.Pytester) -> None:
+    command = [sys.executable, "-X", "importtime", "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider"]
+    found = subprocess.run(
+        [*command, "--import-mode=importlib", claims_folder()], capture_output=True, text=True, cwd=pytester.path, check=True
+    )
+    imported = {line.rpartition("|")[2].strip() for line in found.stderr.splitlines() if line.startswith("import time")}
+    assert "test_router_norm.py::test_router_norm[tiny-scratch-builtin-total]" in found.stdout
+    assert not {"torch", "transformers", "scipy", "huggingface_hub"} & imported
+
+
+def test_every_option_belongs_to_the_plugin(pytester: pytest.Pytester) -> None:
+    result = pytester.runpytest_inprocess("--help")
+    added = {line.split()[0].partition("=")[0] for line in result.outlines if line.startswith("  --moe-")}
+    assert added == {f"--moe-{option.name}" for option in OPTIONS}
+
+
+def test_interrupted_runs_keep_what_was_measured(run, pytester: pytest.Pytester) -> None:
+    run("--moe-model", TINY, "-k", "router_norm_diagonal")
+    stored = sorted((pytester.path / "cache").glob("*.npz"))
+    stamps = [path.stat().st_mtime_ns for path in stored]
+    assert len(stored) == 4  # weights and behaviour, of the model and of its control
+    time.sleep(0.01)
+    run("--moe-model", TINY, "-k", "diversity")
+    assert [path.stat().st_mtime_ns for path in stored] == stamps
