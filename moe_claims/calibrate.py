@@ -101,7 +101,7 @@ def run(*, seeds: int, workers: int, log: Path) -> str:
     wanted = [(number, seed) for number in range(len(KINDS)) for seed in range(seeds)]
     missing = [(number, seed) for number, seed in wanted if (KINDS[number].name, seed) not in done]
     with log.open("a", encoding="utf-8") as file:
-        for row in track(_trials(missing, workers), "calibrating", unit="model", total=len(missing)):
+        for row in track(_trials(missing, workers), "calibrating", unit="models", total=len(missing)):
             file.write(json.dumps(row) + "\n")
             file.flush()
             done[row["kind"], row["seed"]] = row

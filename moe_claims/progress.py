@@ -22,13 +22,13 @@ def set_quiet(quiet: bool) -> None:
     _quiet = quiet
 
 
-def track(items: Iterable[T], label: str, *, unit: str = "item", total: int | None = None) -> Iterator[T]:
+def track(items: Iterable[T], label: str, *, unit: str = "items", total: int | None = None) -> Iterator[T]:
     """The items, one by one, with progress for whoever watches.
 
     Args:
         items: what is worked through.
         label: what is being done, for people.
-        unit: one item, in the singular.
+        unit: what the items are, in the plural.
         total: number of items, where ``items`` has no length.
     """
     if total is None and isinstance(items, Sized):
@@ -76,5 +76,5 @@ def _lines(items: Iterable[T], label: str, unit: str, total: int | None) -> Iter
         now = time.monotonic()
         if now - said >= _LINE_EVERY:
             left = "" if total is None else f", about {(now - began) / done * (total - done):,.0f} s left"
-            print(f"{label}: {done:,}{of} {unit}s in {now - began:,.0f} s{left}", file=sys.stderr, flush=True)
+            print(f"{label}: {done:,}{of} {unit} in {now - began:,.0f} s{left}", file=sys.stderr, flush=True)
             said = now

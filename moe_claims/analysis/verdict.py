@@ -60,7 +60,8 @@ def _why_inconclusive(claim: Claim, finding: Finding, p_adjusted: float, alpha: 
         return f"with {finding.n_units} units no p-value below {finding.smallest_p:.3g} can be reached"
     if p_adjusted <= alpha and finding.unmet is not None:
         return f"{p_text(p_adjusted)}, but {finding.unmet}"
-    text = f"{p_text(p_adjusted)} after correction, and the interval is too wide to call the effect absent"
+    text = f"{p_text(p_adjusted)} after correction: the null gives as much too often"
+    text += f", yet the effect is not shown to lie within ±{abs(claim.smallest):g}"
     more = sequences_to_settle(claim, finding) if finding.interval.method.endswith("over sequences") else None
     if more is not None:
         text += f"; about {more} sequences like these would settle it"

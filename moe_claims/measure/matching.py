@@ -53,7 +53,7 @@ def measure_matching(checkpoint: Checkpoint, role: Role) -> Matching:
     permutation = np.broadcast_to(identity, (len(layers), experts, experts, neurons)).copy()
     pairs = [(number, *pair) for number in range(len(layers)) for pair in combinations(range(experts), 2)]
     loaded, rows = -1, None
-    for number, e, f in track(pairs, f"matching {role} neurons", unit="pair"):
+    for number, e, f in track(pairs, f"matching {role} neurons", unit="pairs"):
         if number != loaded:
             matrix = checkpoint.matrix(layers[number], role)
             rows, loaded = (matrix.transpose(1, 2) if role == "down" else matrix).double(), number

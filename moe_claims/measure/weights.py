@@ -49,7 +49,7 @@ def measure_weights(checkpoint: Checkpoint, *, device: str = "cpu") -> WeightMea
     router: list[NDArray[Any]] = []
     matrix: dict[Role, list[NDArray[Any]]] = {role: [] for role in ROLES}
     mean: dict[Role, list[NDArray[Any]]] = {role: [] for role in ROLES}
-    for layer in track(checkpoint.moe_layers, f"weights of {checkpoint.name}", unit="layer"):
+    for layer in track(checkpoint.moe_layers, f"weights of {checkpoint.name}", unit="layers"):
         router.append(cosine(checkpoint.router(layer).to(device)))
         for role in ROLES:
             weights = checkpoint.matrix(layer, role).to(device)

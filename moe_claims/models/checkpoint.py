@@ -165,7 +165,7 @@ class Checkpoint:
         labels = {n.replace(f".{self._block}.", ".moe."): n for n in self._names if not n.startswith(experts)}
         for label in sorted(labels):
             add(label, self._get(labels[label]))
-        for layer in track(self.moe_layers, f"hashing {self.name}", unit="layer"):
+        for layer in track(self.moe_layers, f"hashing {self.name}", unit="layers"):
             for role in ("up", "act", "down"):
                 add(f"{layer} {role}", self.matrix(layer, role))
         return digest.hexdigest()

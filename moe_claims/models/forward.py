@@ -159,7 +159,8 @@ class LayerwiseModel:
                 f"'{self.checkpoint.name}' stores '{stored}' as {tuple(tensor.shape)}, but its config asks for "
                 f"{tuple(expected)}: config and weights do not belong together"
             )
-        value = tensor.to(self.device, self._dtype)
+        # A copy, since matrix products depend in their last bits on how memory is aligned, which the file decides.
+        value = tensor.to(self.device, self._dtype, copy=True)
         root.get_submodule(path).register_parameter(leaf, torch.nn.Parameter(value, requires_grad=False))
 
     def _fill(self, index: int) -> Any:
@@ -183,10 +184,10 @@ class LayerwiseModel:
 
         with torch.inference_mode():
             hidden, calls = self._record(batches)
-            for index in track(range(len(self._layers)), f"running {self.checkpoint.name}", unit="layer"):
+            for index in track(range(len(self._layers)), f"running {self.checkpoint.name}", unit="layers"):
                 layer = self._fill(index)
                 if observers is not None and index in self.checkpoint.moe_layers:
-                    router = self.checkpoint.router(index).to(self.device)
+                    router = self.checkpoint.router(index).to(self.device, copy=True)
                     layer.mlp.experts.moe_claims_observer = observers(index, router)
                 for number in range(len(batches)):
                     args, kwargs = calls[index][number]

@@ -28,15 +28,12 @@ def render(document: Document, *, width: int = 120) -> str:
 def _audits(audits: Sequence[Document], width: int) -> str:
     if not audits:
         return ""
-    rows = [
-        [cells.AUDIT_SIGNS[a["outcome"]] + " " + a["outcome"], a["id"], a["printed"], a["recomputed"]] for a in audits
-    ]
-    room = max(20, (width - 50) // 2)
+    rows = [[cells.AUDIT_SIGNS[a["outcome"]] + " " + a["outcome"], a["id"], a["reason"]] for a in audits]
     return "Audits: the paper's printed numbers, recomputed from each other\n" + tabulate(
         rows,
-        headers=["outcome", "audit", "printed", "recomputed"],
+        headers=["outcome", "audit", "what follows"],
         tablefmt="simple",
-        maxcolwidths=[None, None, room, room],
+        maxcolwidths=[None, None, max(40, width - 44)],
         disable_numparse=True,
     )
 

@@ -22,10 +22,15 @@ def centred_ranks(values: ArrayLike) -> Floats:
     """(…, E) → ranks within the last axis (ties share their mean), centred, scaled to unit length.
 
     The inner product of two such rows is Spearman's ρ. A row of equal values becomes zeros.
+
+    Raises:
+        ValueError: NaN, which has no rank; a row with it would pass for one without association.
     """
     from scipy.stats import rankdata
 
     array = np.asarray(values)
+    if np.isnan(array).any():
+        raise ValueError("NaN has no rank: the values to be ranked must all be numbers")
     ranks = rankdata(array, axis=-1) - (array.shape[-1] + 1) / 2
     length = np.sqrt((ranks**2).sum(axis=-1, keepdims=True))
     return np.asarray(np.divide(ranks, length, out=np.zeros_like(ranks), where=length > 0))

@@ -9,7 +9,7 @@ from moe_claims.types import Interval
 _Z95 = 1.959963984540054
 _ONE_SIDED = 1.6448536269514722
 _POWER_THIRD = 1.529236
-"""Effect in standard errors that a two-sided 5 % test finds with power 33 % (Simonsohn 2015)."""
+"""Effect in standard errors that a two-sided 5 % test finds, in its own direction, with power 1/3 (Simonsohn 2015)."""
 
 
 @final

@@ -123,7 +123,7 @@ def train(
     began = time.monotonic()
     model.train()
     with (folder / "log.jsonl").open("a") as log:
-        for step in track(range(first, last), f"training {recipe.name}", unit="step"):
+        for step in track(range(first, last), f"training {recipe.name}", unit="steps"):
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(recipe, step)
             tokens = batch(recipe, stream, step)
@@ -165,7 +165,7 @@ def held_out_nats(model: "PreTrainedModel", stream: TokenStream, sequence: int, 
     windows = torch.cat([torch.zeros(len(windows), 1, dtype=torch.long), windows], dim=1)
     total = 0.0
     with torch.inference_mode():
-        for part in track(windows.split(16), "held-out loss", unit="batch"):
+        for part in track(windows.split(16), "held-out loss", unit="batches"):
             logits = model(input_ids=part, use_cache=False).logits[:, :-1].float()
             total += torch.nn.functional.cross_entropy(
                 logits.reshape(-1, logits.shape[-1]), part[:, 1:].reshape(-1), reduction="sum"

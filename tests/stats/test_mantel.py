@@ -202,7 +202,7 @@ def test_ties_by_symmetry_are_counted_as_such(noise: float) -> None:
     # Two blocks of two: 8 of the 24 relabelings leave the pattern as it is, whichever triangle is read
     # and whatever float32 leaves between the two triangles.
     x = np.kron(np.eye(2), np.ones((2, 2)))
-    rough = x + noise * np.triu(np.random.default_rng(1).choice([-1.0, 1.0]) * np.ones((4, 4)), 1)
+    rough = x + noise * np.triu(np.ones((4, 4)), 1)
     result = mantel(x, rough, rng=np.random.default_rng(0))
     assert result.mean_r.p_greater == 8 / 24
 

@@ -47,16 +47,13 @@ def test_enumerated_p_is_scipys_permutation_test() -> None:
 
 def test_monte_carlo_p_is_scipys() -> None:
     sample = np.random.default_rng(1).normal(0.4, 1.0, 20)
-    ours = test_against(
-        float(sample.mean()), np.random.default_rng(2).standard_normal((999, 20)).mean(axis=1), exact=False
-    )
-    draws = iter(np.random.default_rng(2).standard_normal((999, 20)))
+
+    def same_draws(size: tuple[int, int]) -> Floats:
+        return np.random.default_rng(2).standard_normal(size)
+
+    ours = test_against(float(sample.mean()), same_draws((999, 20)).mean(axis=1), exact=False)
     for alternative, p in (("greater", ours.p_greater), ("less", ours.p_less)):
-        draws = iter(np.random.default_rng(2).standard_normal((999, 20)))
-        theirs = monte_carlo_test(
-            sample, lambda size, draws=draws: next(draws).reshape(size), np.mean, n_resamples=999,
-            alternative=alternative, vectorized=False,
-        )  # fmt: skip
+        theirs = monte_carlo_test(sample, same_draws, np.mean, n_resamples=999, alternative=alternative)
         assert p == pytest.approx(theirs.pvalue, abs=1e-12)
     assert ours.smallest_p == 1 / 1000
 

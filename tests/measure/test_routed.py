@@ -1,0 +1,241 @@
+"""What is measured while a text runs, against an ordinary forward pass with hooks, in double precision."""
+
+from collections.abc import Callable
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from moe_claims.errors import ModelError
+from moe_claims.measure import routed
+from moe_claims.measure.measurement import RoutedMeasurement
+from moe_claims.measure.routed import LayerAccumulator, angular, cosines, measure_routed
+from moe_claims.models import kernel
+from moe_claims.models.checkpoint import Checkpoint
+from moe_claims.models.families import FAMILIES
+from moe_claims.models.forward import LayerwiseModel, micro_batches, pad
+from moe_claims.models.kernel import ExpertBatch
+from moe_claims.models.source import MemorySource
+
+NAMES = (*FAMILIES, "qwen3_moe with a dense layer")
+
+
+@pytest.fixture
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several micro-batches with padding, and several chunks in each."""
+    monkeypatch.setattr(routed, "micro_batches", partial(micro_batches, tokens=30))
+    monkeypatch.setattr(kernel, "_CHUNK_FLOATS", 700)
+
+
+def _numpy_angular(outputs: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """(T, E, d) → (T, E, E), one pair at a time."""
+    norms = np.linalg.norm(outputs, axis=-1)
+    experts = outputs.shape[1]
+    result = np.ones((len(outputs), experts, experts))
+    for e in range(experts):
+        for f in range(experts):
+            if e != f:
+                cosine = (outputs[:, e] * outputs[:, f]).sum(-1) / (norms[:, e] * norms[:, f])
+                result[:, e, f] = 1 - np.arccos(np.clip(cosine, -1, 1)) / np.pi
+    return result
+
+
+@pytest.mark.usefixtures("small_batches")
+@pytest.mark.parametrize("name", NAMES)
+def test_everything_against_a_hooked_forward_pass(name: str, layerwise: Any, plain_run: Any, sequences: Any) -> None:
+    plain = plain_run(name, dtype="float64")
+    measured = measure_routed(layerwise(name, dtype="float64"), sequences)
+    lengths = [len(sequence) for sequence in sequences]
+    bounds = np.cumsum([0, *lengths])
+    assert measured.layers.tolist() == list(plain.layers)
+    assert measured.lengths.tolist() == lengths
+    np.testing.assert_allclose(measured.nats, plain.losses, rtol=1e-6)  # the model's own loss
+    for number, layer in enumerate(plain.layers.values()):
+        outputs = layer.outputs.numpy()
+        np.testing.assert_allclose(measured.router_logits[number], layer.logits, rtol=1e-5, atol=1e-6)
+        np.testing.assert_array_equal(measured.chosen[number], layer.chosen)
+        np.testing.assert_allclose(measured.output_norms[number], np.linalg.norm(outputs, axis=-1), rtol=1e-5)
+        each = _numpy_angular(outputs)
+        sums = [each[start:end].sum(axis=0) for start, end in pairwise(bounds)]
+        np.testing.assert_allclose(measured.angular_sums[number], sums, atol=1e-5)
+        np.testing.assert_allclose(measured.angular_mean[number], each.mean(axis=0), atol=1e-6)
+        active = (layer.activations.abs().numpy() > 0.001).mean(axis=(0, 2))
+        assert (active < 1).any()  # or nothing is tested here
+        np.testing.assert_allclose(measured.activation_share[number], active, atol=1e-12)
+        ranks = [values.argsort(-1).argsort(-1) for values in (layer.logits.numpy(), np.linalg.norm(outputs, axis=-1))]
+        counts = np.zeros_like(measured.rank_counts()[number])
+        np.add.at(counts, (ranks[0], ranks[1]), 1)
+        np.testing.assert_array_equal(measured.rank_counts()[number], counts)
+
+
+@pytest.mark.usefixtures("small_batches")
+@pytest.mark.parametrize("name", ["mixtral", "olmoe"])
+def test_padding_never_enters(name: str, layerwise: Any, sequences: Any) -> None:
+    model = layerwise(name)
+    together = measure_routed(model, sequences)
+    alone = [measure_routed(model, [sequence]) for sequence in sequences]  # nothing to pad
+    for field in ("router_logits", "output_norms", "angular_sums"):
+        joined = np.concatenate([getattr(one, field) for one in alone], axis=1)
+        np.testing.assert_allclose(getattr(together, field), joined, rtol=1e-4, atol=3e-6, err_msg=field)
+    np.testing.assert_array_equal(together.chosen, np.concatenate([one.chosen for one in alone], axis=1))
+    np.testing.assert_array_equal(together.rank_counts(), sum(one.rank_counts() for one in alone))
+    np.testing.assert_allclose(together.nats, np.concatenate([one.nats for one in alone]), rtol=1e-5)
+    shares = np.average([one.activation_share for one in alone], axis=0, weights=together.lengths)
+    np.testing.assert_allclose(together.activation_share, shares, atol=1e-12)
+
+
+@pytest.mark.usefixtures("small_batches")
+@pytest.mark.parametrize("name", NAMES)
+def test_layouts_give_the_same_measurement(name: str, layerwise: Any, sequences: Any) -> None:
+    original, *others = [
+        measure_routed(layerwise(name, layout=layout), sequences).arrays()
+        for layout in ("original", "original-sharded", "fused", "fused-sharded")
+    ]
+    for other in others:
+        for key in original:
+            np.testing.assert_array_equal(other[key], original[key], err_msg=key)
+
+
+def test_tied_embeddings_have_the_models_own_loss(layerwise: Any, plain_run: Any, sequences: Any) -> None:
+    for name in FAMILIES:
+        nats = measure_routed(layerwise(name, tied=True), sequences).nats
+        np.testing.assert_allclose(nats, plain_run(name, tied=True).losses, rtol=1e-5)
+
+
+def test_same_run_gives_the_same_bytes(layerwise: Any, sequences: Any) -> None:
+    first, second = (measure_routed(layerwise("mixtral"), sequences).arrays() for _ in range(2))
+    assert all(first[key].tobytes() == second[key].tobytes() for key in first)
+
+
+def test_measurement_survives_being_turned_into_arrays(layerwise: Any, sequences: Any) -> None:
+    measured = measure_routed(layerwise("mixtral"), sequences)
+    again = RoutedMeasurement.of(measured.arrays())
+    np.testing.assert_array_equal(again.rank_counts(), measured.rank_counts())
+    assert len(measured.sequence_of) == measured.router_logits.shape[1] == sum(map(len, sequences))
+
+
+@pytest.mark.usefixtures("small_batches")
+def test_cosines_of_single_tokens(layerwise: Any, plain_run: Any, sequences: Any) -> None:
+    model = layerwise("mixtral", dtype="float64")
+    measured = measure_routed(model, sequences, token_cosines=True)
+    assert measured.token_cosines is not None
+    for number, layer in enumerate(plain_run("mixtral", dtype="float64").layers.values()):
+        unit = layer.outputs / layer.outputs.norm(dim=-1, keepdim=True)
+        np.testing.assert_allclose(measured.token_cosines[number], unit @ unit.transpose(1, 2), atol=1e-6)
+    assert measure_routed(model, sequences).token_cosines is None
+
+
+def _renamed(stored: dict[str, torch.Tensor], order: list[int]) -> dict[str, torch.Tensor]:
+    """The same model whose new expert n is the old expert order[n], in the fused layout."""
+    return {
+        name: tensor[order] if ".mlp.experts." in name or name.endswith(".mlp.gate.weight") else tensor
+        for name, tensor in stored.items()
+    }
+
+
+@given(st.permutations(range(4)))
+@settings(max_examples=8)
+def test_labels_of_experts_mean_nothing(weights_on_disk: Any, config_of: Any, sequences: Any, order: list[int]) -> None:
+    stored, config = weights_on_disk("mixtral", layout="fused"), config_of("mixtral")
+    old, new = (
+        measure_routed(LayerwiseModel(Checkpoint("m", config, MemorySource(tensors))), sequences[:4])
+        for tensors in (stored, _renamed(stored, order))
+    )
+    close = partial(np.testing.assert_allclose, rtol=1e-4, atol=2e-6)
+    close(new.router_logits, old.router_logits[..., order])
+    close(new.output_norms, old.output_norms[..., order])
+    close(new.angular_sums, old.angular_sums[..., order, :][..., order], atol=1e-5)
+    np.testing.assert_array_equal(np.asarray(order)[new.chosen], old.chosen)
+    np.testing.assert_allclose(new.activation_share, old.activation_share[:, order], atol=1e-12)
+    close(new.nats, old.nats)  # the labels moved, and nothing else
+    np.testing.assert_array_equal(new.rank_counts(), old.rank_counts())
+    np.testing.assert_array_equal(new.lengths, old.lengths)
+
+
+def test_angular_similarity_of_known_angles() -> None:
+    outputs = torch.tensor([[[1.0, 0.0], [0.0, 2.0], [-3.0, 0.0], [1.0, 1.0], [0.0, 0.0]]])
+    similarity = angular(cosines(outputs))[0]
+    expected = [1, 0.5, 0, 0.75, 0.5]  # itself, a right angle, the opposite, half a right angle, no direction
+    np.testing.assert_allclose(similarity[0], expected, atol=1e-7)
+    assert similarity.diagonal().tolist() == [1] * 5
+    assert similarity.dtype == torch.float64
+
+
+def test_parallel_outputs_are_alike_to_the_last_digit() -> None:
+    # Without clamping, a cosine a little over one would be NaN.
+    outputs = torch.randn(50, 1, 7, generator=torch.Generator().manual_seed(2)) * torch.ones(1, 3, 1)
+    similarity = angular(cosines(outputs * torch.tensor([[[1.0], [3.0], [0.1]]])))
+    assert similarity.isfinite().all()
+    np.testing.assert_allclose(similarity, 1, atol=1e-3)
+
+
+def _message(make: Callable[[], object]) -> str:
+    with pytest.raises(ModelError) as caught:
+        make()
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_another_routing_rule_is_noticed() -> None:
+    hidden = torch.randn(6, 8, generator=torch.Generator().manual_seed(1))
+    router = torch.randn(4, 8, generator=torch.Generator().manual_seed(2))
+    batch = pad([[1, 2, 3], [4, 5, 6]], 0, 2, "cpu")
+    best = (hidden @ router.T).topk(2).indices
+
+    def observe(chosen: torch.Tensor) -> None:
+        accumulator = LayerAccumulator(router, [batch], 2, "'m', layer 3")
+        accumulator.observe(ExpertBatch(hidden, torch.ones(6, 4, 8), torch.ones(6, 4, 5), chosen, 0))
+
+    observe(best)
+    observe(best.flip(1))  # the order among the chosen is not the rule
+    wrong = best.clone()
+    wrong[4, 1] = (hidden @ router.T)[4].argmin()
+    assert _message(lambda: observe(wrong)) == (
+        "'m', layer 3: the experts that the model chose are not those of the largest recomputed router scores, so its "
+        "routing rule is not the plain top-k of this family: it cannot be measured so far"
+    )
+
+
+def test_routing_of_padding_is_not_checked() -> None:
+    # What a model does on padding is nobody's business, and must not stop a measurement.
+    hidden, router = torch.randn(4, 8), torch.randn(3, 8)
+    batch = pad([[1, 2], [3]], 0, 2, "cpu")
+    chosen = (hidden @ router.T).topk(1).indices
+    chosen[3] = (hidden[3] @ router.T).argmin()
+    outputs = torch.full((4, 3, 8), 2.0)
+    outputs[3] = torch.nan
+    accumulator = LayerAccumulator(router, [batch], 2, "'m', layer 0")
+    accumulator.observe(ExpertBatch(hidden, outputs, torch.ones(4, 3, 5), chosen, 0))
+    assert torch.cat(accumulator.norms).shape == (3, 3)
+    assert accumulator.cells == 15
+    assert accumulator.angular.isfinite().all()
+
+
+def test_text_on_which_the_model_breaks_down(config_of: Any, weights_on_disk: Any, sequences: Any) -> None:
+    stored = weights_on_disk("mixtral")
+    stored["lm_head.weight"] = torch.full_like(stored["lm_head.weight"], 3e38)
+    model = LayerwiseModel(Checkpoint("m", config_of("mixtral"), MemorySource(stored)))
+    expected = "'m' yields NaN on this text: nothing was measured"
+    assert _message(lambda: measure_routed(model, sequences)) == expected
+
+
+def test_bfloat16_runs(layerwise: Any, sequences: Any) -> None:
+    measured = measure_routed(layerwise("olmoe", dtype="bfloat16"), sequences)
+    exact = measure_routed(layerwise("olmoe"), sequences)
+    assert measured.router_logits.dtype == np.float32
+    np.testing.assert_allclose(measured.nats, exact.nats, rtol=0.1)
+    agreement = (measured.chosen[0, :, 0] == exact.chosen[0, :, 0]).mean()
+    assert agreement > 0.9
+
+
+def test_saved_model_is_only_read(saved: Callable[..., Path], sequences: Any) -> None:
+    folder = saved("mixtral")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    measure_routed(LayerwiseModel(Checkpoint.open(folder, "m")), sequences)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before

@@ -1,0 +1,144 @@
+"""Weight similarities against numpy in float64, and the symmetries that they must have."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from moe_claims.measure import weights
+from moe_claims.measure.measurement import WeightMeasurement
+from moe_claims.measure.weights import cosine, mean_neurons, measure_weights
+from moe_claims.models.checkpoint import Checkpoint
+from moe_claims.models.families import FAMILIES, ROLES
+from moe_claims.models.source import MemorySource
+
+LAYERS, EXPERTS, WIDTH, INNER = 2, 4, 8, 6
+TENSOR = {"up": "w3", "act": "w1", "down": "w2"}
+Stored = dict[str, torch.Tensor]
+
+
+def _random(seed: int) -> Stored:
+    """The MoE tensors of a Mixtral checkpoint; weights alone need no others."""
+    generator = torch.Generator().manual_seed(seed)
+    stored = {}
+    for layer in range(LAYERS):
+        block = f"model.layers.{layer}.block_sparse_moe"
+        stored[f"{block}.gate.weight"] = torch.randn(EXPERTS, WIDTH, generator=generator)
+        for expert in range(EXPERTS):
+            for role, tensor in TENSOR.items():
+                shape = (WIDTH, INNER) if role == "down" else (INNER, WIDTH)
+                stored[f"{block}.experts.{expert}.{tensor}.weight"] = torch.randn(shape, generator=generator)
+    return stored
+
+
+def _measured(stored: Stored) -> WeightMeasurement:
+    return measure_weights(Checkpoint("m", {"model_type": "mixtral"}, MemorySource(stored)))
+
+
+def _numpy_cosines(rows: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Pair by pair, as a textbook has it."""
+    result = np.empty((len(rows), len(rows)))
+    for e, a in enumerate(rows):
+        for f, b in enumerate(rows):
+            result[e, f] = (a * b).sum() / np.sqrt((a * a).sum() * (b * b).sum())
+    return result
+
+
+@pytest.mark.parametrize("name", [*FAMILIES, "qwen3_moe with a dense layer"])
+def test_against_numpy(name: str, saved: Callable[..., Path], weights_on_disk: Any) -> None:
+    stored, row = weights_on_disk(name), FAMILIES[name.split()[0]]
+    measured = measure_weights(Checkpoint.open(saved(name), name))
+    assert measured.layers.tolist() == ([0, 2] if "dense" in name else [0, 1])
+    experts = measured.router.shape[-1]
+    for number, layer in enumerate(measured.layers):
+        block = f"model.layers.{layer}.{row.blocks[0]}"
+        router = stored[f"{block}.gate.weight"].double().numpy()
+        np.testing.assert_allclose(measured.router[number], _numpy_cosines(router), atol=1e-12)
+        for role in ROLES:
+            names = [f"{block}.experts.{e}.{row.matrix(role)}.weight" for e in range(experts)]
+            matrices = np.stack([stored[key].double().numpy() for key in names])
+            flat = matrices.reshape(experts, -1)
+            np.testing.assert_allclose(measured.matrix[role][number], _numpy_cosines(flat), atol=1e-12)
+            # A neuron is a vector of the residual stream: a row of up and act, a column of down.
+            neurons = matrices.transpose(0, 2, 1) if role == "down" else matrices
+            assert neurons.shape[2] == router.shape[1]
+            means = neurons.mean(axis=1)
+            np.testing.assert_allclose(measured.mean[role][number], _numpy_cosines(means), atol=1e-12)
+
+
+def test_matrices_wider_than_one_piece_are_summed_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = torch.randn(5, 103, generator=torch.Generator().manual_seed(1))
+    whole = cosine(rows)
+    monkeypatch.setattr(weights, "_COLUMNS", 10)
+    np.testing.assert_allclose(cosine(rows), whole, atol=1e-14)
+    np.testing.assert_allclose(whole, _numpy_cosines(rows.double().numpy()), atol=1e-14)
+
+
+def test_sums_are_kept_in_double_precision() -> None:
+    # A bfloat16 accumulator would stop at 256 and a float32 one lose the small part here.
+    rows = torch.ones(2, 70_000, dtype=torch.bfloat16)
+    rows[1, 35_000:] = -1
+    rows[1, 0] = 3
+    assert cosine(rows)[0, 1] == pytest.approx(2 / np.sqrt(70_000 * 70_008), rel=1e-12)
+
+
+def test_zeros_have_no_direction() -> None:
+    similarity = cosine(torch.tensor([[0.0, 0.0], [3.0, 4.0], [-3.0, -4.0]]))
+    assert similarity.tolist() == [[1, 0, 0], [0, 1, -1], [0, -1, 1]]
+
+
+def test_mean_neurons_by_role() -> None:
+    matrix = torch.arange(24.0).reshape(2, 3, 4)
+    assert mean_neurons(matrix, "up").tolist() == matrix.double().mean(1).tolist()
+    assert mean_neurons(matrix, "act").shape == (2, 4)
+    assert mean_neurons(matrix, "down").tolist() == matrix.double().mean(2).tolist()
+    assert mean_neurons(matrix.bfloat16(), "down").dtype == torch.float64
+
+
+@given(st.integers(0, 2**31), st.permutations(range(EXPERTS)))
+@settings(max_examples=20)
+def test_labels_of_experts_mean_nothing(seed: int, order: list[int]) -> None:
+    stored = _random(seed)
+    renamed = {}
+    for name, tensor in stored.items():
+        before, _, after = name.partition(".experts.")
+        if after:
+            expert, _, rest = after.partition(".")
+            renamed[f"{before}.experts.{order.index(int(expert))}.{rest}"] = tensor
+        else:
+            renamed[name] = tensor[order]
+    old, new = _measured(stored).arrays(), _measured(renamed).arrays()
+    assert new.keys() == old.keys()
+    for name in old:
+        expected = old[name] if name == "layers" else old[name][:, order][:, :, order]
+        np.testing.assert_allclose(new[name], expected, atol=1e-13, err_msg=name)
+
+
+@given(st.integers(0, 2**31), st.integers(0, EXPERTS - 1), st.sampled_from(ROLES), st.floats(1e-3, 1e3))
+@settings(max_examples=20)
+def test_scale_of_a_matrix_means_nothing(seed: int, expert: int, role: str, scale: float) -> None:
+    stored = _random(seed)
+    scaled = dict(stored)
+    name = f"model.layers.1.block_sparse_moe.experts.{expert}.{TENSOR[role]}.weight"
+    scaled[name] = stored[name].double() * scale
+    for key in stored:  # one dtype throughout, so that the scaled numbers are not rounded
+        scaled[key] = scaled[key].double()
+    old, new = _measured(stored).arrays(), _measured(scaled).arrays()
+    for key in old:
+        np.testing.assert_allclose(new[key], old[key], atol=1e-12, err_msg=key)
+
+
+@given(st.integers(0, 2**31))
+@settings(max_examples=20)
+def test_similarities_are_symmetric_cosines(seed: int) -> None:
+    for name, array in _measured(_random(seed)).arrays().items():
+        if name != "layers":
+            assert array.shape == (LAYERS, EXPERTS, EXPERTS) and array.dtype == np.float64
+            np.testing.assert_array_equal(array, array.swapaxes(1, 2))
+            assert (np.diagonal(array, axis1=1, axis2=2) == 1).all()
+            assert (np.abs(array) <= 1).all()
