@@ -133,7 +133,7 @@ class Bench:
         import transformers
 
         return key_of(
-            weights=model.checkpoint.sha256,
+            weights=model.identity,
             config=model.checkpoint.config,
             device=self.device,
             kernel=kernel.VERSION,

@@ -79,9 +79,9 @@ def test_writes_a_valid_report_and_prints_the_table(run, pytester: pytest.Pytest
     assert "Public measurements" in printed
     assert f"Live: {TINY}" in printed
     assert result.outlines[-1].endswith("A claim that does not replicate is a finding, not a malfunction.")
-    markdown = (pytester.path / "claims-report" / "report.md").read_text()
-    assert "## Audits of the printed numbers" in markdown
-    assert "weight-diversity-depth &#91;down&#93;" in markdown
+    written = (pytester.path / "claims-report" / "report.md").read_text()
+    assert "## Audits of the printed numbers" in written
+    assert "weight-diversity-depth &#91;down&#93;" in written
 
 
 def test_same_seed_gives_the_same_file_and_another_seed_another(run, pytester: pytest.Pytester) -> None:
@@ -181,7 +181,9 @@ def test_a_bad_option_is_one_line_and_exit_status_4(run, arguments: tuple[str, .
 
 
 def test_options_come_from_ini_and_environment_too(run, pytester: pytest.Pytester, monkeypatch) -> None:
-    ini = pytester.makeini("[pytest]\nmoe_report = from-ini\nmoe_model = synthetic:null synthetic:planted\nmoe_seed = 5\n")
+    ini = pytester.makeini(
+        "[pytest]\nmoe_report = from-ini\nmoe_model = synthetic:null synthetic:planted\nmoe_seed = 5\n"
+    )
     monkeypatch.setenv("MOE_CLAIMS_MODEL", TINY)
     run("-k", "neuron_experts_sign", "-c", str(ini))
     document = load(pytester.path / "from-ini")
@@ -218,7 +220,9 @@ def test_a_text_that_is_too_short_stops_only_what_needs_it(run, pytester: pytest
 
 
 def test_silent_and_light_in_other_suites(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile("import sys\ndef test_nothing():\n    assert not {'torch', 'transformers', 'scipy'} & set(sys.modules)\n")
+    pytester.makepyfile(
+        "import sys\ndef test_nothing():\n    assert not {'torch', 'transformers', 'scipy'} & set(sys.modules)\n"
+    )
     result = pytester.runpytest_subprocess("-q")
     result.assert_outcomes(passed=1)
     assert "claim" not in result.stdout.str()
@@ -228,7 +232,11 @@ def test_silent_and_light_in_other_suites(pytester: pytest.Pytester) -> None:
 def test_collecting_loads_nothing_heavy_and_little_time(pytester: pytest.Pytester) -> None:
     command = [sys.executable, "-X", "importtime", "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider"]
     found = subprocess.run(
-        [*command, "--import-mode=importlib", claims_folder()], capture_output=True, text=True, cwd=pytester.path, check=True
+        [*command, "--import-mode=importlib", claims_folder()],
+        capture_output=True,
+        text=True,
+        cwd=pytester.path,
+        check=True,
     )
     imported = {line.rpartition("|")[2].strip() for line in found.stderr.splitlines() if line.startswith("import time")}
     assert "test_router_norm.py::test_router_norm[tiny-scratch-builtin-total]" in found.stdout

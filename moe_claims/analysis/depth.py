@@ -8,7 +8,7 @@ from moe_claims.measure.measurement import RoutedMeasurement
 from moe_claims.models.families import ROLES, Role
 from moe_claims.stats.clusters import cluster_bootstrap
 from moe_claims.stats.nulls import Floats, off_diagonal
-from moe_claims.stats.outlier import block_bootstrap_in_mads, last_layer, residual_in_mads
+from moe_claims.stats.outlier import block_bootstrap_in_mads, last_layer, others_mad, residual_in_mads
 from moe_claims.stats.trend import FEWEST_LAYERS, block_bootstrap_tau, kendall_tau, trend
 from moe_claims.types import Finding, Interval
 
@@ -18,6 +18,12 @@ def _enough(layers: int) -> None:
         raise NotComparableError(
             f"a trend over depth needs at least {FEWEST_LAYERS + 1} MoE layers; this model has {layers}"
         )
+
+
+def _spread(values: Floats) -> None:
+    """The others' deviations are the unit of the last layer's; without any there is no unit."""
+    if others_mad(values) <= 1e-12 * max(1.0, float(np.abs(values).max())):
+        raise NotComparableError("the layers before the last lie exactly on one line, so deviations have no unit")
 
 
 def _role(variant: str | None) -> Role:
@@ -75,14 +81,17 @@ def output_last_layer(variant: str | None, measured: Measured, rng: np.random.Ge
     """The last layer's output similarity against the line through the others."""
     sums, counts = output_similarity(measured.routed)
     _enough(sums.shape[1])
+    values = sums.sum(axis=0) / counts.sum()
+    _spread(values)
     intervals = cluster_bootstrap(sums, counts, residual_in_mads, rng=rng, method="percentile")
-    return _last(sums.sum(axis=0) / counts.sum(), intervals, rng)
+    return _last(values, intervals, rng)
 
 
 def weight_last_layer(variant: str | None, measured: Measured, rng: np.random.Generator) -> Finding:
     """The last layer's matrix-level similarity against the line through the others."""
     values = off_diagonal(measured.weights.matrix[_role(variant)]).mean(axis=-1)
     _enough(len(values))
+    _spread(values)
     return _last(values, block_bootstrap_in_mads(values, rng=rng), rng)
 
 

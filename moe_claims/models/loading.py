@@ -38,6 +38,11 @@ class OpenModel:
         """The repository, for models from the hub."""
         return self.ref.target if self.ref.kind == "hub" else None
 
+    @property
+    def identity(self) -> str:
+        """What the weights are: revision of the hub, or hash of all weights."""
+        return self.checkpoint.sha256 if self.revision_sha is None else f"{self.hub_id}@{self.revision_sha}"
+
     def encoder(self) -> Encoder:
         """The tokenizer.
 
@@ -66,7 +71,8 @@ class OpenModel:
             "top_k": self.checkpoint.top_k,
             "hidden": config.get("hidden_size"),
             "intermediate": config.get("moe_intermediate_size", config.get("intermediate_size")),
-            "weights_sha256": self.checkpoint.sha256,
+            # A revision of the hub says what the weights are; hashing them would read every byte once more.
+            "weights_sha256": self.checkpoint.sha256 if self.revision_sha is None else None,
         }
 
 

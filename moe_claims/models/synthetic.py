@@ -32,7 +32,7 @@ class Shape:
     """Sizes of a synthetic model: every field can be set in the query of its name."""
 
     seed: int = 0
-    layers: int = 14
+    layers: int = 16
     experts: int = 8
     top_k: int = 2
     hidden: int = 48
@@ -176,8 +176,8 @@ def _layer(
     act = _mix(levels[1], (experts, m, d), rng) / np.sqrt(d)
     down = _mix(levels[2], (experts, d, m), rng) / np.sqrt(m)
     if planted:
-        act = act + router[:, None, :]
-        act[:, :, 0] += 0.6  # keeps the gate open, where SiLU rises with the score
+        act = 1.5 * act + router[:, None, :]
+        act[:, :, 0] += 0.8  # keeps the gate open, where SiLU rises with the score
     else:
         # A static pattern in the norms and another in the scores, drawn apart from each other.
         down = down * np.exp(0.3 * rng.standard_normal((experts, 1, 1)))

@@ -37,7 +37,7 @@ def _described(document: Row, model: str) -> str:
         return model
     parts = [f"{model} ({card['family']}, {card['moe_layers']} MoE layers, top {card['top_k']} of {card['experts']}"]
     parts += [
-        f"text {c['name']}: {c['sequences']} sequences, {c['tokens']:,} tokens, {c['nats_per_token']:.2f} nats each"
+        f"{c['name']}: {c['sequences']} sequences, {c['tokens']:,} tokens, {c['nats_per_token']:.2f} nats per token"
         for c in document["corpora"]
         if c["model"] == model
     ]

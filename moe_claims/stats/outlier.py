@@ -10,9 +10,9 @@ from moe_claims.stats.nulls import RESAMPLES, Floats, TestResult, test_against
 from moe_claims.stats.trend import (
     FEWEST_LAYERS,
     ROUNDING,
-    ar1,
-    block_resampled,
+    block_draws,
     corrected_phi,
+    null_curves,
     percentile_intervals,
 )
 from moe_claims.types import Interval
@@ -69,12 +69,16 @@ def _ratio(last: Floats, spread: Floats, series: Floats) -> Floats:
     return np.asarray(np.divide(last, floor, out=np.zeros_like(last), where=floor > 0))
 
 
+def others_mad(values: ArrayLike) -> Floats:
+    """(…, n) series → (…) median absolute deviation of all but the last from the line through them."""
+    left, _ = _line(np.asarray(values, dtype=np.float64))
+    return np.asarray(np.median(np.abs(left - np.median(left, axis=-1, keepdims=True)), axis=-1))
+
+
 def residual_in_mads(values: ArrayLike) -> Floats:
     """(…, n) series → (…) the last residual over the median absolute deviation of the others."""
     series = np.asarray(values, dtype=np.float64)
-    left, last = _line(series)
-    deviation = np.abs(left - np.median(left, axis=-1, keepdims=True))
-    return _ratio(last, np.median(deviation, axis=-1), series)
+    return _ratio(_line(series)[1], others_mad(series), series)
 
 
 def _conformal(values: Floats) -> float:
@@ -104,7 +108,7 @@ def last_layer(values: ArrayLike, *, rng: np.random.Generator, resamples: int = 
     """
     series = _checked(values)
     phi = corrected_phi(series[:-1])
-    curves = ar1(phi, resamples, len(series), rng)
+    curves = null_curves(series[:-1], len(series), resamples, rng)
     return OutlierResult(
         residual=float(_line(series)[1]),
         in_mads=float(residual_in_mads(series)),
@@ -124,14 +128,30 @@ def _checked(values: ArrayLike) -> Floats:
 def block_bootstrap_in_mads(
     values: ArrayLike, *, rng: np.random.Generator, levels: tuple[float, ...] = (0.95, 0.90), resamples: int = RESAMPLES
 ) -> tuple[Interval, ...]:
-    """Percentile intervals of ``residual_in_mads``: blocks of the others' residuals shake all layers.
+    """Percentile intervals of ``residual_in_mads``: blocks of the other layers drawn with replacement.
+
+    The line and the deviations are those of the drawn layers, each with its depth; the
+    last layer stays. Draws that leave no deviation (too few different layers) are left out.
 
     Raises:
-        ValueError: fewer than 6 layers, or numbers that are not finite.
+        ValueError: fewer than 6 layers, numbers that are not finite, or no draw is left,
+            because the other layers lie on one line.
     """
     series = _checked(values)
-    left, _ = _line(series)
-    fitted = series.copy()
-    fitted[:-1] -= left
-    draws = residual_in_mads(fitted + block_resampled(left, len(series), resamples, rng))
-    return percentile_intervals(draws, levels, "residual block bootstrap over layers")
+    n = len(series) - 1
+    x = block_draws(n, resamples, rng)
+    y = series[x]
+    centred = x - x.mean(axis=1, keepdims=True)
+    spread = (centred**2).sum(axis=1)
+    kept = spread > 0
+    centred, y, spread, x = centred[kept], y[kept], spread[kept], x[kept]
+    slope = (centred * y).sum(axis=1) / spread
+    mean = y.mean(axis=1)
+    left = y - mean[:, None] - slope[:, None] * centred
+    deviation = np.abs(left - np.median(left, axis=1, keepdims=True))
+    mad = np.median(deviation, axis=1)
+    last = series[-1] - mean - slope * (n - x.mean(axis=1))
+    usable = mad > ROUNDING * np.abs(series).max()
+    if not usable.any():
+        raise ValueError("the other layers lie on one line, so their deviations give no unit")
+    return percentile_intervals(last[usable] / mad[usable], levels, "block bootstrap over layers")

@@ -2,23 +2,23 @@
 
 Neighbouring layers are alike. A plain permutation of the layers takes every smooth
 wandering for a trend, so the deciding null is an AR(1) curve whose φ is estimated on the
-data and corrected for the bias that short series have.
+data, corrected for the bias that short series have, and allowed to be as uncertain as it is.
 """
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import final
+from typing import Any, final
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from moe_claims.stats.nulls import RESAMPLES, Floats, TestResult, all_relabelings, enumerable, test_against
 from moe_claims.types import Interval
 
 FEWEST_LAYERS = 5
 """Below this the AR(1) bootstrap cannot tell a trend from anything."""
-_GRID = np.linspace(0.0, 0.95, 25)
-_CURVES = 1_500
+_GRID = np.linspace(0.0, 0.98, 25)
+_CURVES = 1_000
 ROUNDING = 1e-12
 """Differences below this share of the largest value are no differences."""
 
@@ -86,34 +86,49 @@ def lag_one(errors: Floats) -> Floats:
     return np.asarray(np.divide(product, scale, out=np.zeros_like(product), where=scale > 1e-300))
 
 
-def ar1(phi: float, count: int, length: int, rng: np.random.Generator) -> Floats:
-    """(count, length) stationary AR(1) curves with unit innovations."""
+def ar1(phi: float | Floats, count: int, length: int, rng: np.random.Generator) -> Floats:
+    """(count, length) stationary AR(1) curves with unit innovations; ``phi`` one for all, or (count,)."""
     curves = rng.standard_normal((count, length))
-    curves[:, 0] /= np.sqrt(1 - phi**2)
+    curves[:, 0] /= np.sqrt(1 - np.square(phi))
     for step in range(1, length):
         curves[:, step] += phi * curves[:, step - 1]
     return curves
 
 
 @lru_cache(maxsize=128)
-def _expected_lag_one(length: int) -> tuple[float, ...]:
-    """Mean estimate of φ on detrended AR(1) curves of this length, for every φ of the grid.
+def _estimates_of(length: int) -> tuple[Floats, Floats]:
+    """Mean and standard deviation of the estimate of φ on curves of this length, for every φ of the grid.
 
     Always the same simulated curves, so that the correction is a function of its input.
     """
     rng = np.random.default_rng(20070401)
-    means = [float(lag_one(residuals(ar1(phi, _CURVES, length, rng))).mean()) for phi in _GRID]
-    return tuple(np.maximum.accumulate(means))
+    found = [lag_one(residuals(ar1(phi, _CURVES, length, rng))) for phi in _GRID]
+    return np.maximum.accumulate([f.mean() for f in found]), np.asarray([f.std() for f in found])
 
 
 def corrected_phi(values: ArrayLike) -> float:
-    """φ of the AR(1) curve around a series' trend, its small-sample bias inverted, in [0, 0.95].
+    """φ of the AR(1) curve around a series' trend, its small-sample bias inverted, in [0, 0.98].
 
     A negative estimate becomes 0: the null stays at least as wide as independence.
     """
     series = np.asarray(values, dtype=np.float64)
-    estimate = float(lag_one(residuals(series)))
-    return float(np.interp(estimate, _expected_lag_one(len(series)), _GRID))
+    mean, _ = _estimates_of(len(series))
+    return float(np.interp(float(lag_one(residuals(series))), mean, _GRID))
+
+
+def null_curves(values: ArrayLike, length: int, resamples: int, rng: np.random.Generator) -> Floats:
+    """(resamples, length) AR(1) curves without trend that are as smooth as a series may be.
+
+    A dozen layers say little about φ, and a null with the one best φ is too narrow: at 11
+    layers and φ = 0.7 it rejects 2 % at a level of 0.4 %. So every curve draws its own φ,
+    as likely as it makes the series' estimate (normal, with the mean and spread that the
+    estimate has for that φ); that rejects 0.4 %, and finds trends more often at 5 %.
+    """
+    series = np.asarray(values, dtype=np.float64)
+    mean, spread = _estimates_of(len(series))
+    fit = -0.5 * ((float(lag_one(residuals(series))) - mean) / spread) ** 2 - np.log(spread)
+    weight = np.exp(fit - fit.max())
+    return ar1(rng.choice(_GRID, size=resamples, p=weight / weight.sum()), resamples, length, rng)
 
 
 def trend(values: ArrayLike, *, rng: np.random.Generator, resamples: int = RESAMPLES) -> TrendResult:
@@ -136,7 +151,7 @@ def trend(values: ArrayLike, *, rng: np.random.Generator, resamples: int = RESAM
     tau = float(kendall_tau(series))
     slope = float(theil_sen(series)[0])
     phi = corrected_phi(series)
-    curves = ar1(phi, resamples, n, rng)
+    curves = null_curves(series, n, resamples, rng)
     exact = enumerable(n, 1)
     orders = series[all_relabelings(n)] if exact else rng.permuted(np.broadcast_to(series, (resamples, n)), axis=1)
     rises, falls = _rises_and_falls(series)
@@ -174,26 +189,34 @@ def _against_curves(tau: float, null: Floats) -> TestResult:
 def block_bootstrap_tau(
     values: ArrayLike, *, rng: np.random.Generator, levels: tuple[float, ...] = (0.95, 0.90), resamples: int = RESAMPLES
 ) -> tuple[Interval, ...]:
-    """Percentile intervals of τ: blocks of neighbouring residuals put back on the Theil–Sen line.
+    """Percentile intervals of τ_b: blocks of neighbouring layers drawn with replacement.
 
-    Blocks of n^(1/3) layers, rounded up, keep neighbours together (Künsch 1989).
+    A drawn layer keeps its depth and its value (pairs, not residuals: no line is assumed),
+    so that layers drawn twice are tied in both.
 
     Raises:
         ValueError: fewer than 5 layers, or numbers that are not finite.
     """
     series = _checked(values)
-    left = block_resampled(residuals(series), len(series), resamples, rng)
-    draws = kendall_tau(left + float(theil_sen(series)[0]) * np.arange(len(series)))
-    return percentile_intervals(draws, levels, "residual block bootstrap over layers")
+    layers = block_draws(len(series), resamples, rng)
+    return percentile_intervals(_tau_of_pairs(layers, series[layers]), levels, "block bootstrap over layers")
 
 
-def block_resampled(errors: Floats, length: int, resamples: int, rng: np.random.Generator) -> Floats:
-    """(n,) residuals → (resamples, length) series of random blocks of neighbours."""
-    block = int(np.ceil(len(errors) ** (1 / 3)))
-    blocks = -(-length // block)
-    starts = rng.integers(0, len(errors) - block + 1, size=(resamples, blocks))
-    index = (starts[:, :, None] + np.arange(block)).reshape(resamples, -1)[:, :length]
-    return np.asarray(errors[index])
+def _tau_of_pairs(x: NDArray[np.integer[Any]], y: Floats) -> Floats:
+    """(B, n) twice → (B,) Kendall's τ_b, ties (up to rounding) allowed on both sides."""
+    first, second = np.triu_indices(y.shape[-1], 1)
+    steps, slack = y[:, second] - y[:, first], ROUNDING * np.abs(y).max()
+    dx, dy = np.sign(x[:, second] - x[:, first]), np.sign(np.where(np.abs(steps) > slack, steps, 0.0))
+    scale = np.sqrt(np.abs(dx).sum(axis=-1) * np.abs(dy).sum(axis=-1))
+    total = (dx * dy).sum(axis=-1)
+    return np.asarray(np.divide(total, scale, out=np.zeros_like(scale), where=scale > 0))
+
+
+def block_draws(length: int, resamples: int, rng: np.random.Generator) -> NDArray[np.integer[Any]]:
+    """(resamples, length) indices: random blocks of n^(1/3) neighbours, rounded up (Künsch 1989)."""
+    block = int(np.ceil(length ** (1 / 3)))
+    starts = rng.integers(0, length - block + 1, size=(resamples, -(-length // block)))
+    return np.asarray((starts[:, :, None] + np.arange(block)).reshape(resamples, -1)[:, :length])
 
 
 def percentile_intervals(draws: Floats, levels: tuple[float, ...], method: str) -> tuple[Interval, ...]:

@@ -211,6 +211,13 @@ def test_few_layers_are_not_comparable() -> None:
         depth.weight_diversity("up", given, rng)
 
 
+def test_experts_that_are_all_alike_have_no_trend_and_no_unit_for_an_outlier() -> None:
+    w = weights(np.random.default_rng(4))
+    same = WeightMeasurement(w.layers, w.router, {role: level(np.ones(LAYERS)) for role in w.matrix}, w.mean)
+    assert verdict_of("weight-diversity-depth", measured(same), "up") == Verdict.ABSENT
+    assert verdict_of("weight-last-layer-outlier", measured(same), "up") == Verdict.NOT_APPLICABLE
+
+
 # --- the family -----------------------------------------------------------------------------------
 
 

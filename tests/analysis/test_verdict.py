@@ -77,7 +77,9 @@ def test_a_test_that_cannot_reach_the_level_says_so() -> None:
     assert hopeless.reason == "with 3 units no p-value below 0.25 can be reached"
 
 
-@pytest.mark.parametrize(("p", "text"), [(0.0, "p ≤ 0.001"), (0.0009, "p ≤ 0.001"), (0.0491, "p = 0.050"), (1.0, "p = 1.000")])
+@pytest.mark.parametrize(
+    ("p", "text"), [(0.0, "p ≤ 0.001"), (0.0009, "p ≤ 0.001"), (0.0491, "p = 0.050"), (1.0, "p = 1.000")]
+)
 def test_rounding_never_makes_p_smaller(p: float, text: str) -> None:
     assert p_text(p) == text
 

@@ -13,6 +13,7 @@ from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, Repo
 
 from moe_claims.errors import ModelError
 from moe_claims.models import hub
+from moe_claims.models.checkpoint import Checkpoint
 from moe_claims.models.loading import open_model
 from moe_claims.models.names import resolve
 
@@ -49,7 +50,7 @@ def test_cached_model_offline(layout: str, cache: Path, saved: Callable[..., Pat
     assert (model.hub_id, model.revision_sha) == ("org/name", SHA)
     card = model.card()
     assert (card["kind"], card["hub_id"], card["revision_sha"]) == ("hub", "org/name", SHA)
-    assert card["weights_sha256"] == open_model(resolve(str(saved("mixtral")))).checkpoint.sha256
+    assert model.checkpoint.sha256 == open_model(resolve(str(saved("mixtral")))).checkpoint.sha256
 
 
 def test_alias_of_a_cached_model_offline(cache: Path, saved: Callable[..., Path]) -> None:
@@ -66,6 +67,16 @@ def test_revisions_by_name_and_by_sha(cache: Path, saved: Callable[..., Path]) -
     for revision, sha, family in ((None, SHA, "mixtral"), ("step10000", other, "olmoe"), (other, other, "olmoe")):
         model = open_model(resolve(f"org/name@{revision}" if revision else "org/name"))
         assert (model.revision_sha, model.checkpoint.family.model_type) == (sha, family)
+
+
+def test_revision_stands_for_the_hash(cache: Path, saved: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    # Hashing would read every byte of a large model once more.
+    _put(cache, "org/name", saved("mixtral"))
+    model, copy = open_model(resolve("org/name")), open_model(resolve(str(saved("mixtral"))))
+    assert copy.identity == copy.card()["weights_sha256"] == copy.checkpoint.sha256
+    monkeypatch.setattr(Checkpoint, "sha256", property(lambda _: pytest.fail("the weights were hashed")))
+    assert model.identity == f"org/name@{SHA}"
+    assert model.card()["weights_sha256"] is None
 
 
 @pytest.mark.parametrize(("at", "command"), [("", ""), ("@step1", " --revision step1")])

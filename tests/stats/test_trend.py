@@ -14,7 +14,7 @@ from moe_claims.stats.trend import (
     TrendResult,
     ar1,
     block_bootstrap_tau,
-    block_resampled,
+    block_draws,
     corrected_phi,
     kendall_tau,
     lag_one,
@@ -76,9 +76,9 @@ def test_monotone_transforms_leave_tau_alone(values: Floats, transform: np.ufunc
     assert kendall_tau(values[::-1]) == pytest.approx(-kendall_tau(values))
 
 
-@given(SERIES, SEEDS, st.floats(-1e3, 1e3))
+@given(SERIES, SEEDS, st.floats(1, 1e3))
 def test_ties_hold_up_to_rounding(values: Floats, seed: int, offset: float) -> None:
-    noise = 1e-15 * np.random.default_rng(seed).standard_normal(len(values)) * (1 + abs(offset))
+    noise = 1e-15 * offset * np.random.default_rng(seed).standard_normal(len(values))
     assert kendall_tau(values + offset + noise) == pytest.approx(kendall_tau(values))
 
 
@@ -156,7 +156,8 @@ def test_smooth_curves_without_trend_are_rejected_at_about_the_nominal_rate(leng
 def test_a_fall_of_eight_innovation_deviations_is_found(length: int) -> None:
     curves = ar1(0.7, 100, length, np.random.default_rng(4)) - np.linspace(0, 8, length)
     results = [tried(curve, seed=seed) for seed, curve in enumerate(curves)]
-    assert sum(result.autoregressive.p_less <= 0.05 for result in results) >= 80
+    # Among 1,000 such curves each, 81 % are found at 11 layers and 86 % at 31.
+    assert sum(result.autoregressive.p_less <= 0.05 for result in results) >= 70
     assert sum(result.autoregressive.p_greater <= 0.05 for result in results) == 0
 
 
@@ -198,10 +199,13 @@ def test_the_smallest_p_is_that_of_a_curve_that_falls_all_the_way(layers: int) -
 @pytest.mark.parametrize("value", [0.0, 0.1, 1 / 3])
 @pytest.mark.parametrize("layers", [5, 12])
 def test_a_flat_curve_has_no_trend(value: float, layers: int) -> None:
-    result = tried(np.full(layers, value) + 1e-17 * np.arange(layers))
+    rounding = 1e-16 * value * np.random.default_rng(layers).standard_normal(layers)
+    result = tried(np.full(layers, value) + rounding)
     assert (result.tau, result.slope, result.mann_kendall) == (0.0, pytest.approx(0.0), 1.0)
     assert min(result.autoregressive.p_less, result.autoregressive.p_greater) > 0.3
     assert (result.permutation.p_less, result.permutation.p_greater) == (1.0, 1.0)
+    for interval in block_bootstrap_tau(np.full(layers, value) + rounding, rng=np.random.default_rng(0), resamples=99):
+        assert (interval.low, interval.high) == (0.0, 0.0)
 
 
 @pytest.mark.parametrize("slope", [-0.1, 1 / 3])
@@ -228,33 +232,49 @@ def test_what_has_no_trend_to_be_tested_is_refused(values: Floats) -> None:
 
 @pytest.mark.parametrize(("length", "block"), [(5, 2), (8, 2), (9, 3), (27, 3), (31, 4), (64, 4)])
 def test_blocks_are_neighbours_and_start_anywhere(length: int, block: int) -> None:
-    drawn = block_resampled(np.arange(float(length)), length + 3, 500, np.random.default_rng(7))
-    assert drawn.shape == (500, length + 3)
+    drawn = block_draws(length, 500, np.random.default_rng(7))
+    assert drawn.shape == (500, length)
     starts = drawn[:, ::block]
     for step in range(1, block):
         inside = drawn[:, step::block]
         assert (inside == starts[:, : inside.shape[1]] + step).all()
-    assert set(np.unique(starts)) == set(range(length - block + 1))
+    heads = starts[:, : length // block]  # the last block may be cut short, never moved
+    assert set(np.unique(heads)) == set(range(length - block + 1))
 
 
-def test_draws_are_blocks_put_back_on_the_line() -> None:
-    values = 0.05 * np.arange(11) + np.random.default_rng(8).standard_normal(11)
+def test_draws_are_blocks_of_layers_that_keep_their_depth() -> None:
+    values = (0.05 * np.arange(11) + np.random.default_rng(8).standard_normal(11)).round(1)
     ours = block_bootstrap_tau(values, rng=np.random.default_rng(1), resamples=199)
-    slope = theilslopes(values).slope
-    left = values - slope * np.arange(11) - np.median(values - slope * np.arange(11))
     starts = np.random.default_rng(1).integers(0, 9, size=(199, 4))
     draws = []
     for row in starts:
-        errors = np.concatenate([left[s : s + 3] for s in row])[:11]
-        draws.append(kendalltau(np.arange(11), errors + slope * np.arange(11)).statistic)
+        layers = np.concatenate([np.arange(s, s + 3) for s in row])[:11]
+        draws.append(kendalltau(layers, values[layers]).statistic)
     for interval, level in zip(ours, (0.95, 0.90), strict=True):
         expected = np.quantile(draws, [0.5 - level / 2, 0.5 + level / 2])
         assert (interval.low, interval.high) == pytest.approx(tuple(expected))
-        assert interval.method == "residual block bootstrap over layers"
+        assert interval.level == level
+        assert interval.method == "block bootstrap over layers"
     assert ours[0].low <= ours[1].low <= ours[1].high <= ours[0].high
+
+
+@pytest.mark.parametrize(
+    ("length", "phi", "slope"), [(11, 0.0, 0.0), (11, 0.7, -0.3), (31, 0.0, -0.1), (31, 0.7, -0.3)]
+)
+def test_interval_covers_the_expected_tau(length: int, phi: float, slope: float) -> None:
+    # At φ = 0.7 and no trend it falls to 85 %. Residuals put back on the Theil–Sen line would cover 49 to 92 %.
+    line = slope * np.arange(length)
+    truth = float(kendall_tau(line + ar1(phi, 4_000, length, np.random.default_rng(9))).mean())
+    covered = 0
+    for seed, curve in enumerate(ar1(phi, 200, length, np.random.default_rng(10))):
+        interval, _ = block_bootstrap_tau(line + curve, rng=np.random.default_rng(seed), resamples=299)
+        covered += interval.low <= truth <= interval.high
+        assert interval.low <= float(kendall_tau(line + curve)) <= interval.high
+    assert one_sided_lower(covered, 200) >= 0.85
 
 
 def test_percentiles_leave_out_the_two_tails() -> None:
     wide, narrow = percentile_intervals(np.arange(1_001.0), (0.95, 0.90), "given")
-    assert (wide.low, wide.high, wide.level, wide.method) == (25.0, 975.0, 0.95, "given")
-    assert (narrow.low, narrow.high, narrow.level) == (50.0, 950.0, 0.90)
+    assert (wide.low, wide.high) == pytest.approx((25.0, 975.0))
+    assert (narrow.low, narrow.high) == pytest.approx((50.0, 950.0))
+    assert (wide.level, narrow.level, wide.method) == (0.95, 0.90, "given")

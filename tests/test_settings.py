@@ -1,0 +1,217 @@
+"""Options: where they come from, what they mean by default, and what is said to a value that makes no sense."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from moe_claims.errors import UsageError
+from moe_claims.models import names
+from moe_claims.models.names import EMBEDDED
+from moe_claims.settings import OPTIONS, Option, Settings, default_cache, option_value, settle
+
+BY_NAME = {option.name: option for option in OPTIONS}
+ids = [option.name for option in OPTIONS]
+
+
+@pytest.fixture
+def embedded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An installation whose embedded models are all there."""
+    monkeypatch.setattr(names, "files", lambda _: tmp_path)
+    for name in EMBEDDED:
+        (tmp_path / "models" / name).mkdir(parents=True)
+        (tmp_path / "models" / name / "config.json").touch()
+    return tmp_path
+
+
+def _settle(**values: Any) -> Settings:
+    """Of a model that is always there, where a test is about something else."""
+    return settle({"model": ["mixtral"], **{name.replace("_", "-"): value for name, value in values.items()}})
+
+
+@pytest.mark.parametrize("option", OPTIONS, ids=ids)
+def test_names_of_the_twins(option: Option) -> None:
+    plain = option.name.replace("-", "_")
+    assert option.variable == f"MOE_CLAIMS_{plain.upper()}"
+    assert option.dest == ("moe_models" if option.name == "model" else f"moe_{plain}")
+    assert option.help
+
+
+@pytest.mark.parametrize("option", OPTIONS, ids=ids)
+def test_command_line_before_environment_before_ini(option: Option) -> None:
+    environment = {option.variable: "from-environment"}
+    if option.flag:
+        given, ini = True, True
+    elif option.repeatable:
+        given, ini = ["from-line"], ["from-ini"]
+    else:
+        given, ini = "from-line", "from-ini"
+    wanted = ["from-environment"] if option.repeatable else "from-environment"
+    assert option_value(option, given, ini, environment) == given
+    assert option_value(option, None, ini, environment) == wanted
+    assert option_value(option, None, ini, {}) == ini
+    assert option_value(option, None, None, {}) is None
+
+
+@pytest.mark.parametrize("option", OPTIONS, ids=ids)
+def test_empty_is_not_given(option: Option) -> None:
+    assert option_value(option, [], "", {option.variable: ""}) is None
+    assert option_value(option, "", [], {option.variable: "x y"}) == (["x", "y"] if option.repeatable else "x y")
+
+
+def test_environment_is_read_when_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MOE_CLAIMS_TOKENS", "64")
+    assert option_value(BY_NAME["tokens"], None, "32") == "64"
+    monkeypatch.delenv("MOE_CLAIMS_TOKENS")
+    assert option_value(BY_NAME["tokens"], None, "32") == "32"
+
+
+def test_defaults(embedded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
+    settings = settle({})
+    assert [(ref.name, ref.kind) for ref in settings.models] == [(name, "embedded") for name in EMBEDDED]
+    assert settings == Settings(
+        models=settings.models,
+        texts=("builtin",),
+        tokens=None,
+        device="auto",
+        dtype="float32",
+        profile="full",
+        seed=0,
+        alpha=0.05,
+        cache=Path("/somewhere/moe_claims"),
+        report=Path("claims-report"),
+        report_only=False,
+    )
+    assert settle(dict.fromkeys(BY_NAME)) == settings
+    assert settings.controls
+
+
+def test_cache_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv("HOME", "/home/someone")
+    assert default_cache() == Path("/home/someone/.cache/moe_claims")
+
+
+def test_missing_embedded_model_is_said_and_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(names, "files", lambda _: tmp_path)
+    with pytest.raises(UsageError, match=f"^the embedded model '{EMBEDDED[0]}' is missing from this installation: "):
+        settle({})
+
+
+def test_every_option_is_heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    settings = settle(
+        {
+            "model": ["olmoe", "synthetic:null?seed=2", "olmoe"],
+            "text": ["builtin-code", "builtin", "builtin-code"],
+            "tokens": "64",
+            "device": "cpu",
+            "dtype": "float64",
+            "profile": "quick",
+            "seed": "7",
+            "alpha": "0.01",
+            "cache": "~/kept",
+            "report": "~/said",
+            "report-only": True,
+        }
+    )
+    assert [ref.name for ref in settings.models] == ["olmoe", "synthetic:null?seed=2"]  # each once, in order
+    assert settings == Settings(
+        models=settings.models,
+        texts=("builtin-code", "builtin"),
+        tokens=64,
+        device="cpu",
+        dtype="float64",
+        profile="quick",
+        seed=7,
+        alpha=0.01,
+        cache=tmp_path / "kept",
+        report=tmp_path / "said",
+        report_only=True,
+    )
+    assert not settings.controls
+
+
+def test_quick_profile_limits_tokens_unless_they_are_given() -> None:
+    assert _settle(profile="quick").tokens == 2048
+    assert _settle(profile="quick", tokens="4096").tokens == 4096
+    assert _settle(profile="full").tokens is None
+
+
+@pytest.mark.parametrize(
+    ("value", "meant"),
+    [
+        (None, False),
+        (True, True),
+        (False, False),
+        *((word, True) for word in ("1", "true", "Yes", "ON")),
+        *((word, False) for word in ("0", "false", "No", "off")),
+    ],
+)
+def test_flag_in_the_environment(value: object, meant: bool) -> None:
+    assert _settle(report_only=value).report_only is meant
+
+
+def test_flag_turned_off_in_the_environment_outweighs_the_ini_file() -> None:
+    option = BY_NAME["report-only"]
+    value = option_value(option, None, True, {option.variable: "0"})
+    assert _settle(report_only=value).report_only is False
+    assert _settle(report_only=option_value(option, True, None, {option.variable: "0"})).report_only is True
+
+
+def test_files_are_texts(tmp_path: Path) -> None:
+    path = tmp_path / "mine.txt"
+    path.touch()
+    assert _settle(text=[str(path)]).texts == (str(path),)
+
+
+def test_existing_folders_are_taken(tmp_path: Path) -> None:
+    settings = _settle(cache=str(tmp_path), report=str(tmp_path / "new"))
+    assert (settings.cache, settings.report) == (tmp_path, tmp_path / "new")
+
+
+BAD = [
+    ("model", ["mixtrall"], "unknown model 'mixtrall': did you mean mixtral or mixtral-8x7b or mixtral-8x22b?"),
+    ("model", [""], "'' is not a model name: give an alias, a directory, org/name or synthetic:KIND"),
+    ("text", ["bultin"], "unknown text 'bultin': give builtin, builtin-math, builtin-code, or the path of a .txt file"),
+    *(
+        ("tokens", value, f"--moe-tokens {value}: give a whole number of tokens, 4 or more")
+        for value in ("3", "-1", "0", "many", "1e3", "2.5", "9" * 20)
+    ),
+    ("device", "gpu", "--moe-device gpu: give one of auto, cpu, cuda"),
+    ("dtype", "float16", "--moe-dtype float16: give one of float32, float64, bfloat16"),
+    ("profile", "fast", "--moe-profile fast: give one of quick, full"),
+    *(("seed", value, f"--moe-seed {value}: give a whole number, 0 or more") for value in ("-1", "x", "1.0")),
+    *(
+        ("alpha", value, f"--moe-alpha {value}: give a rate between 0.000001 and 0.5")
+        for value in ("0", "0.6", "-0.1", "five", "nan", "inf")
+    ),
+    ("report-only", "perhaps", "--moe-report-only perhaps: give true or false"),
+    *(
+        (name, value, f"--moe-{name} {value}: no claim of this version uses it; leave it out")
+        for name, value in (("dense-reference", "m"), ("second-model", "m"), ("cluster", "host:1"))
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "message"), BAD)
+def test_bad_values_have_one_line_with_value_and_remedy(name: str, value: object, message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        settle({"model": ["mixtral"], name: value})
+    assert str(caught.value) == message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize("name", ["cache", "report"])
+def test_file_in_place_of_a_folder(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.touch()
+    with pytest.raises(UsageError) as caught:
+        _settle(**{name: str(path)})
+    expected = f"--moe-{name} {path}: this is a file; give a folder, which is made where there is none"
+    assert str(caught.value) == expected
+
+
+def test_every_option_has_a_bad_value() -> None:
+    assert {name for name, *_ in BAD} | {"cache", "report"} == set(BY_NAME)

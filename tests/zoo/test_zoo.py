@@ -1,0 +1,213 @@
+"""Recipes, training, baselines and export: deterministic, resumable, and what the card says is true."""
+
+import gzip
+import hashlib
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from moe_claims.errors import TextError, UsageError
+from moe_claims.measure.routed import measure_routed
+from moe_claims.models.checkpoint import Checkpoint
+from moe_claims.models.forward import LayerwiseModel
+from moe_claims.models.names import EMBEDDED, embedded_directory
+from moe_claims.zoo import __main__ as command
+from moe_claims.zoo.baselines import trigram_nats, unigram_nats
+from moe_claims.zoo.export import LARGEST, bits_per_byte
+from moe_claims.zoo.recipes import RECIPES, recipe
+from moe_claims.zoo.text import documents
+from moe_claims.zoo.tokens import prepare
+from moe_claims.zoo.train import State, batch, learning_rate, train
+
+SMALL = replace(
+    recipe("tiny-scratch"), hidden=16, intermediate=16, layers=2, heads=2, kv_heads=1, experts=4, vocabulary=300,
+    sequence=16, batch=4, steps=6, warmup=2,
+)  # fmt: skip
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    words = ["the", "cat", "sees", "a", "dog", "and", "runs", "home", "far", "away"]
+    pages = [" ".join(rng.choice(words, size=120)) for _ in range(120)]
+    path = tmp_path / "text.txt"
+    path.write_text("\f".join(pages))
+    return path
+
+
+# --- text -----------------------------------------------------------------------------------------
+
+
+def test_wikipedia_markup_becomes_prose(tmp_path: Path) -> None:
+    prose = "The '''tide''' is a [[sea level|level]] of the [[ocean]]. " * 12
+    markup = (
+        f"{{{{Infobox|a={{{{b}}}}}}}}{prose}\n== History ==\n"
+        "It {{cite}} rose&lt;ref&gt;x&lt;/ref&gt;.\n* a list item\n"
+        "[[Image:tide.jpg|thumb|a [[big]] tide]]\n[[de:Gezeiten]]\n[http://x.org link text] end. &amp;lt;b&amp;gt;"
+    )
+    dump = f'<mediawiki><page><text xml:space="preserve">{markup}</text></page><text>#REDIRECT [[x]]</text></mediawiki>'
+    path = tmp_path / "dump.gz"
+    path.write_bytes(gzip.compress(dump.encode()))
+    (found,) = documents(path)
+    assert found.startswith("The tide is a level of the ocean. The tide")
+    assert "History\nIt rose." in found
+    assert "link text end." in found
+    assert not any(mark in found for mark in ("[", "{", "'''", "==", "list item", "Gezeiten", "thumb", "ref"))
+
+
+def test_texts_that_cannot_be_trained_on_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "latin.txt").write_bytes("é".encode("latin-1") * 1000)
+    (tmp_path / "short.txt").write_text("too short")
+    for name, message in (
+        ("none.txt", "no training text at"),
+        ("latin.txt", r"is not UTF-8 \(byte 0\)"),
+        ("short.txt", "has no document of 400 characters"),
+    ):
+        with pytest.raises(TextError, match=message):
+            list(documents(tmp_path / name))
+
+
+def test_a_limit_may_cut_a_character_in_two(tmp_path: Path) -> None:
+    (tmp_path / "accents.txt").write_text("é" * 1000)
+    (found,) = documents(tmp_path / "accents.txt", longest=1001)
+    assert found == "é" * 500
+
+
+# --- baselines ------------------------------------------------------------------------------------
+
+
+def test_unigram_is_the_entropy_of_its_own_frequencies() -> None:
+    ids = np.repeat(np.arange(4), [400, 300, 200, 100]).astype(np.int64)
+    share = (np.array([400, 300, 200, 100]) + 1) / 1004
+    assert unigram_nats(ids, ids, 4) == pytest.approx(-(np.array([0.4, 0.3, 0.2, 0.1]) * np.log(share)).sum())
+
+
+def test_trigram_equals_a_slow_reference_and_is_a_distribution() -> None:
+    rng = np.random.default_rng(1)
+    train_ids, held_out = rng.integers(0, 5, 400), rng.integers(0, 5, 40)
+
+    def probability(context: tuple[int, ...], follower: int) -> float:
+        if not context:
+            return (np.count_nonzero(train_ids == follower) + 1) / (len(train_ids) + 5)
+        n = len(context)
+        after = [train_ids[i + n] for i in range(len(train_ids) - n) if tuple(train_ids[i : i + n]) == context]
+        shorter = probability(context[1:], follower)
+        if not after:
+            return shorter
+        return (after.count(follower) + len(set(after)) * shorter) / (len(after) + len(set(after)))
+
+    assert sum(probability((1, 2), f) for f in range(5)) == pytest.approx(1)
+    slow = [probability(tuple(held_out[i - 2 : i]), held_out[i]) for i in range(2, len(held_out))]
+    assert trigram_nats(train_ids, held_out, 5) == pytest.approx(-np.log(slow).mean())
+
+
+def test_bits_per_byte() -> None:
+    assert bits_per_byte(math.log(2), tokens=10, utf8_bytes=20) == pytest.approx(0.5)
+
+
+# --- training -------------------------------------------------------------------------------------
+
+
+def test_the_schedule_warms_up_peaks_and_ends_at_a_tenth() -> None:
+    rates = [learning_rate(SMALL, step) for step in range(SMALL.steps + 1)]
+    assert rates[0] == pytest.approx(SMALL.learning_rate / 2)
+    assert max(rates) == rates[2] == SMALL.learning_rate
+    assert rates[-1] == pytest.approx(SMALL.learning_rate / 10)
+
+
+def test_an_interrupted_run_ends_as_an_uninterrupted_one(text: Path, tmp_path: Path) -> None:
+    stream, _ = prepare(SMALL, text, tmp_path / "tokens")
+    for name in ("whole", "parts"):
+        (tmp_path / name).mkdir()
+    whole = train(SMALL, stream, tmp_path / "whole")
+    train(SMALL, stream, tmp_path / "parts", until=3)
+    said: list[str] = []
+    parts = train(SMALL, stream, tmp_path / "parts", say=said.append)
+    assert said == ["tiny-scratch: going on after step 3"]
+    assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), parts.parameters(), strict=True))
+    logs = [
+        [json.loads(line)["loss"] for line in (tmp_path / name / "log.jsonl").read_text().splitlines()]
+        for name in ("whole", "parts")
+    ]
+    assert logs[0] == logs[1]
+    assert State(tmp_path / "parts").tensors.exists()
+
+
+def test_batches_depend_on_seed_and_step_alone(text: Path, tmp_path: Path) -> None:
+    stream, _ = prepare(SMALL, text, tmp_path)
+    assert torch.equal(batch(SMALL, stream, 3), batch(SMALL, stream, 3))
+    assert not torch.equal(batch(SMALL, stream, 3), batch(SMALL, stream, 4))
+    assert not torch.equal(batch(SMALL, stream, 3), batch(replace(SMALL, seed=1), stream, 3))
+    assert batch(SMALL, stream, 0).shape == (SMALL.batch, SMALL.sequence)
+    assert (batch(SMALL, stream, 0)[:, 0] == 0).all()
+
+
+def test_the_command_trains_exports_and_names_what_is_wrong(
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(RECIPES, "small", replace(SMALL, name="small"))
+    monkeypatch.chdir(tmp_path)
+    assert command.main(["train", "small", "--text", str(text), "--steps", "2"]) == 0
+    assert "stopped after step 2 of 6" in capsys.readouterr().out
+    assert command.main(["train", "small", "--text", str(text)]) == 0
+    out = capsys.readouterr().out
+    assert "going on after step 2" in out
+    assert "bits per byte on held-out text (unigram" in out
+    folder = tmp_path / "training" / "small" / "model"
+    assert {path.name for path in folder.iterdir()} == {
+        "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "recipe.json", "README.md",
+    }  # fmt: skip
+    names = Checkpoint.open(folder, "small")._source.names()  # the layout on disk is the point
+    assert "model.layers.0.block_sparse_moe.experts.3.w1.weight" in names
+    assert "| small |" in (folder / "README.md").read_text()
+    for arguments, message in (
+        (["train", "huge", "--text", str(text)], "unknown recipe 'huge': the zoo has small, tiny-scratch"),
+        (["train", "small", "--text", "none.txt", "--work", "w"], "no training text at 'none.txt'"),
+    ):
+        assert command.main(arguments) == 4
+        assert message in capsys.readouterr().err
+
+
+def test_unknown_recipes_are_named() -> None:
+    with pytest.raises(UsageError, match="unknown recipe 'x': the zoo has tiny-scratch"):
+        recipe("x")
+
+
+# --- what ships -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", EMBEDDED)
+def test_an_embedded_model_is_what_its_card_says(name: str) -> None:
+    folder = embedded_directory(name)
+    record = json.loads((folder / "recipe.json").read_text())
+    assert record["recipe"] == recipe(name).as_dict()
+    card = (folder / "README.md").read_text()
+    for file, digest in record["sha256"].items():
+        assert hashlib.sha256((folder / file).read_bytes()).hexdigest() == digest
+        assert digest in card
+    assert (folder / "model.safetensors").stat().st_size < LARGEST
+    scores = record["scores"]
+    assert scores["model_bits_per_byte"] < scores["trigram_bits_per_byte"] < scores["unigram_bits_per_byte"]
+    checkpoint = Checkpoint.open(folder, name)
+    assert (len(checkpoint.moe_layers), checkpoint.experts, checkpoint.top_k) == (12, 8, 2)
+    assert checkpoint.router(0).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("name", EMBEDDED)
+def test_an_embedded_model_loads_with_plain_transformers_and_reads_prose(name: str) -> None:
+    folder = embedded_directory(name)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    ids = tokenizer("The history of the city began in the early years of the century.")["input_ids"]
+    assert ids[0] == 0
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    with torch.inference_mode():
+        loss = model(input_ids=torch.tensor([ids]), labels=torch.tensor([ids])).loss.item()
+    ours = measure_routed(LayerwiseModel(Checkpoint.open(folder, name)), [ids, ids]).nats
+    assert ours == pytest.approx([loss, loss], rel=1e-4)
+    assert loss < 4.5  # uniform guessing over 2,048 entries costs 7.6
