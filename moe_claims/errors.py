@@ -4,7 +4,13 @@ from typing import final
 
 
 class MoeClaimsError(Exception):
-    """Base class: the message is one line, says what was wrong and what to do."""
+    """Base class: the message is one line, says what was wrong and what to do.
+
+    Names and messages of other libraries may hold line breaks; they become spaces.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.split()))
 
 
 @final

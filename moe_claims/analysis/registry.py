@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from moe_claims.analysis.claim import Claim
 
 _LABELS = "expert labels of one side permuted, independently in every layer"
-_SMOOTH = "AR(1) curve over depth without trend, its φ estimated and bias-corrected"
+_SMOOTH = "AR(1) curves over depth without trend, as smooth as the data allow (φ bias-corrected, its uncertainty kept)"
 _EXPERTS = "expert within layer"
 
 HEADLINE = (

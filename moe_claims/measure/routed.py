@@ -108,6 +108,8 @@ class LayerAccumulator:
         """The k largest recomputed scores must be the experts that the model chose, rounding apart."""
         import torch
 
+        if not bool(torch.isfinite(logits).all()):
+            raise ModelError(f"{self._where}: the hidden states hold NaN or infinite numbers on this text")
         top = logits.topk(chosen.shape[1], dim=-1).values
         used = logits.gather(1, chosen.long()).sort(dim=-1, descending=True).values
         slack = max(1e-3, 8 * rounding) * logits.abs().amax(dim=-1, keepdim=True).clamp_min(1e-6)

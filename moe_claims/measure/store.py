@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Arrays = Mapping[str, NDArray[Any]]
+_KEY = "store.key"
+"""Each file holds its own name, so that one put in another's place is noticed."""
 
 
 def key_of(**parts: object) -> str:
@@ -25,8 +27,8 @@ def key_of(**parts: object) -> str:
 class Store:
     """A folder of measurements, safe for several processes.
 
-    Files are written whole or not at all, and each carries its checksum: a damaged entry
-    is measured again, with a warning that names it.
+    Files are written whole or not at all, and each carries its checksum: a damaged or
+    foreign entry is measured again, with a warning that names it.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -58,11 +60,15 @@ class Store:
             warnings.warn(f"stored measurement '{path}' is damaged and is made again", stacklevel=2)
             return None
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
+            arrays = {name: file[name] for name in file.files}
+        if str(arrays.pop(_KEY, "")) != path.stem:
+            warnings.warn(f"'{path}' holds another measurement than its name says and is made again", stacklevel=2)
+            return None
+        return arrays
 
     def _write(self, path: Path, arrays: Arrays) -> None:
         buffer = io.BytesIO()
-        np.savez(buffer, **dict(arrays))  # type: ignore[arg-type]
+        np.savez(buffer, **{**arrays, _KEY: np.asarray(path.stem)})  # type: ignore[arg-type]
         content = buffer.getvalue()
         digest = hashlib.sha256(content).hexdigest().encode()
         for target, data in ((path, content), (path.with_suffix(".sha256"), digest)):

@@ -71,17 +71,18 @@ def resolve(name: str) -> ModelRef:
         raise UsageError(f"'{name}' is not a model name: give an alias, a directory, org/name or synthetic:KIND")
     if name.startswith("synthetic:"):
         return _synthetic(name)
+    if name in EMBEDDED:
+        return ModelRef(name, "embedded", str(embedded_directory(name)))
+    short, _, revision = name.partition("@")
+    if short.lower() in ALIASES:  # before folders: a folder of that name is written ./name
+        return ModelRef(name, "hub", ALIASES[short.lower()], revision or None)
     path = os.path.expanduser(name)  # noqa: PTH111 - pathlib raises for an unknown ~user
     if os.path.isdir(path):  # noqa: PTH112 - pathlib raises for a name too long for the file system
         return ModelRef(name, "directory", path)
     if name.startswith((".", "/", "~")):
         raise UsageError(f"there is no directory '{name}': --model takes a folder with config.json and *.safetensors")
-    if name in EMBEDDED:
-        return ModelRef(name, "embedded", str(embedded_directory(name)))
-    short, _, revision = name.partition("@")
-    hub_id = ALIASES.get(short.lower(), short)
-    if hub_id.count("/") == 1 and all(hub_id.split("/")):
-        return ModelRef(name, "hub", hub_id, revision or None)
+    if short.count("/") == 1 and all(short.split("/")):
+        return ModelRef(name, "hub", short, revision or None)
     known = [*ALIASES, *EMBEDDED, *(f"synthetic:{kind}" for kind in SYNTHETIC)]
     near = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(known)}, a directory, or org/name"

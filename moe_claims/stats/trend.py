@@ -37,7 +37,7 @@ class TrendResult:
     phi: float
     """Lag-one autocorrelation of the residuals, corrected for small-sample bias."""
     autoregressive: TestResult
-    """τ against AR(1) curves without trend; decides. Its smallest p is that of τ = ±1 at this φ."""
+    """τ against AR(1) curves without trend; decides. Its smallest p is that of τ = ±1 under them."""
     permutation: TestResult
     """τ against layers in random order; lenient, shown beside."""
     mann_kendall: float

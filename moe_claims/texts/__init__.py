@@ -50,7 +50,7 @@ class Sequences:
     passages: int
     """Passages that the text has; more than ``len(ids)`` when a token limit left some out."""
     tokens_cut: int
-    """Tokens beyond the longest sequence, left out."""
+    """Tokens left out: beyond the longest sequence, or in passages of a single token."""
 
     @property
     def tokens(self) -> int:
@@ -121,10 +121,12 @@ def tokenize(text: Text, encode: Callable[[str], Sequence[int]], *, limit: int |
         room = longest if limit is None else min(longest, limit - used)
         if room < 2:
             break
+        if len(tokens) < 2:  # nothing could be predicted in it
+            cut += len(tokens)
+            continue
         cut += max(0, len(tokens) - room)
-        if len(tokens) >= 2:
-            ids.append(tokens[:room])
-            used += len(ids[-1])
+        ids.append(tokens[:room])
+        used += len(ids[-1])
     if len(ids) < FEWEST:
         raise TextError(
             f"'{text.name}' is too short: it gives {len(ids)} sequence{'' if len(ids) == 1 else 's'} of two tokens or "

@@ -183,3 +183,14 @@ def test_two_processes_measure_once(tmp_path: Path) -> None:
     answers = [worker.communicate(timeout=60) for worker in workers]
     assert answers == [("[0, 1, 2]\n", "")] * 2
     assert log.read_text() == "measured\n"
+
+
+def test_an_entry_in_anothers_place_is_made_again_with_a_warning(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.get_or_measure("mine", Measure())
+    store.get_or_measure("foreign", Measure({"x": np.ones(1)}))
+    for suffix in (".npz", ".sha256"):
+        (tmp_path / f"foreign{suffix}").replace(tmp_path / f"mine{suffix}")
+    with pytest.warns(UserWarning, match=r"mine\.npz' holds another measurement than its name says"):
+        _assert_same(store.get_or_measure("mine", Measure()))
+    _assert_same(store.get_or_measure("mine", _never))

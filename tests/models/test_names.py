@@ -114,3 +114,12 @@ def test_resolving_loads_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_folder_named_like_an_alias_never_takes_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("mixtral", "tiny-scratch", "org"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert resolve("mixtral").kind == "hub"
+    assert resolve("tiny-scratch").kind == "embedded"
+    assert resolve("./mixtral").kind == resolve("./tiny-scratch").kind == resolve("org").kind == "directory"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import lfilter
-from scipy.stats import binomtest, kendalltau, theilslopes
+from scipy.stats import binomtest, kendalltau, norm, theilslopes
 
 from moe_claims.stats.nulls import Floats
 from moe_claims.stats.proportions import one_sided_lower, one_sided_upper
@@ -18,6 +18,7 @@ from moe_claims.stats.trend import (
     corrected_phi,
     kendall_tau,
     lag_one,
+    null_curves,
     percentile_intervals,
     residuals,
     theil_sen,
@@ -96,6 +97,15 @@ def test_curves_are_stationary_and_scipys_filter(phi: float) -> None:
     assert np.corrcoef(curves[:, 3], curves[:, 4])[0, 1] == pytest.approx(phi, abs=4 / np.sqrt(20_000))
 
 
+def test_every_curve_may_have_its_own_phi() -> None:
+    phi = np.array([0.0, 0.5, 0.9])
+    curves = ar1(phi, 3, 8, np.random.default_rng(2))
+    noise = np.random.default_rng(2).standard_normal((3, 8))
+    noise[:, 0] /= np.sqrt(1 - phi**2)
+    expected = [lfilter([1.0], [1.0, -p], row) for p, row in zip(phi, noise, strict=True)]
+    assert np.allclose(curves, expected)
+
+
 @given(SEEDS, st.integers(3, 20))
 def test_lag_one_is_the_textbook_sum(seed: int, length: int) -> None:
     errors = np.random.default_rng(seed).standard_normal(length)
@@ -113,7 +123,7 @@ def test_correction_of_phi_takes_the_bias_out(phi: float) -> None:
     corrected = np.array([corrected_phi(curve) for curve in curves])
     assert raw.mean() < phi - 0.08
     assert abs(np.median(corrected) - phi) < 0.07
-    assert ((corrected >= 0) & (corrected <= 0.95)).all()
+    assert ((corrected >= 0) & (corrected <= 0.98)).all()
 
 
 @settings(deadline=None, max_examples=30)
@@ -127,6 +137,25 @@ def test_rounding_around_a_line_is_no_autocorrelation() -> None:
     # Whatever the slope, a line leaves residuals of 0, and so one and the same φ.
     phis = {corrected_phi(slope * np.arange(11.0) + 0.1) for slope in (0.0, 0.1, 1 / 3, -0.7, 1e-6)}
     assert len(phis) == 1
+
+
+@pytest.mark.parametrize("smooth", [False, True])
+def test_curves_of_the_null_are_as_smooth_as_the_series_makes_likely(smooth: bool) -> None:
+    # φ of a long curve can be read off it. How likely each φ is, by a simulation of our own.
+    values = np.random.default_rng(12).standard_normal(11)
+    values = np.cumsum(values) if smooth else values
+    drawn = lag_one(null_curves(values, 1_500, 1_000, np.random.default_rng(13)))
+    grid = np.linspace(0, 0.98, 50)
+    rng = np.random.default_rng(14)
+    density = []
+    for phi in grid:
+        estimates = [
+            lag_one(residuals(lfilter([1.0], [1.0, -phi], rng.standard_normal(211))[200:])) for _ in range(200)
+        ]
+        density.append(norm.pdf(lag_one(residuals(values)), np.mean(estimates), np.std(estimates)))
+    likely = np.array(density) / np.sum(density)
+    assert drawn.mean() == pytest.approx(likely @ grid, abs=0.04)
+    assert drawn.std() == pytest.approx(np.sqrt(likely @ grid**2 - (likely @ grid) ** 2), abs=0.04)
 
 
 # --- the deciding null ---------------------------------------------------------------------------
@@ -152,12 +181,23 @@ def test_smooth_curves_without_trend_are_rejected_at_about_the_nominal_rate(leng
         assert one_sided_lower(asymptotic, 500) >= 0.13
 
 
+def test_the_far_tail_holds_too() -> None:
+    # Corrections for families of tests look at small p-values. One best φ for all curves is too sure of itself there.
+    curves = ar1(0.7, 500, 11, np.random.default_rng(15))
+    uncertain = sum(tried(c, seed=i, resamples=499).autoregressive.p_less <= 0.01 for i, c in enumerate(curves))
+    certain = 0
+    for i, curve in enumerate(curves):
+        null = kendall_tau(ar1(corrected_phi(curve), 499, 11, np.random.default_rng(i)))
+        certain += (1 + (null <= kendall_tau(curve) + 1e-9).sum()) / 500 <= 0.01
+    assert one_sided_upper(uncertain, 500) <= 0.03
+    assert certain > uncertain
+
+
 @pytest.mark.parametrize("length", [11, 31])
 def test_a_fall_of_eight_innovation_deviations_is_found(length: int) -> None:
     curves = ar1(0.7, 100, length, np.random.default_rng(4)) - np.linspace(0, 8, length)
     results = [tried(curve, seed=seed) for seed, curve in enumerate(curves)]
-    # Among 1,000 such curves each, 81 % are found at 11 layers and 86 % at 31.
-    assert sum(result.autoregressive.p_less <= 0.05 for result in results) >= 70
+    assert sum(result.autoregressive.p_less <= 0.05 for result in results) >= 85
     assert sum(result.autoregressive.p_greater <= 0.05 for result in results) == 0
 
 

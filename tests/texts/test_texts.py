@@ -127,6 +127,7 @@ def _letters(passage: str) -> list[int]:
     return [ord(letter) for letter in passage]
 
 
+# The passage of one token is no sequence: it is left out and counts as cut.
 TEXT = Text("t", ("abcdefgh", "x", "ijk", "lmnopq", ""))
 
 
@@ -141,16 +142,16 @@ def _read(sequences: Sequences) -> list[str]:
 @pytest.mark.parametrize(
     ("limit", "longest", "read", "cut"),
     [
-        (None, 99, ["abcdefgh", "ijk", "lmnopq"], 0),
-        (None, 8, ["abcdefgh", "ijk", "lmnopq"], 0),
-        (None, 4, ["abcd", "ijk", "lmno"], 4 + 2),
-        (None, 2, ["ab", "ij", "lm"], 6 + 1 + 4),
-        (17, 99, ["abcdefgh", "ijk", "lmnopq"], 0),
-        (13, 99, ["abcdefgh", "ijk", "lm"], 4),
-        (12, 99, ["abcdefgh", "ijk"], 0),  # one token alone would be no sequence
-        (11, 99, ["abcdefgh", "ijk"], 0),
-        (10, 99, ["abcdefgh", "ij"], 1),
-        (6, 4, ["abcd", "ij"], 4 + 1),
+        (None, 99, ["abcdefgh", "ijk", "lmnopq"], 1),
+        (None, 8, ["abcdefgh", "ijk", "lmnopq"], 1),
+        (None, 4, ["abcd", "ijk", "lmno"], 1 + 4 + 2),
+        (None, 2, ["ab", "ij", "lm"], 1 + 6 + 1 + 4),
+        (17, 99, ["abcdefgh", "ijk", "lmnopq"], 1),
+        (13, 99, ["abcdefgh", "ijk", "lm"], 1 + 4),
+        (12, 99, ["abcdefgh", "ijk"], 1),  # one token alone would be no sequence
+        (11, 99, ["abcdefgh", "ijk"], 1),
+        (10, 99, ["abcdefgh", "ij"], 1 + 1),
+        (6, 4, ["abcd", "ij"], 1 + 4 + 1),
     ],
 )
 def test_limit_and_longest_cut_and_count(limit: int | None, longest: int, read: list[str], cut: int) -> None:
@@ -182,10 +183,11 @@ def test_every_token_is_kept_cut_or_left_out(lengths: list[int], limit: int | No
     assert len(sequences.ids) >= FEWEST
     assert all(2 <= len(sequence) <= longest for sequence in sequences.ids)
     assert limit is None or sequences.tokens <= limit
-    usable = [length for length in lengths if length >= 2]  # in order, and none skipped but those without a sequence
-    assert sequences.tokens + sequences.tokens_cut == sum(usable[: len(sequences.ids)])
+    # Passages are read in order up to some point, and of those read every token is kept or counted as cut.
+    assert sequences.tokens + sequences.tokens_cut in {sum(lengths[:end]) for end in range(2, len(lengths) + 1)}
     if limit is None:
-        assert len(sequences.ids) == len(usable)
+        assert sequences.tokens + sequences.tokens_cut == sum(lengths)
+        assert len(sequences.ids) == sum(length >= 2 for length in lengths)
 
 
 @pytest.mark.parametrize(
