@@ -8,29 +8,17 @@ from typing import Any, final
 from moe_claims import __version__, texts
 from moe_claims.analysis.evaluate import Judged, evaluate
 from moe_claims.analysis.measured import Measured
-from moe_claims.errors import MoeClaimsError, UsageError
+from moe_claims.errors import MoeClaimsError
 from moe_claims.measure.measurement import RoutedMeasurement, WeightMeasurement
 from moe_claims.measure.routed import measure_routed
 from moe_claims.measure.store import Store, key_of
 from moe_claims.measure.weights import measure_weights
 from moe_claims.models import kernel
+from moe_claims.models.device import device_of
 from moe_claims.models.forward import LayerwiseModel
 from moe_claims.models.loading import OpenModel, open_model, random_control
 from moe_claims.models.names import ModelRef
 from moe_claims.settings import Settings
-
-
-def device_of(wanted: str) -> str:
-    """``auto`` → ``cuda`` where there is one.
-
-    Raises:
-        UsageError: cuda is asked for and there is none.
-    """
-    import torch
-
-    if wanted == "cuda" and not torch.cuda.is_available():
-        raise UsageError("--moe-device cuda: this machine has no usable GPU (torch.cuda.is_available() is False)")
-    return ("cuda" if torch.cuda.is_available() else "cpu") if wanted == "auto" else wanted
 
 
 @final

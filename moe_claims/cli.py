@@ -66,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _measure(given: argparse.Namespace) -> str:
-    from moe_claims.measure.dump import dump
+    from moe_claims.dump import dump
 
     return dump(
         given.name,

@@ -8,7 +8,7 @@ import pytest
 
 from moe_claims.analysis.registry import CLAIMS
 from moe_claims.cli import main
-from moe_claims.measure.dump import dump
+from moe_claims.dump import dump
 from moe_claims.models.loading import open_model
 from moe_claims.models.names import ALIASES, EMBEDDED, resolve
 

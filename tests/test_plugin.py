@@ -180,6 +180,13 @@ def test_a_bad_option_is_one_line_and_exit_status_4(run, arguments: tuple[str, .
     assert message in lines[0]
 
 
+def test_a_gpu_that_is_not_there_is_one_line_and_exit_status_4(run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    result = run("--moe-device", "cuda")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert "--moe-device cuda: this machine has no usable GPU" in result.stderr.str()
+
+
 def test_options_come_from_ini_and_environment_too(run, pytester: pytest.Pytester, monkeypatch) -> None:
     ini = pytester.makeini(
         "[pytest]\nmoe_report = from-ini\nmoe_model = synthetic:null synthetic:planted\nmoe_seed = 5\n"

@@ -43,7 +43,7 @@ def test_darwins_maize() -> None:
 
 
 @settings(deadline=None, max_examples=40)
-@given(st.lists(st.integers(-99, 99).map(lambda v: v / 30), min_size=2, max_size=9))
+@given(st.lists(st.integers(-99, 99).map(lambda v: v / 32), min_size=2, max_size=9))  # sums without rounding
 def test_enumerated_flips_are_scipys(values: list[float]) -> None:
     ours = sign_flips(values, rng=np.random.default_rng(0))
     assert ours.exact and ours.smallest_p == 0.5 ** len(values)

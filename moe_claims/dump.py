@@ -13,6 +13,7 @@ from moe_claims.measure.matching import measure_matching
 from moe_claims.measure.measurement import RoutedMeasurement, WeightMeasurement
 from moe_claims.measure.routed import measure_routed
 from moe_claims.measure.weights import measure_weights
+from moe_claims.models.device import device_of
 from moe_claims.models.families import ROLES
 from moe_claims.models.forward import LayerwiseModel
 from moe_claims.models.loading import OpenModel, open_model
@@ -53,10 +54,11 @@ def dump(
         raise UsageError(f"--output {output}: give a file name that ends in .npz")
     if tokens is not None and tokens < 4:
         raise UsageError(f"--tokens {tokens}: give a whole number of tokens, 4 or more")
+    place = device_of(device)
     model = open_model(resolve(name))
     arrays: Arrays = {"layers": np.asarray(model.checkpoint.moe_layers)}
     if "weights" in wanted:
-        arrays |= weight_arrays(measure_weights(model.checkpoint, device=_device(device)))
+        arrays |= weight_arrays(measure_weights(model.checkpoint, device=place))
     if "matching" in wanted:
         for role in ROLES:
             matching = measure_matching(model.checkpoint, role)
@@ -65,7 +67,7 @@ def dump(
             arrays[f"matching.{role}.permutation"] = matching.permutation
     if "outputs" in wanted or "token-outputs" in wanted:
         sequences = _sequences(model, text, token_ids, tokens)
-        layerwise = LayerwiseModel(model.checkpoint, device=_device(device), dtype=dtype)
+        layerwise = LayerwiseModel(model.checkpoint, device=place, dtype=dtype)
         routed = measure_routed(layerwise, sequences, token_cosines="token-outputs" in wanted)
         arrays |= routed_arrays(routed)
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -73,12 +75,6 @@ def dump(
     np.savez(partial, **arrays)  # type: ignore[arg-type]
     partial.replace(output)
     return f"{name}: {', '.join(wanted)} written to {output} ({len(arrays)} arrays)"
-
-
-def _device(wanted: str) -> str:
-    from moe_claims.bench import device_of
-
-    return device_of(wanted)
 
 
 def _sequences(
