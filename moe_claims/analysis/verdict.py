@@ -56,8 +56,13 @@ def decide(claim: Claim, finding: Finding, p_adjusted: float, p_opposite_adjuste
 
 
 def _why_inconclusive(claim: Claim, finding: Finding, p_adjusted: float, alpha: float) -> str:
-    if finding.smallest_p > alpha:
-        return f"with {finding.n_units} units no p-value below {finding.smallest_p:.3g} can be reached"
+    # What the correction made of this p, it would have made of the smallest at least in proportion.
+    corrected = finding.smallest_p * (p_adjusted / finding.p_value if finding.p_value > 0 else 1.0)
+    if corrected > alpha:
+        return (
+            f"with {finding.n_units} units no p-value below {finding.smallest_p:.3g} can be reached, "
+            f"and that does not pass at {alpha:g}"
+        )
     if p_adjusted <= alpha and finding.unmet is not None:
         return f"{p_text(p_adjusted)}, but {finding.unmet}"
     text = f"{p_text(p_adjusted)} after correction: the null gives as much too often"

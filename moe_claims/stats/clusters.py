@@ -53,6 +53,10 @@ def cluster_bootstrap(
 ) -> tuple[Interval, ...]:
     """Intervals of a statistic of token means, whole sequences resampled.
 
+    With few sequences a bootstrap interval is too short, because the resamples vary less
+    than new samples would; the normal quantiles are therefore expanded to
+    t quantiles times √(S/(S − 1)) (Hesterberg 2015, section 4.5), which vanishes as S grows.
+
     Args:
         sums: (S, K) sums over the tokens of each sequence.
         counts: (S,) tokens of each sequence.
@@ -67,7 +71,7 @@ def cluster_bootstrap(
         ValueError: shapes that do not fit, fewer than 2 sequences, a sequence without tokens,
             numbers that are not finite, or another method.
     """
-    from scipy.stats import norm
+    from scipy.stats import norm, t
 
     totals, sizes = np.asarray(sums, dtype=np.float64), np.asarray(counts, dtype=np.float64)
     if totals.ndim != 2 or sizes.shape != totals.shape[:1] or len(sizes) < 2:
@@ -100,8 +104,9 @@ def cluster_bootstrap(
         acceleration = float((spread**3).sum()) / (6 * cubed) if cubed > 0 else 0.0
     intervals = []
     for level in levels:
-        ends = np.array([norm.ppf(0.5 - level / 2), norm.ppf(0.5 + level / 2)])
-        quantiles = norm.cdf(shift + (shift + ends) / (1 - acceleration * (shift + ends)))
+        reach = float(t.ppf(0.5 + level / 2, count - 1)) * (count / (count - 1)) ** 0.5
+        ends = shift + np.array([-reach, reach])
+        quantiles = norm.cdf(shift + ends / np.maximum(1 - acceleration * ends, 1e-3))
         low, high = np.quantile(draws, quantiles)
         intervals.append(Interval(float(low), float(high), level, label))
     return tuple(intervals)

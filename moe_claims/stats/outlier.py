@@ -154,4 +154,4 @@ def block_bootstrap_in_mads(
     usable = mad > ROUNDING * np.abs(series).max()
     if not usable.any():
         raise ValueError("the other layers lie on one line, so their deviations give no unit")
-    return percentile_intervals(last[usable] / mad[usable], levels, "block bootstrap over layers")
+    return percentile_intervals(last[usable] / mad[usable], levels, "block bootstrap over the other layers")

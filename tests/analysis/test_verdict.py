@@ -74,7 +74,10 @@ def test_a_condition_that_does_not_hold_bars_replication() -> None:
 
 def test_a_test_that_cannot_reach_the_level_says_so() -> None:
     hopeless = decide(RISES, finding(0.3, smallest_p=0.25, n_units=3), 0.25, 1.0, 0.05)
-    assert hopeless.reason == "with 3 units no p-value below 0.25 can be reached"
+    assert hopeless.reason == "with 3 units no p-value below 0.25 can be reached, and that does not pass at 0.05"
+    # Alone 0.02 would pass; the correction that made 0.06 of 0.02 bars it.
+    barred = decide(RISES, finding(0.3, p_value=0.02, smallest_p=0.02, n_units=6), 0.06, 1.0, 0.05)
+    assert barred.reason.startswith("with 6 units no p-value below 0.02 can be reached")
 
 
 @pytest.mark.parametrize(

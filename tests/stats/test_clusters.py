@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import binomtest, bootstrap, permutation_test
+from scipy.stats import binomtest, bootstrap, norm, permutation_test, t
 
 from moe_claims.stats.clusters import cluster_bootstrap, sign_flips
 from moe_claims.stats.nulls import Floats
@@ -124,6 +124,9 @@ def test_interval_is_scipys(method: str, spread: bool, sequences: int) -> None:
     x = rng.gamma(1.5, size=sequences)
     sums = np.column_stack([counts * x, counts * x**2])
     levels = (0.95, 0.90)
+    # Ours are expanded for few sequences; these are the levels whose expanded quantiles are scipy's.
+    reach = norm.ppf(0.5 + np.asarray(levels) / 2) * ((sequences - 1) / sequences) ** 0.5
+    asked = tuple(2 * t.cdf(reach, sequences - 1) - 1)
 
     def ours_of(means: Floats) -> Floats:
         return means[:, 1] - means[:, 0] ** 2 if spread else means[:, 0]
@@ -132,9 +135,9 @@ def test_interval_is_scipys(method: str, spread: bool, sequences: int) -> None:
         return ratio(second, n, axis) - ratio(first, n, axis) ** 2 if spread else ratio(first, n, axis)
 
     ours = cluster_bootstrap(
-        sums, counts, ours_of, rng=np.random.default_rng(1), levels=levels, resamples=40_000, method=method
+        sums, counts, ours_of, rng=np.random.default_rng(1), levels=asked, resamples=40_000, method=method
     )
-    for interval, level in zip(ours, levels, strict=True):
+    for interval, level, ours_level in zip(ours, levels, asked, strict=True):
         theirs = bootstrap(
             (sums[:, 0], sums[:, 1], counts),
             theirs_of,
@@ -149,7 +152,7 @@ def test_interval_is_scipys(method: str, spread: bool, sequences: int) -> None:
         # A 2.5 % quantile of 40,000 normal draws has an error of 0.35 % of the interval's width, two of them 0.5 %.
         width = theirs.high - theirs.low
         assert (interval.low, interval.high) == pytest.approx((theirs.low, theirs.high), abs=0.025 * width)
-        assert interval.level == level
+        assert interval.level == ours_level
         assert interval.method == f"{method} bootstrap over sequences"
 
 
@@ -268,3 +271,17 @@ def test_an_unknown_method_or_a_statistic_without_value_is_refused() -> None:
         mean_interval(np.arange(3.0), method="basic")
     with pytest.raises(ValueError, match=r"the statistic is not finite on every resample of the sequences"):
         cluster_bootstrap(np.zeros((3, 1)), np.ones(3), lambda m: np.full(len(m), np.nan), rng=np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("sequences", [5, 10, 26])
+def test_interval_of_a_mean_covers_95_percent_even_with_few_sequences(sequences: int) -> None:
+    rng = np.random.default_rng(sequences)
+    covered, trials = 0, 600
+    for _ in range(trials):
+        x = rng.standard_normal(sequences)
+        interval, _ = cluster_bootstrap(
+            x[:, None], np.ones(sequences), lambda means: means[:, 0], rng=rng, resamples=999
+        )
+        covered += interval.low <= 0 <= interval.high
+    # Unexpanded it is 83 % for 5 sequences and 91 % for 10.
+    assert binomtest(covered, trials, 0.93, alternative="less").pvalue > 0.01

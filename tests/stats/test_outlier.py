@@ -188,7 +188,7 @@ def test_interval_draws_blocks_of_the_others_and_keeps_the_last() -> None:
             draws.append((values[-1] - np.polyval(line, 8)) / median_abs_deviation(left))
     assert (wide.low, wide.high) == pytest.approx(tuple(np.quantile(draws, [0.025, 0.975])))
     assert (narrow.low, narrow.high) == pytest.approx(tuple(np.quantile(draws, [0.05, 0.95])))
-    assert wide.method == "block bootstrap over layers"
+    assert wide.method == "block bootstrap over the other layers"
     assert wide.low <= float(residual_in_mads(values)) <= wide.high
 
 
