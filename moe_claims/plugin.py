@@ -8,11 +8,11 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from moe_claims.collected import PREFIX, Collected
 from moe_claims.errors import MoeClaimsError, UsageError
 from moe_claims.settings import OPTIONS, Settings, option_value, settle
 
@@ -22,9 +22,8 @@ if TYPE_CHECKING:
 
 _SETTINGS = pytest.StashKey[Settings]()
 _BENCH = pytest.StashKey["Bench"]()
-_COLLECTED = pytest.StashKey["Collected"]()
+_COLLECTED = pytest.StashKey[Collected]()
 _DOCUMENT = pytest.StashKey[dict[str, Any]]()
-_PROPERTY = "moe_claims"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -162,7 +161,7 @@ def _bench(config: pytest.Config) -> "Bench":
 
 def _attach(request: pytest.FixtureRequest, kind: str, content: object) -> None:
     # User properties travel with the test report, from xdist's workers too.
-    request.node.user_properties.append((f"{_PROPERTY}.{kind}", json.dumps(content, allow_nan=False)))
+    request.node.user_properties.append((f"{PREFIX}.{kind}", json.dumps(content, allow_nan=False)))
 
 
 @contextmanager
@@ -190,61 +189,18 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         call.excinfo = None
 
 
-class Collected:
-    """What the test reports bring to the controller, from its own process and from workers."""
-
-    def __init__(self) -> None:
-        self.parts: dict[str, dict[str, dict[str, Any]]] = {
-            kind: {} for kind in ("result", "model", "corpus", "audit", "error")
-        }
-
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Keeps what a test attached; the same model card twice is one."""
-        for name, content in report.user_properties:
-            prefix, _, kind = name.partition(".")
-            if prefix == _PROPERTY and kind in self.parts:
-                self.parts[kind][str(content)] = json.loads(str(content))
-
-    def rows(self, kind: str) -> list[dict[str, Any]]:
-        return list(self.parts[kind].values())
-
-    def __bool__(self) -> bool:
-        return any(self.parts.values())
-
-
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     collected = session.config.stash[_COLLECTED]
     if not collected or hasattr(session.config, "workerinput"):
         return
-    from moe_claims.bench import environment
     from moe_claims.report import markdown, results
 
     settings = settings_of(session.config)
-    document = results.document(
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        environment=environment(settings),
-        models=collected.rows("model"),
-        corpora=collected.rows("corpus"),
-        results=collected.rows("result"),
-        audits=collected.rows("audit"),
-        errors=collected.rows("error"),
-        order=_order(settings),
-    )
+    document = collected.document(settings)
     results.write(settings.report / "results.json", document)
     results.write_text(settings.report / "report.md", markdown.render(document))
     session.config.stash[_DOCUMENT] = document
-
-
-def _order(settings: Settings) -> dict[str, int]:
-    from moe_claims.analysis.audits import AUDITS
-    from moe_claims.analysis.registry import CLAIMS, PUBLIC_MODELS
-
-    names = ["public", "live", *AUDITS, *(ref.name for ref in settings.models)]
-    names += [model for models in PUBLIC_MODELS.values() for model in models]
-    for claim in CLAIMS.values():
-        names += [claim.id, *(variant for variant in claim.variants if variant)]
-    return {name: rank for rank, name in enumerate(dict.fromkeys([*names, *settings.texts]))}
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:

@@ -1,0 +1,64 @@
+"""What the tests of a run bring together: rows, cards and errors, and the document they make."""
+
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, final
+
+from moe_claims.settings import Settings
+
+if TYPE_CHECKING:
+    import pytest
+
+PREFIX = "moe_claims"
+"""Of the user properties by which a test hands on what it found."""
+
+
+@final
+class Collected:
+    """What the test reports bring to the controller, from its own process and from workers."""
+
+    def __init__(self) -> None:
+        self.parts: dict[str, dict[str, dict[str, Any]]] = {
+            kind: {} for kind in ("result", "model", "corpus", "audit", "error")
+        }
+
+    def pytest_runtest_logreport(self, report: "pytest.TestReport") -> None:
+        """Keeps what a test attached; the same model card twice is one."""
+        for name, content in report.user_properties:
+            prefix, _, kind = name.partition(".")
+            if prefix == PREFIX and kind in self.parts:
+                self.parts[kind][str(content)] = json.loads(str(content))
+
+    def rows(self, kind: str) -> list[dict[str, Any]]:
+        """What was attached under one kind, each once."""
+        return list(self.parts[kind].values())
+
+    def document(self, settings: Settings) -> dict[str, Any]:
+        """The results document, in the order of the registry, the audits and the models asked for."""
+        from moe_claims.bench import environment
+        from moe_claims.report import results
+
+        return results.document(
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            environment=environment(settings),
+            models=self.rows("model"),
+            corpora=self.rows("corpus"),
+            results=self.rows("result"),
+            audits=self.rows("audit"),
+            errors=self.rows("error"),
+            order=_order(settings),
+        )
+
+    def __bool__(self) -> bool:
+        return any(self.parts.values())
+
+
+def _order(settings: Settings) -> dict[str, int]:
+    from moe_claims.analysis.audits import AUDITS
+    from moe_claims.analysis.registry import CLAIMS, PUBLIC_MODELS
+
+    names = ["public", "live", *AUDITS, *(ref.name for ref in settings.models)]
+    names += [model for models in PUBLIC_MODELS.values() for model in models]
+    for claim in CLAIMS.values():
+        names += [claim.id, *(variant for variant in claim.variants if variant)]
+    return {name: rank for rank, name in enumerate(dict.fromkeys([*names, *settings.texts]))}
