@@ -7,7 +7,8 @@ weights, all micro-batches run through it, and it is emptied again: one layer an
 hidden states are all that memory has to hold.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
@@ -237,17 +238,13 @@ class LayerwiseModel:
         return logits
 
 
-class _stand_ins:  # noqa: N801 - reads as a statement
+@contextmanager
+def _stand_ins(decoder: Any, layers: "list[torch.nn.Module]") -> Iterator[None]:
     """For the length of a block, a decoder has other layers."""
+    import torch
 
-    def __init__(self, decoder: Any, layers: "list[torch.nn.Module]") -> None:
-        self._decoder, self._new = decoder, layers
-
-    def __enter__(self) -> None:
-        import torch
-
-        self._old = self._decoder.layers
-        self._decoder.layers = torch.nn.ModuleList(self._new)
-
-    def __exit__(self, *_: object) -> None:
-        self._decoder.layers = self._old
+    own, decoder.layers = decoder.layers, torch.nn.ModuleList(layers)
+    try:
+        yield
+    finally:
+        decoder.layers = own

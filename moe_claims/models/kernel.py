@@ -43,7 +43,6 @@ class ExpertObserver(Protocol):
 
     def observe(self, batch: ExpertBatch) -> None:
         """Called with consecutive chunks of each micro-batch."""
-        ...  # a protocol has no body
 
 
 def register() -> None:

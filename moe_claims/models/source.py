@@ -17,11 +17,9 @@ class TensorSource(Protocol):
 
     def names(self) -> frozenset[str]:
         """Names of all tensors."""
-        ...  # a protocol has no body
 
     def get(self, name: str) -> "torch.Tensor":
         """The tensor of that name, on the CPU, in its stored dtype; KeyError where there is none."""
-        ...  # a protocol has no body
 
 
 @final
