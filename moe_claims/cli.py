@@ -124,9 +124,10 @@ def _claims(given: argparse.Namespace) -> str:
     rows: list[list[Any]] = [
         [c.id, ", ".join(v for v in c.variants if v), c.family, c.section, c.statement] for c in CLAIMS.values()
     ]
-    return tabulate(
+    known: str = tabulate(
         rows,
         headers=["claim", "variants", "family", "section", "statement"],
         tablefmt="simple",
         maxcolwidths=[None, 16, None, 18, 60],
     )
+    return known

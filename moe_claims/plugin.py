@@ -110,14 +110,15 @@ def moe_result(request: pytest.FixtureRequest, moe_case: Any) -> "Result":
     """The judged row of this test's claim, model and text; measured when first asked for."""
     claim, variant, ref, text = moe_case
     bench = _bench(request.config)
+    found: Result | str
     try:
         with _progress_shown(request.config):
             found = bench.judged(ref).find(claim, variant, text)
-        if isinstance(found, str):
-            raise MoeClaimsError(found)
     except MoeClaimsError as error:
-        _attach(request, "error", {"model": ref.name, "claim": claim, "message": str(error)})
-        pytest.fail(str(error), pytrace=False)
+        found = str(error)
+    if isinstance(found, str):  # out of the handler, so that one line is printed and not a chain of exceptions
+        _attach(request, "error", {"model": ref.name, "claim": claim, "message": found})
+        pytest.fail(found, pytrace=False)
     from moe_claims.report.results import result_row
 
     _attach(request, "result", result_row(found))

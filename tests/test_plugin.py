@@ -1,6 +1,7 @@
 """The plugin, by pytester: options, outcomes, errors, the report, and silence in other people's suites."""
 
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -9,10 +10,12 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+from safetensors import safe_open
+from transformers import AutoModelForCausalLM
 
 from moe_claims.analysis.loads import public_results
 from moe_claims.bench import Bench
-from moe_claims.models.names import resolve
+from moe_claims.models.names import embedded_directory, resolve
 from moe_claims.report import markdown, results, table  # noqa: F401 - imported before any run inside this process
 from moe_claims.settings import OPTIONS, settle
 
@@ -212,6 +215,7 @@ def test_a_broken_model_is_an_error_of_its_own_tests_alone(run, pytester: pytest
     assert {error["model"] for error in document["errors"]} == {str(broken)}
     assert "has no config.json" in document["errors"][0]["message"]
     assert "Traceback" not in result.stdout.str()
+    assert "exception" not in result.stdout.str()
     assert "1 thing(s) could not be measured" in result.outlines[-1]
 
 
@@ -221,6 +225,37 @@ def test_a_text_that_is_too_short_stops_only_what_needs_it(run, pytester: pytest
     result = run("--moe-model", TINY, "--moe-text", str(text), "-k", "neuron_experts_sign or router_norm_diagonal")
     result.assert_outcomes(passed=1, errors=1)
     assert "is too short: it has 1 passage" in result.stdout.str()
+
+
+def test_a_hub_id_while_offline_is_an_error_of_that_model(run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    result = run("--moe-model", "org/absent", "--moe-model", TINY, "-k", "neuron_experts_sign")
+    result.assert_outcomes(errors=1, passed=1)
+    assert "'org/absent' is not in the local cache and HF_HUB_OFFLINE is set: download it" in result.stdout.str()
+
+
+# --- the same weights in two layouts ----------------------------------------------------------------
+
+
+def test_both_layouts_give_identical_rows(run, pytester: pytest.Pytester) -> None:
+    original = embedded_directory("tiny-scratch")
+    fused = pytester.path / "fused"
+    model = AutoModelForCausalLM.from_pretrained(original, dtype="auto")
+    model.save_pretrained(fused, save_original_format=False)
+    shutil.copy(original / "tokenizer.json", fused)
+    with safe_open(fused / "model.safetensors", "pt") as file:
+        assert "model.layers.0.mlp.experts.gate_up_proj" in file.keys()  # noqa: SIM118 - not a dict
+    run(
+        "--moe-model", str(original), "--moe-model", str(fused), "--moe-tokens", "600", "-k", "not audit and not public"
+    )
+    document = load(pytester.path / "claims-report")
+    one, other = (
+        [{**row, "model": None} for row in document["results"] if row["model"] == str(folder)]
+        for folder in (original, fused)
+    )
+    assert len(one) == 13
+    assert one == other
+    assert len({card["weights_sha256"] for card in document["models"]}) == 1
 
 
 # --- other people's suites ------------------------------------------------------------------------

@@ -29,13 +29,14 @@ def _audits(audits: Sequence[Document], width: int) -> str:
     if not audits:
         return ""
     rows = [[cells.AUDIT_SIGNS[a["outcome"]] + " " + a["outcome"], a["id"], a["reason"]] for a in audits]
-    return "Audits: the paper's printed numbers, recomputed from each other\n" + tabulate(
+    body: str = tabulate(
         rows,
         headers=["outcome", "audit", "what follows"],
         tablefmt="simple",
         maxcolwidths=[None, None, max(40, width - 44)],
         disable_numparse=True,
     )
+    return f"Audits: the paper's printed numbers, recomputed from each other\n{body}"
 
 
 def _results(title: str, rows: Sequence[Document], width: int) -> str:
@@ -53,13 +54,14 @@ def _results(title: str, rows: Sequence[Document], width: int) -> str:
     ]
     headers = ["verdict", "claim", "effect", "95 % interval", "adj. p", "random init", "paper"]
     keep = [i for i, header in enumerate(headers) if i < 4 or any(line[i] for line in body)]
-    return f"{title}\n" + tabulate(
+    text: str = tabulate(
         [[line[i] for i in keep] for line in body],
         headers=[headers[i] for i in keep],
         tablefmt="simple",
         disable_numparse=True,
         colalign=["left", "left", "right", *("left" for _ in keep[3:])],
     )
+    return f"{title}\n{text}"
 
 
 def _errors(errors: Sequence[Document]) -> str:
