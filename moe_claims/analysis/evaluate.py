@@ -14,6 +14,7 @@ from moe_claims.analysis.published import against_published, published_value
 from moe_claims.analysis.registry import LIVE
 from moe_claims.analysis.verdict import Decision, control_of, decide, plain
 from moe_claims.errors import MoeClaimsError, NotComparableError
+from moe_claims.progress import track
 from moe_claims.stats.corrections import benjamini_hochberg, holm
 from moe_claims.types import Finding, Result, Scalar, Verdict
 
@@ -65,7 +66,7 @@ def try_all(measured: Mapping[str, Measured], seed: int) -> list[Trial]:
     """
     trials = []
     first = next(iter(measured.values()))
-    for claim in LIVE.values():
+    for claim in track(LIVE.values(), "testing", unit="claims", total=len(LIVE)):
         texts: list[tuple[str | None, Measured]] = (
             [(None, first)] if claim.needs == "weights" else [(name, m) for name, m in measured.items()]
         )
