@@ -63,24 +63,19 @@ class Bench:
 
     def _judge(self, ref: ModelRef) -> Judged:
         model = open_model(ref)
-        measured = self.measure(model, record=True)
+        measured, self._corpora[ref.name] = self._measure(model)
         control: Mapping[str, Measured] | MoeClaimsError | None = None
         if self.settings.controls:
             try:
-                control = self.measure(random_control(model), record=False)
+                control, _ = self._measure(random_control(model))
             except MoeClaimsError as error:  # shown beside the verdicts, which stand without it
                 control = error
         judged = evaluate(ref.name, model.hub_id, measured, control, seed=self.settings.seed, alpha=self.settings.alpha)
         self._cards[ref.name] = model.card()
         return judged
 
-    def measure(self, model: OpenModel, *, record: bool) -> dict[str, Measured]:
-        """Weights, and behaviour on every text; by text name.
-
-        Args:
-            model: opened.
-            record: keep what the report says about the texts.
-        """
+    def _measure(self, model: OpenModel) -> tuple[dict[str, Measured], list[dict[str, Any]]]:
+        """Weights and behaviour by text name, and what the report says about each text that was run."""
         weights = WeightMeasurement.of(
             self._store.get_or_measure(
                 self._key(model, what="weights"),
@@ -92,18 +87,16 @@ class Bench:
         for name in self.settings.texts:
             behaviour: RoutedMeasurement | MoeClaimsError
             try:
-                sequences = self.sequences(model, name)
+                sequences = self._sequences(model, name)
                 behaviour = self._routed(model, sequences)
             except MoeClaimsError as error:  # the claims on weights stand without it
                 behaviour = error
             else:
                 cards.append(corpus_card(model, sequences, behaviour))
             measured[name] = Measured(weights, behaviour)
-        if record:
-            self._corpora[model.ref.name] = cards
-        return measured
+        return measured, cards
 
-    def sequences(self, model: OpenModel, name: str) -> texts.Sequences:
+    def _sequences(self, model: OpenModel, name: str) -> texts.Sequences:
         """A text as the model reads it."""
         text = texts.load(name)
         return texts.tokenize(text, model.encoder(), limit=self.settings.tokens, longest=model.context)

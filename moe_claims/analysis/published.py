@@ -8,7 +8,7 @@ from typing import Any
 from moe_claims import paper
 from moe_claims.analysis.audits_figure10 import figure10_effects
 from moe_claims.analysis.claim import Claim
-from moe_claims.stats.replication import criteria
+from moe_claims.stats.replication import Z95, criteria
 from moe_claims.types import Finding
 
 PAPER_SEQUENCES = 10
@@ -56,7 +56,7 @@ def against_published(finding: Finding, published: Mapping[str, Any] | None) -> 
     if published is None:
         return None
     half = (finding.interval.high - finding.interval.low) / 2
-    our_se = half / 1.959963984540054
+    our_se = half / Z95
     if our_se <= 0:
         return {"reason": "our interval has no width, so the criteria cannot be computed"}
     error, origin = published["standard_error"], "from the paper's figures"

@@ -51,9 +51,7 @@ def pearson(x: Floats, y: Floats) -> Floats:
     return np.asarray((_unit_centred(x) * _unit_centred(y)).sum(axis=-1))
 
 
-def mantel(
-    x: ArrayLike, y: ArrayLike, *, rng: np.random.Generator, resamples: int = RESAMPLES, enumerate_all: bool = True
-) -> MantelResult:
+def mantel(x: ArrayLike, y: ArrayLike, *, rng: np.random.Generator, resamples: int = RESAMPLES) -> MantelResult:
     """Whether two similarity patterns agree more than arbitrary labels would make them.
 
     The experts of one side are relabeled, rows and columns together, independently in
@@ -64,7 +62,6 @@ def mantel(
         y: the same shape.
         rng: seeded generator.
         resamples: Monte Carlo relabelings.
-        enumerate_all: allow the exact test where it is possible.
 
     Raises:
         ValueError: shapes that differ, or fewer than 3 experts.
@@ -79,7 +76,7 @@ def mantel(
         raise ValueError(f"a Mantel test needs at least 3 experts, not {experts}")
     pairs = off_diagonal(first)
     r = pearson(pairs, off_diagonal(second))
-    exact = enumerate_all and enumerable(experts, layers)
+    exact = enumerable(experts, layers)
     labels = all_relabelings(experts) if exact else None
     count = len(labels) if labels is not None else resamples
     null_r = np.empty((layers, count))

@@ -2,13 +2,15 @@
 
 from dataclasses import dataclass
 from math import isfinite
+from statistics import NormalDist
 from typing import final
 
 from moe_claims.types import Interval
 
-_Z95 = 1.959963984540054
-_ONE_SIDED = 1.6448536269514722
-_POWER_THIRD = 1.529236
+Z95 = NormalDist().inv_cdf(0.975)
+"""Half-width of a 95 % interval in standard errors."""
+_ONE_SIDED = NormalDist().inv_cdf(0.95)
+_POWER_THIRD = Z95 - NormalDist().inv_cdf(2 / 3)
 """Effect in standard errors that a two-sided 5 % test finds, in its own direction, with power 1/3 (Simonsohn 2015)."""
 
 
@@ -51,7 +53,7 @@ def criteria(ours: float, our_se: float, our_interval: Interval, published: floa
     if our_se <= 0 or published_se <= 0:
         raise ValueError(f"standard errors must be positive, not {our_se} and {published_se}")
     spread = (our_se**2 + published_se**2) ** 0.5
-    prediction = Interval(published - _Z95 * spread, published + _Z95 * spread, 0.95, "prediction interval")
+    prediction = Interval(published - Z95 * spread, published + Z95 * spread, 0.95, "prediction interval")
     sign = 1.0 if published >= 0 else -1.0
     telescope = sign * _POWER_THIRD * published_se
     q = (ours - published) ** 2 / spread**2  # Cochran's Q of two estimates has one degree of freedom
@@ -60,7 +62,7 @@ def criteria(ours: float, our_se: float, our_interval: Interval, published: floa
     between = max(0.0, (q - 1) / scale)
     weights = [1 / (our_se**2 + between), 1 / (published_se**2 + between)]
     mean = (weights[0] * ours + weights[1] * published) / sum(weights)
-    reach = _Z95 / sum(weights) ** 0.5
+    reach = Z95 / sum(weights) ** 0.5
     return Criteria(
         published_in_our_interval=our_interval.low <= published <= our_interval.high,
         ours_in_prediction_interval=prediction.low <= ours <= prediction.high,
