@@ -1,26 +1,16 @@
-"""Calibration: how often each claim is replicated on models where it is true or false by construction.
+"""Calibration: how often each claim is replicated on models where it is true or false by construction."""
 
-Every seed is a model of its own, measured and judged exactly as a user's model is,
-correction for multiple testing included.
-"""
-
-import json
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, final
+from typing import final
 
 from moe_claims import __version__
-from moe_claims.analysis.claim import key_of
 from moe_claims.analysis.registry import LIVE
-from moe_claims.errors import UsageError
-from moe_claims.progress import track
 from moe_claims.stats.proportions import clopper_pearson
+from moe_claims.trials import ALPHA, THREE_TEXTS, Row, Setup, run
 from moe_claims.types import Verdict
-
-ALPHA = 0.05
 
 
 @final
@@ -29,106 +19,69 @@ class Kind:
     """A kind of synthetic model, and the claims that are true or false of it by construction."""
 
     title: str
-    name: str
-    """Model name; the seed is put in."""
+    setup: Setup
     truth: bool | None
     """Whether the claims hold; None for the random-initialisation control, of which nothing is asserted."""
     claims: tuple[str, ...]
 
 
-_ALL = tuple(LIVE)
+def _without(*left_out: str) -> tuple[str, ...]:
+    return tuple(claim for claim in LIVE if claim not in left_out)
+
+
+_PLANTED = ("synthetic:planted?seed={seed}", "synthetic:dense?seed={seed}", "synthetic:planted?seed={seed}&noise=0.1")
+_NULL = ("synthetic:null?seed={seed}", "synthetic:dense?seed={seed}&of=null", "synthetic:null?seed={other}")
+_FRESH = (
+    "synthetic:random-init?seed={seed}",
+    "synthetic:dense?seed={seed}&of=null",
+    "synthetic:random-init?seed={other}",
+)
+_SHARED = ("expert-similarity-level", "neuron-order", "same-index-neurons")
+"""True of every model whose experts share weights neuron by neuron, as the smooth null's do."""
+_TEXTS = ("corpus-robust",)
+
+
+def _null(pattern: str) -> Setup:
+    model, dense, second = _NULL
+    return Setup(f"{model}&pattern={pattern}", f"{dense}&pattern={pattern}", f"{second}&pattern={pattern}")
+
 
 KINDS = (
-    Kind("planted", "synthetic:planted?seed={seed}", True, _ALL),
-    Kind("null: router apart, static patterns, smooth depth", "synthetic:null?seed={seed}", False, _ALL),
-    Kind("null: all three matrices alike", "synthetic:null?seed={seed}&pattern=equal", False, ("neuron-experts",)),
-    Kind("random initialisation", "synthetic:random-init?seed={seed}", None, _ALL),
-)
+    Kind("planted", Setup(*_PLANTED), True, _without("router-norm-extremes", *_TEXTS)),
+    Kind(
+        "planted: only the largest norms",
+        Setup("synthetic:planted?seed={seed}&pattern=extremes", *_PLANTED[1:]),
+        True,
+        ("router-norm-extremes",),
+    ),
+    Kind("planted, on three texts", Setup(*_PLANTED, THREE_TEXTS), True, _TEXTS),
+    Kind("null: router apart, static patterns, smooth depth", Setup(*_NULL), False, _without(*_SHARED, *_TEXTS)),
+    Kind("null: experts share nothing", _null("apart"), False, _SHARED),
+    Kind("null: all three matrices alike", _null("equal"), False, ("neuron-experts",)),
+    Kind("null: an expert stands apart, and is chosen as others are", _null("special"), False,
+         ("special-expert-chosen-less",)),
+    Kind("null, on three texts", Setup(*_NULL, THREE_TEXTS), False, _TEXTS),
+    Kind("random initialisation", Setup(*_FRESH), None, _without(*_TEXTS)),
+    Kind("random initialisation, on three texts", Setup(*_FRESH, THREE_TEXTS), None, _TEXTS),
+)  # fmt: skip
 """The awkward nulls are among them: an expert that is always large and one that is always
-chosen, unrelated; curves that wander smoothly over depth without a trend; and a router
-that follows all three matrices alike."""
+chosen, unrelated; curves that wander smoothly over depth without a trend; a router that
+follows all three matrices alike; a dense model that is one more expert."""
 
 
-def trial(kind: int, seed: int) -> dict[str, Any]:
-    """Measures and judges one synthetic model on the embedded prose; the row of the log."""
-    import torch
-
-    from moe_claims import texts
-    from moe_claims.analysis.evaluate import evaluate
-    from moe_claims.analysis.measured import Measured
-    from moe_claims.measure.routed import measure_routed
-    from moe_claims.measure.weights import measure_weights
-    from moe_claims.models.forward import LayerwiseModel
-    from moe_claims.models.loading import open_model
-    from moe_claims.models.names import resolve
-    from moe_claims.progress import set_quiet
-
-    set_quiet(True)
-    torch.set_num_threads(1)  # the trials run side by side
-    model = open_model(resolve(KINDS[kind].name.format(seed=seed)))
-    sequences = texts.tokenize(texts.load("builtin"), model.encoder(), limit=None, longest=model.context)
-    measured = Measured(
-        measure_weights(model.checkpoint), measure_routed(LayerwiseModel(model.checkpoint), sequences.ids)
-    )
-    judged = evaluate(model.ref.name, None, {"builtin": measured}, None, seed=seed, alpha=ALPHA)
-    rows = {
-        key_of(result.claim, result.variant): {
-            "verdict": result.verdict.value,
-            "effect": result.effect,
-            "p_value": result.p_value,
-        }
-        for result in judged.results
-        if result.claim in KINDS[kind].claims
-    }
-    return {"kind": KINDS[kind].name, "seed": seed, "version": __version__, "claims": rows}
-
-
-def run(*, seeds: int, workers: int, log: Path) -> str:
-    """Runs what the log lacks, and summarises it.
+def calibrate(*, seeds: int, workers: int, log: Path) -> str:
+    """Runs what the log lacks, and summarises it as Markdown.
 
     Args:
         seeds: models of each kind.
         workers: processes.
         log: JSON lines, one per model; an interrupted calibration goes on from it.
 
-    Returns:
-        Markdown.
-
     Raises:
         UsageError: the log was made by another version.
     """
-    done = {(row["kind"], row["seed"]): row for row in _read(log)}
-    wanted = [(number, seed) for number in range(len(KINDS)) for seed in range(seeds)]
-    missing = [(number, seed) for number, seed in wanted if (KINDS[number].name, seed) not in done]
-    with log.open("a", encoding="utf-8") as file:
-        for row in track(_trials(missing, workers), "calibrating", unit="models", total=len(missing)):
-            file.write(json.dumps(row) + "\n")
-            file.flush()
-            done[row["kind"], row["seed"]] = row
-    rows = [done[KINDS[number].name, seed] for number, seed in wanted]
+    rows = run([kind.setup for kind in KINDS], seeds, workers=workers, log=log, label="calibrating")
     return summary(rows, seeds)
-
-
-def _trials(missing: Sequence[tuple[int, int]], workers: int) -> Iterator[dict[str, Any]]:
-    if workers == 1 or len(missing) < 2:
-        for kind, seed in missing:
-            yield trial(kind, seed)
-        return
-    from multiprocessing import get_context
-
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        for future in as_completed([pool.submit(trial, kind, seed) for kind, seed in missing]):
-            yield future.result()
-
-
-def _read(log: Path) -> list[dict[str, Any]]:
-    if not log.exists():
-        return []
-    rows = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
-    for row in rows:
-        if row["version"] != __version__:
-            raise UsageError(f"'{log}' was made by version {row['version']}: give another --log, or delete it")
-    return rows
 
 
 @final
@@ -149,12 +102,25 @@ class Rate:
         return f"{100 * self.share:.1f} % ({100 * interval.low:.1f} to {100 * interval.high:.1f})"
 
 
-def rates(rows: Iterable[dict[str, Any]], key: str) -> tuple[Rate, Rate]:
-    """Of one claim: how often it was replicated, and how often its uncorrected p was at most 0.05."""
+@final
+@dataclass(frozen=True)
+class Rates:
+    """What came out for one claim on one kind of model."""
+
+    replicated: Rate
+    small: Rate
+    """Uncorrected p of at most 0.05, among the models to which the claim applies."""
+    applicable: Rate
+
+
+def rates(rows: Iterable[Row], key: str) -> Rates:
+    """Of one claim and variant."""
     found = [row["claims"][key] for row in rows]
+    applicable = [row for row in found if row["verdict"] != Verdict.NOT_APPLICABLE]
     replicated = sum(row["verdict"] == Verdict.REPLICATED for row in found)
-    small = sum(row["p_value"] is not None and row["p_value"] <= ALPHA for row in found)
-    return Rate(replicated, len(found)), Rate(small, len(found))
+    small = sum(row["p_value"] is not None and row["p_value"] <= ALPHA for row in applicable)
+    count = len(found)
+    return Rates(Rate(replicated, count), Rate(small, len(applicable)), Rate(len(applicable), count))
 
 
 def acceptable(kind: Kind, replicated: Rate) -> bool:
@@ -171,7 +137,7 @@ def acceptable(kind: Kind, replicated: Rate) -> bool:
     return clopper_pearson(replicated.hits, replicated.trials).high <= just.high
 
 
-def summary(rows: Sequence[dict[str, Any]], seeds: int) -> str:
+def summary(rows: Mapping[str, Sequence[Row]], seeds: int) -> str:
     """The calibration as Markdown: one table per kind of model."""
     from importlib.metadata import version
 
@@ -180,23 +146,33 @@ def summary(rows: Sequence[dict[str, Any]], seeds: int) -> str:
         "# Calibration",
         "Each row is a claim (and variant), each table a kind of synthetic model. *Replicated* is the share of seeds "
         "with that verdict, judged as any model is, correction for multiple testing included; *p ≤ 0.05* is the share "
-        "with a raw p-value that small, before any correction and whatever the size of the effect. In brackets the "
-        "exact (Clopper–Pearson) 95 % interval. Planted models should be replicated in at least 95 % of seeds, null "
-        "models in at most 5 %; of random initialisation nothing is asserted: a claim replicated there would be an "
-        "artefact of the architecture.",
+        "with a raw p-value that small, before any correction and whatever the size of the effect, among the models "
+        "that the claim applies to. In brackets the exact (Clopper–Pearson) 95 % interval. Planted models should be "
+        "replicated in at least 95 % of seeds, null models in at most 5 %; of random initialisation nothing is "
+        "asserted: a claim replicated there is an artefact of the architecture, and marked so here and in every "
+        "report.",
         f"Made by `python -m moe_claims calibrate --seeds {seeds} --output docs/calibration.md` with "
         f"moe_claims {__version__}, {versions}.",
+        *(_table(kind, rows[kind.setup.name]) for kind in KINDS),
     ]
-    for kind in KINDS:
-        of_kind = [row for row in rows if row["kind"] == kind.name]
-        lines = ["| claim | replicated | p ≤ 0.05 | as it should be |", "|---|---|---|---|"]
-        for claim in kind.claims:
-            for key in LIVE[claim].row_keys():
-                replicated, small = rates(of_kind, key)
-                fine = "–" if kind.truth is None else "yes" if acceptable(kind, replicated) else "**NO**"
-                lines.append(f"| {key} | {replicated.text()} | {small.text()} | {fine} |")
-        name = kind.name.format(seed="N")
-        parts.append(
-            f"## {kind.title[0].upper()}{kind.title[1:]}\n\n`{name}`, {len(of_kind)} seeds\n\n" + "\n".join(lines)
-        )
     return "\n\n".join(parts) + "\n"
+
+
+def _table(kind: Kind, rows: Sequence[Row]) -> str:
+    lines = ["| claim | replicated | p ≤ 0.05 | applies | as it should be |", "|---|---|---|---|---|"]
+    for claim in kind.claims:
+        for key in LIVE[claim].row_keys():
+            found = rates(rows, key)
+            small = found.small.text() if found.small.trials else "–"
+            applies = f"{100 * found.applicable.share:.0f} %"
+            lines.append(f"| {key} | {found.replicated.text()} | {small} | {applies} | {_fine(kind, found)} |")
+    setup, title = kind.setup, kind.title[0].upper() + kind.title[1:]
+    told = f"`{setup.model}`, dense reference `{setup.dense}`, second model `{setup.second}`"
+    told = told.replace("{seed}", "N").replace("{other}", "M")
+    return f"## {title}\n\n{told}, {len(rows)} seeds, {' and '.join(setup.texts)}\n\n" + "\n".join(lines)
+
+
+def _fine(kind: Kind, found: Rates) -> str:
+    if kind.truth is None:
+        return "**artefact**" if found.replicated.share > ALPHA else "–"
+    return "yes" if acceptable(kind, found.replicated) else "**NO**"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from moe_claims import __version__
+from moe_claims import __version__, texts
 from moe_claims.errors import MoeClaimsError, UsageError
 
 USAGE = 4
@@ -39,12 +39,13 @@ def _parser() -> argparse.ArgumentParser:
     measure = commands.add_parser("measure", help="write what was measured of a model, without any judgement")
     measure.add_argument("name", help="alias, directory, org/name[@revision] or synthetic:KIND")
     source = measure.add_mutually_exclusive_group()
-    source.add_argument("--text", help="builtin, builtin-math, builtin-code or a .txt file (default builtin)")
+    source.add_argument("--text", help=f"{texts.CHOICES} (default builtin)")
     source.add_argument("--token-ids", type=Path, help="JSON list of lists of token ids, used exactly as given")
     measure.add_argument("--what", help="comma-separated: weights, matching, outputs, token-outputs")
     measure.add_argument("--tokens", type=int, help="at most this many tokens of the text")
     measure.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     measure.add_argument("--dtype", choices=("float32", "float64", "bfloat16"), default="float32")
+    measure.add_argument("--dense-reference", help="dense model of the same shape, last on the expert axes as 'F'")
     measure.add_argument("--output", type=Path, required=True, help="the .npz file to write")
     measure.set_defaults(run=_measure)
 
@@ -77,15 +78,16 @@ def _measure(given: argparse.Namespace) -> str:
         device=given.device,
         dtype=given.dtype,
         output=given.output,
+        dense_reference=given.dense_reference,
     )
 
 
 def _calibrate(given: argparse.Namespace) -> str:
-    from moe_claims.calibrate import run
+    from moe_claims.calibrate import calibrate
 
     if given.seeds < 1 or given.workers < 1:
         raise UsageError("--seeds and --workers are whole numbers, 1 or more")
-    text = run(seeds=given.seeds, workers=given.workers, log=given.log)
+    text = calibrate(seeds=given.seeds, workers=given.workers, log=given.log)
     if given.output is None:
         return text
     given.output.write_text(text, encoding="utf-8")

@@ -55,10 +55,10 @@ class Collected:
 
 def _order(settings: Settings) -> dict[str, int]:
     from moe_claims.analysis.audits import AUDITS
-    from moe_claims.analysis.registry import CLAIMS, PUBLIC_MODELS
+    from moe_claims.analysis.registry import COUNTED, LIVE, PUBLIC_MODELS
 
     names = ["public", "live", *AUDITS, *(ref.name for ref in settings.models)]
     names += [model for models in PUBLIC_MODELS.values() for model in models]
-    for claim in CLAIMS.values():
+    for claim in (*LIVE.values(), *COUNTED.values()):
         names += [claim.id, *(variant for variant in claim.variants if variant)]
     return {name: rank for rank, name in enumerate(dict.fromkeys([*names, *settings.texts]))}

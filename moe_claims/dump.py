@@ -9,10 +9,12 @@ from numpy.typing import NDArray
 
 from moe_claims import texts
 from moe_claims.errors import UsageError
+from moe_claims.measure.dense import append_dense, measure_dense
 from moe_claims.measure.matching import measure_matching
-from moe_claims.measure.measurement import RoutedMeasurement, WeightMeasurement
+from moe_claims.measure.measurement import DenseWeights, RoutedMeasurement, WeightMeasurement
 from moe_claims.measure.routed import measure_routed
 from moe_claims.measure.weights import measure_weights
+from moe_claims.models.dense import open_dense
 from moe_claims.models.device import device_of
 from moe_claims.models.families import ROLES
 from moe_claims.models.forward import LayerwiseModel
@@ -37,6 +39,7 @@ def dump(
     device: str,
     dtype: str,
     output: Path,
+    dense_reference: str | None = None,
 ) -> str:
     """Measures a model and writes the arrays to an ``.npz`` file; names and shapes are in the reference docs.
 
@@ -44,7 +47,7 @@ def dump(
         One line for the user.
 
     Raises:
-        MoeClaimsError: model, text or token ids cannot be used.
+        MoeClaimsError: model, text or token ids cannot be used, or the dense reference has another shape.
     """
     wanted = DEFAULT if what is None else what
     for part in wanted:
@@ -56,9 +59,14 @@ def dump(
         raise UsageError(f"--tokens {tokens}: give a whole number of tokens, 4 or more")
     place = device_of(device)
     model = open_model(resolve(name))
+    dense = None if dense_reference is None else open_dense(resolve(dense_reference))
+    if dense is not None:
+        dense.check_fits(model.checkpoint)
     arrays: Arrays = {"layers": np.asarray(model.checkpoint.moe_layers)}
     if "weights" in wanted:
         arrays |= weight_arrays(measure_weights(model.checkpoint, device=place))
+        if dense is not None:
+            arrays |= with_dense(arrays, measure_dense(model.checkpoint, dense, device=place))
     if "matching" in wanted:
         for role in ROLES:
             matching = measure_matching(model.checkpoint, role)
@@ -68,7 +76,7 @@ def dump(
     if "outputs" in wanted or "token-outputs" in wanted:
         sequences = _sequences(model, text, token_ids, tokens)
         layerwise = LayerwiseModel(model.checkpoint, device=place, dtype=dtype)
-        routed = measure_routed(layerwise, sequences, token_cosines="token-outputs" in wanted)
+        routed = measure_routed(layerwise, sequences, token_cosines="token-outputs" in wanted, dense=dense)
         arrays |= routed_arrays(routed)
     output.parent.mkdir(parents=True, exist_ok=True)
     partial = output.with_name(f".{output.stem}.partial.npz")
@@ -103,12 +111,24 @@ def weight_arrays(weights: WeightMeasurement) -> Arrays:
     return arrays
 
 
+def with_dense(arrays: Arrays, dense: DenseWeights) -> Arrays:
+    """The similarities of matrices and mean neurons with the dense reference, 'F', as last of the experts."""
+    return {
+        f"similarity.{level}.{role}": append_dense(arrays[f"similarity.{level}.{role}"], to_dense[role])
+        for level, to_dense in (("matrix", dense.matrix), ("mean", dense.mean))
+        for role in ROLES
+    }
+
+
 def routed_arrays(routed: RoutedMeasurement) -> Arrays:
     """What the reference documents: sums turned into means, ranks counted."""
-    arrays = dict(routed.arrays())
-    arrays.pop("output_similarity.angular_sums")
+    arrays = {name: routed.arrays()[name] for name in ("layers", "lengths", "router_logits", "output_norms", "chosen")}
+    arrays |= {"nats": routed.nats, "activation_share": routed.activation_share}
     if routed.token_cosines is not None:
         arrays["output_similarity.cosine"] = routed.token_cosines
-    arrays["output_similarity.angular_mean"] = routed.angular_mean
+    mean = routed.angular_mean
+    if routed.dense_sums is not None:
+        mean = append_dense(mean, routed.dense_sums.sum(axis=1) / routed.lengths.sum())
+    arrays["output_similarity.angular_mean"] = mean
     arrays["rank_counts"] = routed.rank_counts()
     return arrays

@@ -31,3 +31,8 @@ class TextError(MoeClaimsError):
 @final
 class NotComparableError(MoeClaimsError):
     """A claim does not apply to this model; the message is the reason shown in the table."""
+
+
+@final
+class NotMeasuredError(MoeClaimsError):
+    """What a claim needs was left out on purpose (it would take hours); the message says how to ask for it."""

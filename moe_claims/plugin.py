@@ -91,16 +91,20 @@ def _live_cases(metafunc: pytest.Metafunc, claim_id: str) -> None:
     from moe_claims.analysis.registry import LIVE
 
     claim, settings = LIVE[claim_id], settings_of(metafunc.config)
-    texts = settings.texts if claim.needs == "text" else (None,)
-    cases = [(claim_id, v, ref, text) for ref in settings.models for text in texts for v in claim.variants]
+    cases = [
+        (claim_id, variant, ref, text)
+        for ref in settings.models
+        for variant in claim.variants
+        for text in (settings.texts if claim.needs_of(variant) == "text" else (None,))
+    ]
     ids = ["-".join(part for part in (ref.name, text, v) if part) for _, v, ref, text in cases]
     metafunc.parametrize("moe_case", cases, ids=ids, scope="session")
 
 
 def _public_cases(metafunc: pytest.Metafunc, claim_id: str) -> None:
-    from moe_claims.analysis.registry import CLAIMS, PUBLIC_MODELS
+    from moe_claims.analysis.registry import COUNTED, PUBLIC_MODELS
 
-    cases = [(claim_id, v, model) for model in PUBLIC_MODELS[claim_id] for v in CLAIMS[claim_id].variants]
+    cases = [(claim_id, v, model) for model in PUBLIC_MODELS[claim_id] for v in COUNTED[claim_id].variants]
     ids = ["-".join(part for part in (model.partition("/")[2], v) if part) for _, v, model in cases]
     metafunc.parametrize("moe_case", cases, ids=ids, scope="session")
 

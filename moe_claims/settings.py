@@ -37,7 +37,7 @@ class Option:
 OPTIONS = (
     Option("model", "model to judge: alias, directory, org/name[@revision] or synthetic:KIND", "NAME", repeatable=True),
     Option("report", "folder of the report (default claims-report)", "DIR"),
-    Option("text", "text to run: builtin, builtin-math, builtin-code or a .txt file", "NAME|FILE", repeatable=True),
+    Option("text", f"text to run: {texts.CHOICES} (default builtin)", "NAME|FILE", repeatable=True),
     Option("tokens", "at most this many tokens of each text (default: all of it)", "N"),
     Option("device", "where to run", choices=("auto", "cpu", "cuda")),
     Option("dtype", "of weights and hidden states in the forward pass", choices=("float32", "float64", "bfloat16")),
@@ -46,12 +46,13 @@ OPTIONS = (
     Option("alpha", "error rate of each family of tests (default 0.05)", "P"),
     Option("cache", "folder of stored measurements (default: the user's cache folder)", "DIR"),
     Option("report-only", "claims that do not replicate pass with a note", flag=True),
-    Option("dense-reference", "dense model of the same shape (no claim uses one yet)", "NAME"),
-    Option("second-model", "model to compare with (no claim uses one yet)", "NAME"),
+    Option("layers", "layers whose neurons are matched, such as 0,15,31 (default: all that take minutes)", "N,N"),
+    Option("dense-reference", "dense model of the same shape to compare with, named as a model", "NAME"),
+    Option("second-model", "model to compare the routing with, such as a tuned one, named as a model", "NAME"),
     Option("cluster", "address of a cluster (not used yet)", "ADDRESS"),
 )
 
-_UNUSED = ("dense-reference", "second-model", "cluster")
+_UNUSED = ("cluster",)
 _QUICK_TOKENS = 2_048
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
@@ -72,6 +73,10 @@ class Settings:
     cache: Path
     report: Path
     report_only: bool
+    layers: tuple[int, ...] | None
+    """Layers whose neurons are matched; None for all, as far as that takes minutes."""
+    dense_reference: ModelRef | None
+    second_model: ModelRef | None
 
     @property
     def controls(self) -> bool:
@@ -116,6 +121,19 @@ def _folder(name: str, value: object) -> Path:
     return Path(path)
 
 
+def _layers(value: object) -> tuple[int, ...] | None:
+    if value is None:
+        return None
+    parts = [part.strip() for part in str(value).split(",")]
+    if not all(part.isdecimal() for part in parts):
+        raise UsageError(f"--moe-layers {value}: give layer numbers separated by commas, such as 0,15,31")
+    return tuple(sorted({int(part) for part in parts}))
+
+
+def _model(value: object) -> ModelRef | None:
+    return None if value is None else resolve(str(value))
+
+
 def settle(values: Mapping[str, Any]) -> Settings:
     """Checks the options' values (by option name, None where not given) and fills in the defaults.
 
@@ -150,6 +168,9 @@ def settle(values: Mapping[str, Any]) -> Settings:
         cache=_folder("cache", values.get("cache") or default_cache()),
         report=_folder("report", values.get("report") or "claims-report"),
         report_only=_flag("report-only", values.get("report-only")),
+        layers=_layers(values.get("layers")),
+        dense_reference=_model(values.get("dense-reference")),
+        second_model=_model(values.get("second-model")),
     )
 
 

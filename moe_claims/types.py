@@ -30,6 +30,15 @@ class Interval:
 
 
 @final
+@dataclass(frozen=True)
+class Companion:
+    """A further estimate beside a claim's effect. It decides nothing."""
+
+    value: float
+    interval: Interval
+
+
+@final
 class Verdict(StrEnum):
     """What the evidence says about one claim (definitions in ``docs/verdicts.md``)."""
 
@@ -68,6 +77,8 @@ class Finding:
     """Why a significant effect is still less than the claim says; None if it is not."""
     details: Mapping[str, Scalar] = field(default_factory=dict)
     """Further numbers for the report; they decide nothing."""
+    companions: Mapping[str, Companion] = field(default_factory=dict)
+    """By name: further estimates with intervals, such as one that the paper prints beside the effect."""
 
 
 @final
@@ -104,6 +115,8 @@ class Result:
     controls: Mapping[str, Any] = field(default_factory=dict)
     """``random_init``: verdict and effect of the same architecture freshly initialised."""
     details: Mapping[str, Scalar] = field(default_factory=dict)
+    companions: Mapping[str, Companion] = field(default_factory=dict)
+    """Of the finding."""
 
 
 @final

@@ -1,9 +1,11 @@
 """What a claim is: one declarative record that tests, reports and documentation all read."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal, final
 
-Needs = Literal["weights", "text", "counts"]
+Needs = Literal["weights", "text", "texts", "counts"]
+PaperSays = Literal["holds", "absent", "opposite"]
 
 
 @final
@@ -23,7 +25,8 @@ class Claim:
     family: Literal["headline", "secondary", "public"]
     """Family of tests that the correction for multiple testing runs over."""
     needs: Needs
-    """``weights`` alone, a ``text`` run through the model, or published ``counts``."""
+    """``weights`` alone, a ``text`` run through the model, all ``texts`` of the run together, or published
+    ``counts``."""
     effect: str
     """Name and unit of the estimand."""
     smallest: float
@@ -36,11 +39,31 @@ class Claim:
     """``module:function`` that turns a measurement into a finding; imported when first used."""
     variants: tuple[str | None, ...] = (None,)
     """Parts that are tested each on its own, such as matrix kinds."""
+    on_text: tuple[str, ...] = ()
+    """Variants that need a text although the others do not."""
+    rule: Literal["difference", "level"] = "difference"
+    """``difference``: the effect is compared with none at all. ``level``: the claim is that it reaches
+    ``smallest``, and the whole interval must."""
+    negligible: float | None = None
+    """Bound of equivalence to none, where it is smaller than the smallest effect of interest."""
+    applies: str = "every MoE"
+    """To which models the claim applies."""
+    paper_says: Mapping[str, PaperSays] = field(default_factory=dict)
+    """The paper's models for which it says that the claim does not hold, by their key in the published values."""
 
     @property
     def direction(self) -> int:
         """+1 or −1, the claimed sign of the effect."""
         return 1 if self.smallest > 0 else -1
+
+    @property
+    def equivalence(self) -> float:
+        """An effect whose 90 % interval lies within ± this is as good as none."""
+        return abs(self.smallest) if self.negligible is None else self.negligible
+
+    def needs_of(self, variant: str | None) -> Needs:
+        """What one variant needs."""
+        return "text" if variant in self.on_text else self.needs
 
     def row_keys(self) -> tuple[str, ...]:
         """``id`` or ``id[variant]``, one per variant."""

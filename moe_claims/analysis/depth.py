@@ -13,15 +13,24 @@ from moe_claims.stats.trend import FEWEST_LAYERS, block_bootstrap_tau, kendall_t
 from moe_claims.types import Finding, Interval
 
 
-def _enough(layers: int) -> None:
+def enough_layers(layers: int) -> None:
+    """Fewer layers than a trend and an outlier need are not comparable.
+
+    Raises:
+        NotComparableError: fewer than 6 MoE layers.
+    """
     if layers <= FEWEST_LAYERS:
         raise NotComparableError(
             f"a trend over depth needs at least {FEWEST_LAYERS + 1} MoE layers; this model has {layers}"
         )
 
 
-def _spread(values: Floats) -> None:
-    """The others' deviations are the unit of the last layer's; without any there is no unit."""
+def unit_of_spread(values: Floats) -> None:
+    """The others' deviations are the unit of the last layer's; without any there is no unit.
+
+    Raises:
+        NotComparableError: the others lie on one line.
+    """
     if others_mad(values) <= 1e-12 * max(1.0, float(np.abs(values).max())):
         raise NotComparableError("the layers before the last lie exactly on one line, so deviations have no unit")
 
@@ -38,23 +47,24 @@ def output_similarity(routed: RoutedMeasurement) -> tuple[Floats, Floats]:
 def output_diversity(variant: str | None, measured: Measured, rng: np.random.Generator) -> Finding:
     """Trend of the output similarity over all layers but the last; the interval is over sequences."""
     sums, counts = output_similarity(measured.routed)
-    _enough(sums.shape[1])
+    enough_layers(sums.shape[1])
 
     def tau(means: Floats) -> Floats:
         return kendall_tau(means[:, :-1])
 
     intervals = cluster_bootstrap(sums, counts, tau, rng=rng, method="percentile")
-    return _diversity(sums.sum(axis=0) / counts.sum(), intervals, rng)
+    return diversity(sums.sum(axis=0) / counts.sum(), intervals, rng)
 
 
 def weight_diversity(variant: str | None, measured: Measured, rng: np.random.Generator) -> Finding:
     """Trend of the matrix-level similarity over all layers but the last."""
     values = off_diagonal(measured.weights.matrix[_role(variant)]).mean(axis=-1)
-    _enough(len(values))
-    return _diversity(values, block_bootstrap_tau(values[:-1], rng=rng), rng)
+    enough_layers(len(values))
+    return diversity(values, block_bootstrap_tau(values[:-1], rng=rng), rng)
 
 
-def _diversity(values: Floats, intervals: tuple[Interval, ...], rng: np.random.Generator) -> Finding:
+def diversity(values: Floats, intervals: tuple[Interval, ...], rng: np.random.Generator) -> Finding:
+    """(L,) similarities and their 95 and 90 % intervals → the finding that they fall with depth, the last left out."""
     result = trend(values[:-1], rng=rng)
     interval, equivalence = intervals
     return Finding(
@@ -80,22 +90,23 @@ def _diversity(values: Floats, intervals: tuple[Interval, ...], rng: np.random.G
 def output_last_layer(variant: str | None, measured: Measured, rng: np.random.Generator) -> Finding:
     """The last layer's output similarity against the line through the others."""
     sums, counts = output_similarity(measured.routed)
-    _enough(sums.shape[1])
+    enough_layers(sums.shape[1])
     values = sums.sum(axis=0) / counts.sum()
-    _spread(values)
+    unit_of_spread(values)
     intervals = cluster_bootstrap(sums, counts, residual_in_mads, rng=rng, method="percentile")
-    return _last(values, intervals, rng)
+    return last(values, intervals, rng)
 
 
 def weight_last_layer(variant: str | None, measured: Measured, rng: np.random.Generator) -> Finding:
     """The last layer's matrix-level similarity against the line through the others."""
     values = off_diagonal(measured.weights.matrix[_role(variant)]).mean(axis=-1)
-    _enough(len(values))
-    _spread(values)
-    return _last(values, block_bootstrap_in_mads(values, rng=rng), rng)
+    enough_layers(len(values))
+    unit_of_spread(values)
+    return last(values, block_bootstrap_in_mads(values, rng=rng), rng)
 
 
-def _last(values: Floats, intervals: tuple[Interval, ...], rng: np.random.Generator) -> Finding:
+def last(values: Floats, intervals: tuple[Interval, ...], rng: np.random.Generator) -> Finding:
+    """(L,) values and their 95 and 90 % intervals → the finding that the last lies above the line of the others."""
     result = last_layer(values, rng=rng)
     interval, equivalence = intervals
     return Finding(

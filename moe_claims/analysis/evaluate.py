@@ -10,10 +10,10 @@ import numpy as np
 
 from moe_claims.analysis.claim import Claim, key_of
 from moe_claims.analysis.measured import Measured
-from moe_claims.analysis.published import against_published, published_value
+from moe_claims.analysis.published import against_published, paper_model, published_value
 from moe_claims.analysis.registry import LIVE
 from moe_claims.analysis.verdict import Decision, control_of, decide, plain
-from moe_claims.errors import MoeClaimsError, NotComparableError
+from moe_claims.errors import MoeClaimsError, NotComparableError, NotMeasuredError
 from moe_claims.progress import track
 from moe_claims.stats.corrections import benjamini_hochberg, holm
 from moe_claims.types import Finding, Result, Scalar, Verdict
@@ -67,12 +67,12 @@ def try_all(measured: Mapping[str, Measured], seed: int) -> list[Trial]:
     trials = []
     first = next(iter(measured.values()))
     for claim in track(LIVE.values(), "testing", unit="claims", total=len(LIVE)):
-        texts: list[tuple[str | None, Measured]] = (
-            [(None, first)] if claim.needs == "weights" else [(name, m) for name, m in measured.items()]
-        )
         module, _, function = claim.analysis.partition(":")
         analysis: Analysis = getattr(import_module(module), function)
         for variant in claim.variants:
+            texts: list[tuple[str | None, Measured]] = [(None, first)]
+            if claim.needs_of(variant) == "text":
+                texts = list(measured.items())
             for corpus, given in texts:
                 rng = np.random.default_rng((seed, crc32(key_of(claim.id, variant).encode())))
                 outcome: Finding | MoeClaimsError
@@ -103,17 +103,21 @@ def adjusted(trials: Sequence[Trial]) -> tuple[list[float | None], list[float | 
     return towards, against
 
 
-def judge(trials: Sequence[Trial], alpha: float) -> list[Decision | None]:
-    """A decision for every trial; None where something broke."""
+def judge(trials: Sequence[Trial], alpha: float, hub_id: str | None = None) -> list[Decision | None]:
+    """A decision for every trial; None where something broke. ``hub_id`` finds what the paper says of the model."""
+    model = paper_model(hub_id)
     towards, against = adjusted(trials)
     decisions: list[Decision | None] = []
     for trial, p, q in zip(trials, towards, against, strict=True):
         if isinstance(trial.outcome, Finding):
             assert p is not None
             assert q is not None
-            decisions.append(decide(trial.claim, trial.outcome, p, q, alpha))
+            says = trial.claim.paper_says.get(model or "", "holds")
+            decisions.append(decide(trial.claim, trial.outcome, p, q, alpha, says))
         elif isinstance(trial.outcome, NotComparableError):
             decisions.append(Decision(Verdict.NOT_APPLICABLE, str(trial.outcome)))
+        elif isinstance(trial.outcome, NotMeasuredError):
+            decisions.append(Decision(Verdict.INCONCLUSIVE, str(trial.outcome)))
         else:
             decisions.append(None)
     return decisions
@@ -140,7 +144,7 @@ def evaluate(
         alpha: error rate of a family of tests.
     """
     trials = try_all(measured, seed)
-    decisions = judge(trials, alpha)
+    decisions = judge(trials, alpha, hub_id)
     towards, _ = adjusted(trials)
     controls = _controls(control, seed, alpha)
     results, errors = [], {}
@@ -211,4 +215,5 @@ def _row(
         criteria=None if finding is None else against_published(finding, published),
         controls={} if random_init is None else {"random_init": random_init},
         details=details,
+        companions={} if finding is None else finding.companions,
     )

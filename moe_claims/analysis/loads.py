@@ -24,7 +24,7 @@ from moe_claims.analysis.loads_statistics import (
     total_variation,
 )
 from moe_claims.analysis.loads_verdicts import LoadTrial, judge_all, judge_difference, judge_evenness
-from moe_claims.analysis.registry import CLAIMS, PUBLIC_MODELS
+from moe_claims.analysis.registry import COUNTED, PUBLIC_MODELS
 from moe_claims.paper import published, routing_counts
 from moe_claims.stats.nulls import test_against
 from moe_claims.types import Finding, Result
@@ -36,7 +36,7 @@ TUNING_TEXT = "tulu"
 """The one domain that was counted for the base and for the tuned models."""
 LAYERS = ("0", "7", "15")
 
-BALANCED, SPECIAL, TUNING = (CLAIMS[name] for name in PUBLIC_MODELS)
+BALANCED, SPECIAL, TUNING = (COUNTED[name] for name in PUBLIC_MODELS)
 
 
 def public_results(alpha: float = 0.05, counts: Mapping[str, Any] | None = None) -> list[Result]:

@@ -1,5 +1,7 @@
 """The router prefers experts with larger output norms (paper, section 5.2)."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,7 +16,7 @@ from moe_claims.stats.association import (
     label_test,
 )
 from moe_claims.stats.clusters import cluster_bootstrap, sign_flips
-from moe_claims.types import Finding, Interval
+from moe_claims.types import Companion, Finding, Interval
 
 
 def association(variant: str | None, measured: Measured, rng: np.random.Generator) -> Finding:
@@ -48,8 +50,10 @@ def association(variant: str | None, measured: Measured, rng: np.random.Generato
         "p_labels": labels.p_greater,
         "p_sign_flips": flips.p_greater,
     }
+    companions: dict[str, Companion] = {}
     if variant == "total":
         details |= chosen_by_norm(routed)
+        companions = at_the_top(routed, rng)
     return Finding(
         effect=table.mean,
         interval=interval,
@@ -59,6 +63,7 @@ def association(variant: str | None, measured: Measured, rng: np.random.Generato
         smallest_p=smallest,
         n_units=len(table.counts),
         details=details,
+        companions=companions,
     )
 
 
@@ -76,6 +81,35 @@ def chosen_by_norm(routed: RoutedMeasurement) -> dict[str, float]:
     pairs = k * (experts - k)
     auc = float((ranks_of_chosen.sum(axis=-1) - k * (k - 1) / 2).mean() / pairs) if pairs else 0.5
     return {"top_k_overlap": overlap, "top_k_overlap_by_chance": k / experts, "auc_of_norm_for_chosen": auc}
+
+
+def at_the_top(routed: RoutedMeasurement, rng: np.random.Generator) -> dict[str, Companion]:
+    """How often norms and scores agree on the first experts, mean over tokens and layers; 95 % over sequences.
+
+    ``top-1 agreement``: the expert of the largest norm has the highest score. ``top-k overlap``:
+    share of the chosen experts among the k largest norms. Norms that tie for a place share it.
+    """
+    k, layers = routed.chosen.shape[-1], len(routed.layers)
+    counts = np.asarray(routed.lengths)
+    shares = {"top-1 agreement": np.zeros(counts.sum()), "top-k overlap": np.zeros(counts.sum())}
+    # Layer by layer: the norms of all layers, sorted, would be as large as the measurement.
+    for norms, logits, chosen in zip(routed.output_norms, routed.router_logits, routed.chosen, strict=True):
+        shares["top-1 agreement"] += _among_largest(norms, logits.argmax(axis=-1)[:, None], 1)
+        shares["top-k overlap"] += _among_largest(norms, chosen, k)
+    companions = {}
+    for name, by_token in shares.items():
+        sums = np.add.reduceat(by_token / layers, np.cumsum(counts) - counts)
+        (interval,) = cluster_bootstrap(sums[:, None], counts, lambda means: means[:, 0], rng=rng, levels=(0.95,))
+        companions[name] = Companion(float(sums.sum() / counts.sum()), interval)
+    return companions
+
+
+def _among_largest(norms: Floats, experts: NDArray[np.integer[Any]], places: int) -> Floats:
+    """(T, E) norms and (T, n) experts → (T,) share of these among the largest norms, so many of them."""
+    last = np.partition(norms, -places, axis=-1)[:, -places, None]
+    above, at = norms > last, norms == last
+    chance_of_tied = (places - above.sum(axis=-1, keepdims=True)) / at.sum(axis=-1, keepdims=True)
+    return np.asarray(np.take_along_axis(above + at * chance_of_tied, experts, axis=-1).mean(axis=-1))
 
 
 def diagonal(variant: str | None, measured: Measured, rng: np.random.Generator) -> Finding:

@@ -4,8 +4,9 @@ import math
 from dataclasses import dataclass
 from typing import Any, final
 
-from moe_claims.analysis.claim import Claim
-from moe_claims.types import Finding, Verdict
+from moe_claims.analysis.claim import Claim, PaperSays
+from moe_claims.analysis.settling import Corrected, what_would_settle
+from moe_claims.types import Finding, Interval, Verdict
 
 
 @final
@@ -24,67 +25,129 @@ def p_text(p: float) -> str:
     return f"p = {math.ceil(p * 1000) / 1000:.3f}"
 
 
-def decide(claim: Claim, finding: Finding, p_adjusted: float, p_opposite_adjusted: float, alpha: float) -> Decision:
+def decide(
+    claim: Claim,
+    finding: Finding,
+    p_adjusted: float,
+    p_opposite_adjusted: float,
+    alpha: float,
+    paper_says: PaperSays = "holds",
+    *,
+    p_at_best: float | None = None,
+    sequences: int | None = None,
+) -> Decision:
     """Judges one finding after correction for its family of tests.
 
     Args:
-        claim: gives direction and smallest effect of interest.
+        claim: gives direction, rule, smallest effect of interest and bound of equivalence.
         finding: effect, intervals and conditions.
         p_adjusted: corrected p in the claimed direction.
         p_opposite_adjusted: corrected p against it.
         alpha: error rate of the family.
+        paper_says: what the paper finds for this very model. Where it says that the claim does
+            not hold, finding just that replicates the paper.
+        p_at_best: what the correction makes of the smallest p that the test can reach, the other
+            tests unchanged; by default a lower bound of it.
+        sequences: how many the model was run on, for the number that would settle it.
     """
+    if p_at_best is None:
+        # What the correction made of this p, it would have made of the smallest at least in proportion.
+        p_at_best = finding.smallest_p * (p_adjusted / finding.p_value if finding.p_value > 0 else 1.0)
+    corrected = Corrected(p_adjusted, p_opposite_adjusted, p_at_best, alpha)
+    found = (_level if claim.rule == "level" else _difference)(claim, finding, corrected, sequences)
+    if paper_says == "holds":
+        return found
+    if paper_says == "opposite" or claim.rule == "level":
+        return _where_the_paper_says_opposite(claim, finding, found)
+    return _where_the_paper_says_absent(claim, finding, corrected, sequences, found)
+
+
+def _difference(claim: Claim, finding: Finding, p: Corrected, sequences: int | None) -> Decision:
+    """The claim is that the effect differs from none, and by at least the smallest of interest."""
     towards = finding.effect * claim.direction > 0
-    large = abs(finding.effect) >= abs(claim.smallest)
-    if towards and p_adjusted <= alpha and finding.unmet is None:
-        if not large:
+    if towards and p.towards <= p.alpha and finding.unmet is None:
+        if abs(finding.effect) < abs(claim.smallest):
             return Decision(
                 Verdict.DIRECTION_ONLY,
-                f"{p_text(p_adjusted)}, but the effect is below the smallest of interest ({claim.smallest:g})",
+                f"{p_text(p.towards)}, but the effect is below the smallest of interest ({claim.smallest:g})",
             )
         if finding.falls_short is not None:
-            return Decision(Verdict.DIRECTION_ONLY, f"{p_text(p_adjusted)}, but {finding.falls_short}")
-        return Decision(Verdict.REPLICATED, f"{p_text(p_adjusted)} and at least the smallest effect of interest")
-    if not towards and finding.effect != 0 and p_opposite_adjusted <= alpha:
-        return Decision(Verdict.CONTRADICTED, f"{p_text(p_opposite_adjusted)} in the other direction")
-    if finding.equivalence.inside(abs(claim.smallest)):
-        level = round(100 * finding.equivalence.level)
-        return Decision(
-            Verdict.ABSENT, f"the {level} % interval lies within ±{abs(claim.smallest):g}: equivalent to none"
-        )
-    return Decision(Verdict.INCONCLUSIVE, _why_inconclusive(claim, finding, p_adjusted, alpha))
+            return Decision(Verdict.DIRECTION_ONLY, f"{p_text(p.towards)}, but {finding.falls_short}")
+        return Decision(Verdict.REPLICATED, f"{p_text(p.towards)} and at least the smallest effect of interest")
+    if finding.effect * claim.direction < 0 and p.opposite <= p.alpha:
+        small = abs(finding.effect) < abs(claim.smallest)
+        size = ", though less than the smallest effect of interest" if small else ""
+        return Decision(Verdict.CONTRADICTED, f"{p_text(p.opposite)} in the other direction{size}")
+    if finding.equivalence.inside(claim.equivalence):
+        return Decision(Verdict.ABSENT, _equivalent(claim, finding))
+    return Decision(
+        Verdict.INCONCLUSIVE, _why_open(claim, finding, p) + what_would_settle(claim, finding, p, sequences)
+    )
 
 
-def _why_inconclusive(claim: Claim, finding: Finding, p_adjusted: float, alpha: float) -> str:
-    # What the correction made of this p, it would have made of the smallest at least in proportion.
-    corrected = finding.smallest_p * (p_adjusted / finding.p_value if finding.p_value > 0 else 1.0)
-    if corrected > alpha:
+def _equivalent(claim: Claim, finding: Finding) -> str:
+    level = round(100 * finding.equivalence.level)
+    return f"the {level} % interval lies within ±{claim.equivalence:g}: equivalent to none"
+
+
+def _level(claim: Claim, finding: Finding, p: Corrected, sequences: int | None) -> Decision:
+    """The claim is that the effect reaches the smallest of interest: the whole interval decides, and the p agrees."""
+    interval, bound = finding.interval, claim.smallest
+    if interval.low >= bound and p.towards <= p.alpha and finding.unmet is None:
+        if finding.falls_short is not None:
+            return Decision(Verdict.DIRECTION_ONLY, f"{p_text(p.towards)}, but {finding.falls_short}")
+        return Decision(Verdict.REPLICATED, f"{p_text(p.towards)}: the whole interval lies at or above {bound:g}")
+    if interval.high < bound and p.opposite <= p.alpha:
+        return Decision(Verdict.CONTRADICTED, f"{p_text(p.opposite)}: the whole interval lies below {bound:g}")
+    why = f"neither the whole interval nor the test says on which side of {bound:g} it lies"
+    if interval.low >= bound and p.towards <= p.alpha:
+        why = f"{p_text(p.towards)}, but {finding.unmet}"
+    return Decision(Verdict.INCONCLUSIVE, why + what_would_settle(claim, finding, p, sequences))
+
+
+def _why_open(claim: Claim, finding: Finding, p: Corrected) -> str:
+    if p.at_best > p.alpha:
         return (
-            f"with {finding.n_units} units no p-value below {finding.smallest_p:.3g} can be reached, "
-            f"and that does not pass at {alpha:g}"
+            f"no p-value below {finding.smallest_p:.3g} can be reached here, {math.ceil(p.at_best * 1000) / 1000:.3g} "
+            f"after correction, and that does not pass at {p.alpha:g}"
         )
-    if p_adjusted <= alpha and finding.unmet is not None:
-        return f"{p_text(p_adjusted)}, but {finding.unmet}"
-    text = f"{p_text(p_adjusted)} after correction: the null gives as much too often"
-    text += f", yet the effect is not shown to lie within ±{abs(claim.smallest):g}"
-    more = sequences_to_settle(claim, finding) if finding.interval.method.endswith("over sequences") else None
-    if more is not None:
-        text += f"; about {more} sequences like these would settle it"
-    return text
+    if p.towards <= p.alpha and finding.unmet is not None:
+        return f"{p_text(p.towards)}, but {finding.unmet}"
+    text = f"{p_text(p.towards)} after correction: the null gives as much too often"
+    return text + f", yet the effect is not shown to lie within ±{claim.equivalence:g}"
 
 
-def sequences_to_settle(claim: Claim, finding: Finding) -> int | None:
-    """About how many sequences would give an interval that decides, at the variance observed.
+def _where_the_paper_says_opposite(claim: Claim, finding: Finding, found: Decision) -> Decision:
+    """Finding the opposite, and as much of it as is of interest, replicates; finding the claim contradicts."""
+    if found.verdict == Verdict.CONTRADICTED:
+        small = claim.rule == "difference" and abs(finding.effect) < abs(claim.smallest)
+        verdict = Verdict.DIRECTION_ONLY if small else Verdict.REPLICATED
+        return Decision(verdict, f"the paper finds the opposite here, and so it is: {found.reason}")
+    if found.verdict in (Verdict.REPLICATED, Verdict.DIRECTION_ONLY):
+        return Decision(Verdict.CONTRADICTED, f"the paper finds the opposite here, but: {found.reason}")
+    return found
 
-    The half-width shrinks with the root of the number. It is enough when the interval
-    leaves 0 on one side, or fits within the smallest effect of interest; the nearer of the two counts.
-    None where the interval has no width or already decides.
-    """
-    half = (finding.interval.high - finding.interval.low) / 2
-    needed = max(abs(finding.effect), abs(claim.smallest) - abs(finding.effect))
-    if half <= needed or needed <= 0:
-        return None
-    return math.ceil(finding.n_units * (half / needed) ** 2)
+
+def _where_the_paper_says_absent(
+    claim: Claim, finding: Finding, p: Corrected, sequences: int | None, found: Decision
+) -> Decision:
+    """Equivalence to none replicates, however significant: many units make the smallest difference significant."""
+    if finding.equivalence.inside(claim.equivalence):
+        return Decision(
+            Verdict.REPLICATED, f"the paper finds none here, and there is none: {_equivalent(claim, finding)}"
+        )
+    if found.verdict == Verdict.INCONCLUSIVE:
+        return found
+    significant = p_text(p.opposite if found.verdict == Verdict.CONTRADICTED else p.towards)
+    if abs(finding.effect) >= abs(claim.smallest) or _outside(finding.interval, claim.equivalence):
+        beyond = f"{significant} and the effect lies beyond ±{claim.equivalence:g}"
+        return Decision(Verdict.CONTRADICTED, f"the paper finds none here, but {beyond}")
+    reason = f"the paper finds none here; {significant}, yet the effect may lie within ±{claim.equivalence:g}"
+    return Decision(Verdict.INCONCLUSIVE, reason + what_would_settle(claim, finding, p, sequences, against_none=True))
+
+
+def _outside(interval: Interval, bound: float) -> bool:
+    return interval.low > bound or interval.high < -bound
 
 
 def plain(value: float | None) -> float | None:

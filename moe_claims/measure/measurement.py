@@ -48,6 +48,61 @@ class WeightMeasurement:
 
 @final
 @dataclass(frozen=True, eq=False)
+class MatchingMeasurement:
+    """The neurons of every pair of experts matched one to one, for one matrix kind."""
+
+    layers: Integers
+    """(M,) true index of each layer that was matched."""
+    similarity: Floats
+    """(M, E, E) cosine of the flattened matrices after the second one's neurons are permuted."""
+    tau: Floats
+    """(M, E, E) Kendall's τ between the matching and the original order."""
+    permutation: Integers
+    """(M, E, E, m) neuron of the second expert that goes with each neuron of the first."""
+    null_gain: Floats
+    """(M,) similarity that matching gains on two random matrices of the same shape and neuron norms."""
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """The arrays under their public names, less the matrix kind."""
+        return {
+            "layers": self.layers,
+            "similarity": self.similarity,
+            "tau": self.tau,
+            "permutation": self.permutation,
+            "null_gain": self.null_gain,
+        }
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, NDArray[Any]]) -> "MatchingMeasurement":
+        """Back from ``arrays()``."""
+        names = ("layers", "similarity", "tau", "permutation", "null_gain")
+        return cls(*(arrays[name] for name in names))
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class DenseWeights:
+    """Cosines between the experts of each MoE layer and the dense model's FFN of that layer, from weights alone."""
+
+    matrix: Mapping[Role, Floats]
+    """By role, (L, E) of flattened matrices."""
+    mean: Mapping[Role, Floats]
+    """By role, (L, E) of mean neurons."""
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """The arrays, to be stored."""
+        return {f"matrix.{role}": self.matrix[role] for role in ROLES} | {
+            f"mean.{role}": self.mean[role] for role in ROLES
+        }
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, NDArray[Any]]) -> "DenseWeights":
+        """Back from ``arrays()``."""
+        return cls({role: arrays[f"matrix.{role}"] for role in ROLES}, {role: arrays[f"mean.{role}"] for role in ROLES})
+
+
+@final
+@dataclass(frozen=True, eq=False)
 class RoutedMeasurement:
     """What router and experts did on every real token; T tokens of S sequences, in order."""
 
@@ -63,10 +118,24 @@ class RoutedMeasurement:
     """(L, T, k) chosen experts, best first."""
     angular_sums: Floats
     """(L, S, E, E) sum over a sequence's tokens of 1 − arccos(cosine)/π between expert outputs, float64."""
-    activation_share: Floats
-    """(L, E) share of |σ(W_act x)| > 0.001 over tokens and neurons."""
     nats: Floats
     """(S,) the model's own cross-entropy per predicted token, in nats."""
+    chosen_similarity: Floats
+    """(L, S, 2) sums over a sequence's tokens of the mean angular similarity among the chosen experts, and among
+    the others; 0 where fewer than two are left to compare. float64."""
+    active_sums: Floats
+    """(L, S, E) sums over a sequence's tokens of the share of neurons with |σ(W_act x)| > 0.001, float64."""
+    magnitude_sums: Floats
+    """(L, S, E) sums over a sequence's tokens of the mean over neurons of |σ(W_act x)|, float64."""
+    index_sums: Floats
+    """(L, S) sums over a sequence's tokens of Pearson r over neuron indices between two experts' σ(W_act x), mean
+    over pairs of experts, float64."""
+    index_shifted: Floats
+    """(L, m) the same over all tokens after the indices of expert e are shifted in a circle by e times a step of 0
+    to m − 1, mean over tokens; step 0 is the order as it is."""
+    dense_sums: Floats | None = None
+    """(L, S, E) sums over a sequence's tokens of the angular similarity between each expert's output and that of
+    the dense reference on the same hidden state, float64; None where no reference was given."""
     token_cosines: Floats | None = None
     """(L, T, E, E) cosines between expert outputs of every token; only where asked for, never stored."""
 
@@ -80,6 +149,11 @@ class RoutedMeasurement:
         """(L, E, E) angular similarity of expert outputs, averaged over all tokens, S_out."""
         return np.asarray(self.angular_sums.sum(axis=1) / self.lengths.sum())
 
+    @property
+    def activation_share(self) -> Floats:
+        """(L, E) share of |σ(W_act x)| > 0.001 over tokens and neurons."""
+        return np.asarray(self.active_sums.sum(axis=1) / self.lengths.sum())
+
     def rank_counts(self) -> Integers:
         """(L, E, E) tokens by score rank (rows) and norm rank (columns); rank 0 is the smallest."""
         experts = self.router_logits.shape[-1]
@@ -90,28 +164,27 @@ class RoutedMeasurement:
         return np.asarray(counts).reshape(-1, experts, experts)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """The arrays under their public names, with the sums that statistics need."""
-        return {
-            "layers": self.layers,
-            "lengths": self.lengths,
-            "router_logits": self.router_logits,
-            "output_norms": self.output_norms,
-            "chosen": self.chosen,
-            "output_similarity.angular_sums": self.angular_sums,
-            "activation_share": self.activation_share,
-            "nats": self.nats,
-        }
+        """The arrays to be stored, under the names of their fields; token cosines are left out."""
+        named = {name: getattr(self, name) for name in _STORED}
+        return named if self.dense_sums is None else {**named, "dense_sums": self.dense_sums}
 
     @classmethod
     def of(cls, arrays: Mapping[str, NDArray[Any]]) -> "RoutedMeasurement":
         """Back from ``arrays()``."""
-        return cls(
-            arrays["layers"],
-            arrays["lengths"],
-            arrays["router_logits"],
-            arrays["output_norms"],
-            arrays["chosen"],
-            arrays["output_similarity.angular_sums"],
-            arrays["activation_share"],
-            arrays["nats"],
-        )
+        return cls(*(arrays[name] for name in _STORED), dense_sums=arrays.get("dense_sums"))
+
+
+_STORED = (
+    "layers",
+    "lengths",
+    "router_logits",
+    "output_norms",
+    "chosen",
+    "angular_sums",
+    "nats",
+    "chosen_similarity",
+    "active_sums",
+    "magnitude_sums",
+    "index_sums",
+    "index_shifted",
+)

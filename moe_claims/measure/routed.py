@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING, final
 import numpy as np
 
 from moe_claims.errors import ModelError
-from moe_claims.measure.measurement import RoutedMeasurement
+from moe_claims.measure.activations import IndexCorrelation
+from moe_claims.measure.dense import DenseLayer, append_dense
+from moe_claims.measure.measurement import Floats, RoutedMeasurement
+from moe_claims.models.dense import DenseModel
 from moe_claims.models.forward import LayerwiseModel, MicroBatch, micro_batches, pad
 from moe_claims.models.kernel import ExpertBatch
 from moe_claims.progress import track
@@ -31,11 +34,38 @@ def cosines(outputs: "torch.Tensor") -> "torch.Tensor":
     return similarity
 
 
+def cosines_to(outputs: "torch.Tensor", reference: "torch.Tensor") -> "torch.Tensor":
+    """(n, E, d) expert outputs and (n, d) others → (n, E) cosine similarities, float64; 0 for an output of zero."""
+    import torch
+
+    unit, base = (torch.nn.functional.normalize(x.double(), dim=-1) for x in (outputs, reference))
+    return torch.einsum("ned,nd->ne", unit, base).clamp(-1.0, 1.0)
+
+
 def angular(similarity: "torch.Tensor") -> "torch.Tensor":
     """Cosine similarities → angular ones, 1 − arccos(cosine)/π, which may be averaged."""
     import torch
 
     return 1.0 - torch.arccos(similarity) / torch.pi
+
+
+def among_chosen(similarity: "torch.Tensor", chosen: "torch.Tensor") -> "torch.Tensor":
+    """(n, E, E) similarities and (n, k) chosen experts → (n, 2) their mean among chosen, and among other experts.
+
+    0 where fewer than two experts are left to compare.
+    """
+    import torch
+
+    count, experts, _ = similarity.shape
+    is_chosen = torch.zeros(count, experts, dtype=similarity.dtype, device=similarity.device)
+    is_chosen.scatter_(1, chosen.long(), 1.0)
+    means = []
+    for member in (is_chosen, 1.0 - is_chosen):
+        size = member.sum(dim=1)
+        whole = torch.einsum("ne,nef,nf->n", member, similarity, member)
+        own = (member * similarity.diagonal(dim1=1, dim2=2)).sum(dim=1)
+        means.append((whole - own) / (size * (size - 1)).clamp_min(1.0))
+    return torch.stack(means, dim=1)
 
 
 def _wide(tensor: "torch.Tensor") -> "torch.Tensor":
@@ -55,6 +85,7 @@ class LayerAccumulator:
         sequences: number S of sequences.
         where: the layer, for messages.
         token_cosines: keep every token's cosines too, E² numbers each.
+        dense: the dense reference's block of this layer; let go after the last token.
     """
 
     def __init__(
@@ -65,6 +96,7 @@ class LayerAccumulator:
         where: str,
         *,
         token_cosines: bool = False,
+        dense: DenseLayer | None = None,
     ) -> None:
         import torch
 
@@ -74,13 +106,23 @@ class LayerAccumulator:
         self._sequence = torch.cat([batch.sequence_of for batch in batches])
         self._next = 0
         experts = len(router)
-        self.angular = torch.zeros(sequences, experts, experts, dtype=torch.float64, device=router.device)
-        self.active = torch.zeros(experts, dtype=torch.float64, device=router.device)
-        self.cells = 0
+        self._sequences = sequences
+
+        def zeros(*shape: int) -> torch.Tensor:
+            return torch.zeros(*shape, dtype=torch.float64, device=router.device)
+
+        self.angular = zeros(sequences, experts, experts)
+        self.chosen_similarity = zeros(sequences, 2)
+        self.active = zeros(sequences, experts)
+        self.magnitude = zeros(sequences, experts)
+        self.index: IndexCorrelation | None = None
         self.logits: list[torch.Tensor] = []
         self.norms: list[torch.Tensor] = []
         self.chosen: list[torch.Tensor] = []
         self.cosines: list[torch.Tensor] | None = [] if token_cosines else None
+        self._dense = dense
+        self.dense_angular = zeros(sequences, experts)
+        self.dense_cosines: list[torch.Tensor] = []
 
     def observe(self, batch: ExpertBatch) -> None:
         """Takes the next chunk of tokens of the layer."""
@@ -97,12 +139,27 @@ class LayerAccumulator:
         self.norms.append(outputs.norm(dim=-1).cpu())
         self.chosen.append(chosen.to("cpu").short())
         similarity = cosines(outputs)
-        self.angular.index_add_(0, sequence[real], angular(similarity))
+        alike = angular(similarity)
+        self.angular.index_add_(0, sequence[real], alike)
+        self.chosen_similarity.index_add_(0, sequence[real], among_chosen(alike, chosen))
+        if self._dense is not None:
+            to_dense = cosines_to(outputs, _wide(self._dense.outputs(batch.hidden[real])))
+            self.dense_angular.index_add_(0, sequence[real], angular(to_dense))
+            if self.cosines is not None:
+                self.dense_cosines.append(to_dense.to(torch.float32).cpu())
+            if self._next == len(self._real):
+                self._dense = None
         if self.cosines is not None:
             self.cosines.append(similarity.to(torch.float32).cpu())
-        active = batch.activations[real].abs() > ACTIVE
-        self.active += active.sum(dim=(0, 2))
-        self.cells += active.shape[0] * active.shape[2]
+        self._observe_activations(batch.activations[real], sequence[real])
+
+    def _observe_activations(self, activations: "torch.Tensor", sequence: "torch.Tensor") -> None:
+        magnitude = activations.abs()
+        self.active.index_add_(0, sequence, (magnitude > ACTIVE).double().mean(dim=-1))
+        self.magnitude.index_add_(0, sequence, _wide(magnitude).mean(dim=-1).double())
+        if self.index is None:
+            self.index = IndexCorrelation(self._sequences, *activations.shape[1:], activations.device)
+        self.index.observe(_wide(activations), sequence)
 
     def _check_routing(self, logits: "torch.Tensor", chosen: "torch.Tensor", rounding: float) -> None:
         """The k largest recomputed scores must be the experts that the model chose, rounding apart."""
@@ -121,7 +178,11 @@ class LayerAccumulator:
 
 
 def measure_routed(
-    model: LayerwiseModel, sequences: Sequence[Sequence[int]], *, token_cosines: bool = False
+    model: LayerwiseModel,
+    sequences: Sequence[Sequence[int]],
+    *,
+    token_cosines: bool = False,
+    dense: DenseModel | None = None,
 ) -> RoutedMeasurement:
     """Runs the sequences through the model and measures every MoE layer on the way.
 
@@ -129,18 +190,26 @@ def measure_routed(
         model: to be run layer by layer.
         sequences: token ids, used exactly as given.
         token_cosines: keep the (L, T, E, E) cosines of single tokens too; large.
+        dense: dense reference of the same shape, whose blocks answer the same hidden states; last of the experts in
+            the cosines of single tokens.
 
     Raises:
+        NotComparableError: the dense reference has another shape.
         ModelError: the model routes by another rule than its family's, or yields NaN.
     """
     import torch
 
+    if dense is not None:
+        dense.check_fits(model.checkpoint)
     batches = [pad(sequences, *bounds, model.device) for bounds in micro_batches(sequences)]
     layers: dict[int, LayerAccumulator] = {}
 
     def observer(layer: int, router: "torch.Tensor") -> LayerAccumulator:
         where = f"'{model.checkpoint.name}', layer {layer}"
-        layers[layer] = LayerAccumulator(router, batches, len(sequences), where, token_cosines=token_cosines)
+        block = None if dense is None else DenseLayer(dense, layer, model.checkpoint.config)
+        layers[layer] = LayerAccumulator(
+            router, batches, len(sequences), where, token_cosines=token_cosines, dense=block
+        )
         return layers[layer]
 
     hidden = model.run(batches, observer)
@@ -158,12 +227,30 @@ def measure_routed(
         output_norms=torch.stack([torch.cat(layer.norms) for layer in ordered]).numpy(),
         chosen=torch.stack([torch.cat(layer.chosen) for layer in ordered]).numpy(),
         angular_sums=torch.stack([layer.angular.cpu() for layer in ordered]).numpy(),
-        activation_share=torch.stack([(layer.active / layer.cells).cpu() for layer in ordered]).numpy(),
         nats=np.asarray(nats),
-        token_cosines=torch.stack([torch.cat(layer.cosines or []) for layer in ordered]).numpy()
-        if token_cosines
-        else None,
+        chosen_similarity=torch.stack([layer.chosen_similarity.cpu() for layer in ordered]).numpy(),
+        active_sums=torch.stack([layer.active.cpu() for layer in ordered]).numpy(),
+        magnitude_sums=torch.stack([layer.magnitude.cpu() for layer in ordered]).numpy(),
+        index_sums=torch.stack([_index(layer).sums.cpu() for layer in ordered]).numpy(),
+        index_shifted=torch.stack([_index(layer).shifted() for layer in ordered]).numpy(),
+        dense_sums=None if dense is None else torch.stack([layer.dense_angular.cpu() for layer in ordered]).numpy(),
+        token_cosines=_token_cosines(ordered) if token_cosines else None,
     )
+
+
+def _token_cosines(layers: Sequence[LayerAccumulator]) -> Floats:
+    """(L, T, E, E) cosines of single tokens; (L, T, E + 1, E + 1) with a dense reference."""
+    import torch
+
+    experts = torch.stack([torch.cat(layer.cosines or []) for layer in layers]).numpy()
+    if not layers[0].dense_cosines:
+        return experts
+    return append_dense(experts, torch.stack([torch.cat(layer.dense_cosines) for layer in layers]).numpy())
+
+
+def _index(layer: LayerAccumulator) -> IndexCorrelation:
+    assert layer.index is not None  # every layer has seen its tokens by now
+    return layer.index
 
 
 def _nats(model: LayerwiseModel, hidden: "torch.Tensor", sequence: Sequence[int]) -> float:

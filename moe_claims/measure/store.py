@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Arrays = Mapping[str, NDArray[Any]]
+Measure = Callable[[], Arrays]
 _KEY = "store.key"
 """Each file holds its own name, so that one put in another's place is noticed."""
 
@@ -34,7 +35,7 @@ class Store:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def get_or_measure(self, key: str, measure: Callable[[], Arrays]) -> Arrays:
+    def get_or_measure(self, key: str, measure: Measure) -> Arrays:
         """The stored arrays, or those that ``measure`` makes now; one process measures, others wait."""
         path = self.folder / f"{key}.npz"
         with self._lock(key):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import torch
 
 KERNEL = "moe_claims_observed"
-VERSION = 1
+VERSION = 2
 """Raised whenever the kernel's numbers change; part of every measurement's key."""
 
 _CHUNK_FLOATS = 32_000_000

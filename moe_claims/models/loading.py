@@ -107,7 +107,8 @@ def _synthetic(ref: ModelRef) -> OpenModel:
     else:
         weights = synthetic.make(ref.target, shape)
     checkpoint = Checkpoint(ref.name, config, MemorySource(weights))
-    return OpenModel(ref, checkpoint, None, lambda text: synthetic.encode(text, shape.vocabulary), shape.context)
+    encode = synthetic.encode_by_topic if ref.target == "planted" else synthetic.encode
+    return OpenModel(ref, checkpoint, None, lambda text: encode(text, shape.vocabulary), shape.context)
 
 
 def _tokenizer(folder: Path) -> Encoder | None:

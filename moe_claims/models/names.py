@@ -19,14 +19,16 @@ ALIASES = {
     "mixtral-8x22b": "mistralai/Mixtral-8x22B-v0.1",
     "olmoe": "allenai/OLMoE-1B-7B-0924",
     "qwen3-30b-a3b": "Qwen/Qwen3-30B-A3B",
+    "mistral": "mistralai/Mistral-7B-v0.1",
+    "mistral-7b": "mistralai/Mistral-7B-v0.1",
 }
-"""Short names of well-known models on the hub."""
+"""Short names of well-known models on the hub; the Mistral is the dense reference of Mixtral 8x7B."""
 
 EMBEDDED = ("tiny-scratch",)
 """Trained models inside the package."""
 
-SYNTHETIC = ("planted", "null", "random-init")
-"""Models made in memory: ``synthetic:KIND?seed=N&…``."""
+SYNTHETIC = ("planted", "null", "random-init", "dense")
+"""Models made in memory: ``synthetic:KIND?seed=N&…``; dense is the dense reference of a planted or null one."""
 
 Kind = Literal["embedded", "directory", "hub", "synthetic"]
 
@@ -101,6 +103,8 @@ def _synthetic(name: str) -> ModelRef:
             parsed = json.loads(value)
         except json.JSONDecodeError:
             parsed = value
+        if parsed is None or isinstance(parsed, bool):
+            parsed = value  # null is the name of a synthetic model, and no word of JSON is a number
         if not isinstance(parsed, int | float | str):
             raise UsageError(f"'{key}={value}' in '{name}' is neither a number nor a word")
         options[key] = parsed

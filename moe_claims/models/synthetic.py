@@ -1,14 +1,13 @@
-"""Synthetic MoEs: real Mixtral models whose weights make each headline claim true or false.
+"""Synthetic MoEs: real Mixtral models whose weights make the claims true or false by construction.
 
-Every layer is built from a similarity level s per matrix kind (how much of its weights
-the experts share) and, in planted models, from one rule: the rows of W_act point along
-the expert's router row. All else follows. The gate opens further the higher the router's
-score, so that output norms follow scores; experts that share less answer less alike; and
-mean W_act rows repeat the similarity pattern of the router rows. Null models draw the
-router rows apart from the experts and let s wander smoothly over depth without a trend.
+Every layer is drawn after a plan (``synthetic_plan``). In planted models all follows from
+a few rules: experts share less of their weights the deeper they lie, one of them less
+than the others; the rows of W_act point along the expert's router row, so that a gate
+opens further the higher the router's score; words come in runs of one topic, and each
+expert has a topic of its own.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, final
 from zlib import crc32
@@ -17,13 +16,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moe_claims.errors import UsageError
+from moe_claims.models import synthetic_plan
+from moe_claims.models.synthetic_layer import ABOUT, CONSTANT, TOPICS, LayerWeights, layer_weights
 
 if TYPE_CHECKING:
     import torch
 
 Floats = NDArray[np.float64]
-_CONSTANT = 4.0
-"""Coordinate 0 of every token embedding; the others have variance 1."""
+_RUN = 8
+"""Words of a planted text that have one topic."""
+PATTERNS = {"planted": ("all", "extremes"), "null": ("none", "equal", "special", "apart")}
+"""What ``pattern`` may be; the first is the default."""
 
 
 @final
@@ -40,8 +43,16 @@ class Shape:
     vocabulary: int = 512
     context: int = 96
     """Longest sequence; longer passages are cut to it."""
-    pattern: str = "none"
-    """Null models only: ``none`` (router unrelated to all matrices) or ``equal`` (to all three alike)."""
+    pattern: str = ""
+    """Planted: ``all`` claims, or ``extremes`` (only the largest norm goes with a high score). Null: ``none`` (router
+    unrelated to all matrices), ``equal`` (related to all three alike), ``special`` (one expert stands apart, and is
+    chosen as the others are), or ``apart`` (experts share nothing)."""
+    strength: float = 1.0
+    """Planted only: how strongly, 0 (not at all) to 1."""
+    noise: float = 0.0
+    """Noise added to all weights, relative to each tensor's spread: another model of the same origin."""
+    of: str = "planted"
+    """Dense only: the synthetic model that it is the dense model of, planted or null."""
 
 
 def shape_of(kind: str, options: Mapping[str, int | float | str]) -> Shape:
@@ -50,29 +61,48 @@ def shape_of(kind: str, options: Mapping[str, int | float | str]) -> Shape:
     Raises:
         UsageError: an unknown name, or a value that makes no model.
     """
-    shape = Shape()
+    shape = replace(Shape(), pattern=PATTERNS.get(kind, ("",))[0])
     known = {f.name: type(getattr(shape, f.name)) for f in fields(Shape)}
     for name, value in options.items():
-        if name not in known:
-            raise UsageError(f"synthetic:{kind} has no option '{name}': it takes {', '.join(known)}")
-        if type(value) is not known[name]:  # isinstance would take true for 1
-            wanted = "a whole number" if known[name] is int else "none or equal"
-            raise UsageError(f"synthetic:{kind}?{name}={value}: {name} is {wanted}")
-        changed: dict[str, Any] = {name: value}
+        if name not in known or name in _FOREIGN.get(kind, ()):
+            takes = ", ".join(n for n in known if n not in _FOREIGN.get(kind, ()))
+            raise UsageError(f"synthetic:{kind} has no option '{name}': it takes {takes}")
+        given = float(value) if known[name] is float and type(value) is int else value
+        if type(given) is not known[name]:  # isinstance would take true for 1
+            raise UsageError(f"synthetic:{kind}?{name}={value}: {name} is {_WANTED[known[name]]}")
+        changed: dict[str, Any] = {name: given}
         shape = replace(shape, **changed)
-    if kind != "null" and "pattern" in options:
-        raise UsageError(f"synthetic:{kind}?pattern={shape.pattern}: only synthetic:null takes a pattern")
-    if shape.pattern not in ("none", "equal"):
-        raise UsageError(f"synthetic:{kind}?pattern={shape.pattern}: patterns are none and equal")
+    _check_words(kind, shape)
     smallest = {"seed": 0, "layers": 1, "experts": 2, "hidden": 16, "intermediate": 4, "vocabulary": 16, "context": 4}
     for name, least in smallest.items():
         if getattr(shape, name) < least:
             raise UsageError(f"synthetic:{kind}?{name}={getattr(shape, name)}: {name} is at least {least}")
     if shape.hidden % 16:
         raise UsageError(f"synthetic:{kind}?hidden={shape.hidden}: hidden is a multiple of 16")
+    for name, most in (("strength", 1.0), ("noise", 10.0)):
+        if not 0.0 <= getattr(shape, name) <= most:
+            raise UsageError(f"synthetic:{kind}?{name}={getattr(shape, name)}: {name} is between 0 and {most:g}")
     if not 1 <= shape.top_k <= shape.experts:
         raise UsageError(f"synthetic:{kind}?top_k={shape.top_k}: top_k is between 1 and the {shape.experts} experts")
     return shape
+
+
+_WANTED = {int: "a whole number", float: "a number", str: "a word"}
+_FOREIGN = {
+    "planted": ("of",),
+    "null": ("strength", "of"),
+    "random-init": ("pattern", "strength", "noise", "of"),
+    "dense": ("noise",),
+}
+"""Options that make no sense for a kind."""
+
+
+def _check_words(kind: str, shape: Shape) -> None:
+    if kind == "dense" and shape.of not in PATTERNS:
+        raise UsageError(f"synthetic:dense?of={shape.of}: of is {' or '.join(PATTERNS)}")
+    choices = PATTERNS.get(shape.of if kind == "dense" else kind, ("",))
+    if shape.pattern not in choices and not (kind == "dense" and not shape.pattern):
+        raise UsageError(f"synthetic:{kind}?pattern={shape.pattern}: patterns are {', '.join(choices)}")
 
 
 def config_of(shape: Shape) -> dict[str, Any]:
@@ -94,7 +124,26 @@ def config_of(shape: Shape) -> dict[str, Any]:
 
 def encode(text: str, vocabulary: int) -> list[int]:
     """A tokenizer without a fitted vocabulary: one token per word, its id a hash; 0 begins."""
-    return [0, *(1 + crc32(word.lower().encode()) % (vocabulary - 1) for word in text.split())]
+    return [0, *(1 + _hash(word) % (vocabulary - 1) for word in text.split())]
+
+
+def encode_by_topic(text: str, vocabulary: int) -> list[int]:
+    """The same for planted models: every eight words have one topic, their hash, which gives the range of their ids."""
+    words = text.split()
+    size = (vocabulary - 1) // TOPICS
+    runs = [words[number - number % _RUN :][:_RUN] for number in range(len(words))]
+    topics = [_hash(" ".join(run)) % TOPICS for run in runs]
+    return [0, *(1 + topic * size + _hash(word) // TOPICS % size for topic, word in zip(topics, words, strict=True))]
+
+
+def _hash(word: str) -> int:
+    return crc32(word.lower().encode())
+
+
+def config_dense(shape: Shape) -> dict[str, Any]:
+    """The ``config.json`` of the dense model that a synthetic MoE is compared with."""
+    moe_only = ("model_type", "num_local_experts", "num_experts_per_tok")
+    return {"model_type": "mistral", **{name: v for name, v in config_of(shape).items() if name not in moe_only}}
 
 
 def make(kind: str, shape: Shape) -> "dict[str, torch.Tensor]":
@@ -104,85 +153,75 @@ def make(kind: str, shape: Shape) -> "dict[str, torch.Tensor]":
     little, so that every layer sees the same well-spread inputs, and coordinate 0 of the
     embeddings is constant, which gives W_act a bias to work around.
     """
-    import torch
-
     rng = np.random.default_rng((shape.seed, ("planted", "null").index(kind)))
-    planted = kind == "planted"
+    weights = _outside(kind, shape, rng)
+    for layer, drawn in enumerate(_layers(kind, shape, rng)):
+        block = f"model.layers.{layer}.block_sparse_moe"
+        weights[f"{block}.gate.weight"] = drawn.router
+        for expert in range(shape.experts):
+            for name, matrix in (("w1", drawn.act), ("w2", drawn.down), ("w3", drawn.up)):
+                weights[f"{block}.experts.{expert}.{name}.weight"] = matrix[expert]
+    if shape.noise:
+        noise = np.random.default_rng((shape.seed, 2))
+        weights = {
+            name: value + shape.noise * value.std() * noise.standard_normal(value.shape)
+            for name, value in weights.items()
+        }
+    return _tensors(weights)
+
+
+def make_dense(shape: Shape) -> "dict[str, torch.Tensor]":
+    """The dense model of the synthetic MoE of the same seed, in the Mistral layout, float32.
+
+    Of a planted model it is what the experts share; of a null model it is one more expert.
+    """
+    kind = shape.of
+    rng = np.random.default_rng((shape.seed, ("planted", "null").index(kind)))
+    weights = _outside(kind, shape, rng)
+    for layer, drawn in enumerate(_layers(kind, shape, rng)):
+        for name, matrix in (("gate", drawn.act), ("down", drawn.down), ("up", drawn.up)):
+            weights[f"model.layers.{layer}.mlp.{name}_proj.weight"] = matrix[-1]
+    return _tensors(weights)
+
+
+def _outside(kind: str, shape: Shape, rng: np.random.Generator) -> dict[str, Floats]:
+    """Embedding, attention, norms and head."""
     d = shape.hidden
-    weights: dict[str, Floats] = {}
     embedding = rng.standard_normal((shape.vocabulary, d))
-    embedding[:, 0] = _CONSTANT
-    weights["model.embed_tokens.weight"] = embedding
-    weights["model.norm.weight"] = np.ones(d)
+    embedding[:, 0] = CONSTANT
+    if kind == "planted":
+        topic = np.minimum(np.arange(shape.vocabulary - 1) // max(1, (shape.vocabulary - 1) // TOPICS), TOPICS - 1)
+        embedding[:, 1 : 1 + TOPICS] *= 1 - 0.8 * shape.strength  # what a token is about is said clearly
+        embedding[1 + np.arange(shape.vocabulary - 1), 1 + topic % (d - 1)] += ABOUT * shape.strength
+    weights = {"model.embed_tokens.weight": embedding, "model.norm.weight": np.ones(d)}
     weights["lm_head.weight"] = rng.standard_normal((shape.vocabulary, d)) / np.sqrt(d)
-    curves = [_levels(planted, shape.layers, rng) for _ in range(3)]
     for layer in range(shape.layers):
         prefix = f"model.layers.{layer}"
         for name, rows in (("q", d), ("k", d // 2), ("v", d // 2), ("o", d)):
-            scale = 0.3 if name == "o" else 1.0
+            scale = 0.15 if name == "o" else 1.0
             weights[f"{prefix}.self_attn.{name}_proj.weight"] = scale * rng.standard_normal((rows, d)) / np.sqrt(d)
         weights[f"{prefix}.input_layernorm.weight"] = np.ones(d)
         weights[f"{prefix}.post_attention_layernorm.weight"] = np.ones(d)
-        router, up, act, down = _layer(planted, shape, [curve[layer] for curve in curves], rng)
-        block = f"{prefix}.block_sparse_moe"
-        weights[f"{block}.gate.weight"] = router
-        for expert in range(shape.experts):
-            for name, matrix in (("w1", act), ("w2", down), ("w3", up)):
-                weights[f"{block}.experts.{expert}.{name}.weight"] = matrix[expert]
-    return {name: torch.from_numpy(value).float() for name, value in weights.items()}
+    return weights
 
 
-def _levels(planted: bool, layers: int, rng: np.random.Generator) -> Floats:
-    """Shared fraction of the experts' weights by layer, in (0, 1).
-
-    Planted: a straight fall with a little noise, and a last layer that is alike again.
-    Null: an AR(1) curve (φ = 0.7) around one half, last layer included.
-    """
-    noise = rng.standard_normal(layers)
-    if planted:
-        levels = np.linspace(0.8, 0.35, layers) + 0.015 * noise
-        levels[-1] = 0.92
-        return levels
-    curve = np.empty(layers)
-    curve[0] = noise[0] / np.sqrt(1 - 0.7**2)
-    for layer in range(1, layers):
-        curve[layer] = 0.7 * curve[layer - 1] + noise[layer]
-    return np.clip(0.5 + 0.05 * curve, 0.05, 0.95)
-
-
-def _router_rows(shape: Shape, rng: np.random.Generator) -> Floats:
-    """(E, d) rows with a similarity pattern worth following: two loose groups, unequal spread."""
-    d = shape.hidden
-    centres = rng.standard_normal((2, d))
-    member = rng.permutation(shape.experts) % 2
-    rows = 0.6 * centres[member] + rng.uniform(0.7, 1.3, (shape.experts, 1)) * rng.standard_normal((shape.experts, d))
-    rows[:, 0] = 0.0
-    return np.asarray(rows / np.sqrt(d))
-
-
-def _mix(level: float, shape: tuple[int, int, int], rng: np.random.Generator) -> Floats:
-    """(E, …) Gaussian matrices that share a part: their cosines are ``level`` in expectation."""
-    shared, own = rng.standard_normal(shape[1:]), rng.standard_normal(shape)
-    return np.asarray(np.sqrt(level) * shared + np.sqrt(1 - level) * own)
-
-
-def _layer(
-    planted: bool, shape: Shape, levels: list[float], rng: np.random.Generator
-) -> tuple[Floats, Floats, Floats, Floats]:
-    """Router (E, d), up and act (E, m, d), down (E, d, m) of one layer."""
-    experts, d, m = shape.experts, shape.hidden, shape.intermediate
-    router = _router_rows(shape, rng)
-    up = _mix(levels[0], (experts, m, d), rng) / np.sqrt(d)
-    act = _mix(levels[1], (experts, m, d), rng) / np.sqrt(d)
-    down = _mix(levels[2], (experts, d, m), rng) / np.sqrt(m)
-    if planted:
-        act = 1.5 * act + router[:, None, :]
-        act[:, :, 0] += 0.8  # keeps the gate open, where SiLU rises with the score
+def _layers(kind: str, shape: Shape, rng: np.random.Generator) -> Iterator[LayerWeights]:
+    if kind == "planted":
+        plans = synthetic_plan.planted(shape.strength, shape.layers, shape.experts, rng)
     else:
-        # A static pattern in the norms and another in the scores, drawn apart from each other.
-        down = down * np.exp(0.3 * rng.standard_normal((experts, 1, 1)))
-        router[:, 0] += 0.15 * rng.standard_normal(experts)
-        if shape.pattern == "equal":
-            up, act = 0.5 * up + router[:, None, :], 0.5 * act + router[:, None, :]
-            down = 0.5 * down + router[:, :, None]
-    return 2.0 * router, up, act, 0.1 * down
+        plans = synthetic_plan.null(shape.pattern, shape.layers, shape.experts, rng)
+    for plan in plans:
+        yield layer_weights(
+            plan,
+            hidden=shape.hidden,
+            intermediate=shape.intermediate,
+            dense_is_base=kind == "planted",
+            pattern=shape.pattern,
+            rng=rng,
+        )
+
+
+def _tensors(weights: Mapping[str, Floats]) -> "dict[str, torch.Tensor]":
+    import torch
+
+    return {name: torch.from_numpy(np.ascontiguousarray(value)).float() for name, value in weights.items()}

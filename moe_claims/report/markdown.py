@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from moe_claims.analysis.registry import CLAIMS
+from moe_claims.analysis.registry import record
 from moe_claims.report import cells
 
 Row = Mapping[str, Any]
@@ -126,7 +126,8 @@ def _errors(errors: Sequence[Row]) -> str:
 
 
 def _claims(document: Row) -> str:
-    used = [CLAIMS[claim] for claim in dict.fromkeys(row["claim"] for row in document["results"]) if claim in CLAIMS]
+    pairs = dict.fromkeys((row["claim"], row["evidence"]) for row in document["results"])
+    used = [found for found in (record(*pair) for pair in pairs) if found is not None]
     rows = [
         [f"**{c.id}**", escape(c.statement), escape(c.section), escape(c.effect), escape(c.null), escape(c.unit)]
         for c in used

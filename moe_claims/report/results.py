@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from moe_claims.errors import UsageError
-from moe_claims.types import Audit, Result
+from moe_claims.types import Audit, Companion, Result
 
 # 1: first version.
-SCHEMA_VERSION = 1
+# 2: companions of a row; a published value says what stands for no effect and whether the claim is said to hold.
+SCHEMA_VERSION = 2
 
 Row = Mapping[str, Any]
 
@@ -46,6 +47,18 @@ def result_row(result: Result) -> dict[str, Any]:
         "criteria": result.criteria,
         "controls": dict(result.controls),
         "details": dict(result.details),
+        "companions": {name: _companion(found) for name, found in result.companions.items()},
+    }
+
+
+def _companion(found: Companion) -> dict[str, Any]:
+    interval = found.interval
+    return {
+        "value": found.value,
+        "ci_low": interval.low,
+        "ci_high": interval.high,
+        "ci_method": interval.method,
+        "level": interval.level,
     }
 
 

@@ -1,7 +1,10 @@
 """Inference over sequences: the sequence is the unit of every flip, resample and interval."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import product
+from math import copysign, inf
+from typing import final
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -10,6 +13,8 @@ from moe_claims.stats.nulls import RESAMPLES, Floats, TestResult, test_against
 from moe_claims.types import Interval
 
 _CHUNK = 2_000
+_FLOATS = 16_000_000
+"""Means of resamples that are alive at once (128 MB): statistics of very many sums get fewer resamples at a time."""
 _ENUMERATE = 13
 """Up to 2¹³ = 8,192 sign patterns are enumerated."""
 
@@ -39,6 +44,15 @@ def sign_flips(sums: ArrayLike, *, rng: np.random.Generator, resamples: int = RE
     else:
         signs = rng.choice(np.array([-1.0, 1.0]), size=(resamples, len(values)))
     return test_against(float(values.sum()), signs @ values, exact=exact)
+
+
+def _checked(sums: ArrayLike, counts: ArrayLike) -> tuple[Floats, Floats]:
+    totals, sizes = np.asarray(sums, dtype=np.float64), np.asarray(counts, dtype=np.float64)
+    if totals.ndim != 2 or sizes.shape != totals.shape[:1] or len(sizes) < 2:
+        raise ValueError(f"sums {totals.shape} and counts {sizes.shape} must be (S, K) and (S,) with S of 2 or more")
+    if not (sizes > 0).all() or not np.isfinite(sizes).all() or not np.isfinite(totals).all():
+        raise ValueError("every sequence needs finite sums and at least one token")
+    return totals, sizes
 
 
 def cluster_bootstrap(
@@ -73,17 +87,14 @@ def cluster_bootstrap(
     """
     from scipy.stats import norm, t
 
-    totals, sizes = np.asarray(sums, dtype=np.float64), np.asarray(counts, dtype=np.float64)
-    if totals.ndim != 2 or sizes.shape != totals.shape[:1] or len(sizes) < 2:
-        raise ValueError(f"sums {totals.shape} and counts {sizes.shape} must be (S, K) and (S,) with S of 2 or more")
-    if not (sizes > 0).all() or not np.isfinite(sizes).all() or not np.isfinite(totals).all():
-        raise ValueError("every sequence needs finite sums and at least one token")
+    totals, sizes = _checked(sums, counts)
     if method not in ("BCa", "percentile"):
         raise ValueError(f"bootstrap method '{method}' is neither BCa nor percentile")
     count = len(sizes)
     draws = np.empty(resamples)
-    for start in range(0, resamples, _CHUNK):
-        part = slice(start, min(start + _CHUNK, resamples))
+    chunk = max(1, min(_CHUNK, _FLOATS // totals.shape[1]))
+    for start in range(0, resamples, chunk):
+        part = slice(start, min(start + chunk, resamples))
         weights = rng.multinomial(count, np.full(count, 1 / count), size=part.stop - part.start)
         draws[part] = statistic(weights @ totals / (weights @ sizes)[:, None])
     observed = float(statistic(totals.sum(axis=0)[None] / sizes.sum())[0])
@@ -110,3 +121,75 @@ def cluster_bootstrap(
         low, high = np.quantile(draws, quantiles)
         intervals.append(Interval(float(low), float(high), level, label))
     return tuple(intervals)
+
+
+@final
+@dataclass(frozen=True)
+class SequenceJackknife:
+    """A statistic of token means against a bound, with its error over sequences."""
+
+    estimate: float
+    """Mean of the pseudo-values: the statistic less its small-sample bias."""
+    plain: float
+    """The statistic of all tokens, bias included."""
+    standard_error: float
+    p_greater: float
+    """One-sided, that the statistic is above the bound."""
+    p_less: float
+    degrees: float
+    """Of Student's t: the effective number of sequences less 1."""
+
+    def interval(self, level: float = 0.95, *, ceiling: float = inf) -> Interval:
+        """Symmetric t interval; cut at ``ceiling``, the largest value that the statistic can have."""
+        from scipy.stats import t
+
+        reach = float(t.ppf(0.5 + level / 2, self.degrees)) * self.standard_error
+        low, high = (min(ceiling, self.estimate + side * reach) for side in (-1, 1))
+        return Interval(low, high, level, "jackknife over sequences")
+
+
+def jackknife_over_sequences(
+    sums: ArrayLike, counts: ArrayLike, statistic: Callable[[Floats], Floats], *, bound: float = 0.0
+) -> SequenceJackknife:
+    """Whether a statistic of token means lies above or below a bound, one sequence left out at a time.
+
+    For claims of level, where a biased statistic would decide wrongly: the entropy of observed
+    loads is below that of the true ones, and by 1/S where sequences differ in topic. Tried at
+    an entropy of exactly 0.95 (8 experts, 26 sequences of their own topics, 16 layers), the
+    plain statistic is found below it in 82 % of runs and its BCa interval covers it in 1 %;
+    with the jackknife's bias taken out it is 5 % and 95 %. Sequences of unequal length are
+    worth fewer of equal length, (Σn)²/Σn² (Kish 1965), and so are the degrees of freedom.
+    Still too short with few sequences that are very skew (an exponential tail: 89 % with 10).
+
+    Args:
+        sums: (S, K) sums over the tokens of each sequence.
+        counts: (S,) tokens of each sequence.
+        statistic: vectorised, from means over tokens (B, K) to (B,).
+        bound: what the statistic is tested against.
+
+    Raises:
+        ValueError: shapes that do not fit, fewer than 2 sequences, a sequence without tokens,
+            or numbers that are not finite.
+
+    Source: Quenouille 1956; Tukey 1958; Miller 1974.
+    """
+    from scipy.stats import t
+
+    totals, sizes = _checked(sums, counts)
+    count = len(sizes)
+    plain = float(statistic(totals.sum(axis=0)[None] / sizes.sum())[0])
+    left_out = statistic((totals.sum(axis=0) - totals) / (sizes.sum() - sizes)[:, None])
+    if not np.isfinite(plain) or not np.isfinite(left_out).all():
+        raise ValueError("the statistic is not finite with every sequence left out in turn")
+    pseudo = count * plain - (count - 1) * left_out
+    estimate, error = float(pseudo.mean()), float(pseudo.std(ddof=1)) / count**0.5
+    degrees = max(1.0, float(sizes.sum() ** 2 / (sizes**2).sum()) - 1)
+    rounding = 1e-12 * count * max(abs(plain), abs(bound))
+    distance = 0.0 if abs(estimate - bound) <= rounding else estimate - bound
+    if error <= rounding:  # sequences that are all alike leave no doubt, unless they lie on the bound
+        estimate, error, distance = plain, 0.0, copysign(inf, distance) if distance else 0.0
+    else:
+        distance /= error
+    return SequenceJackknife(
+        estimate, plain, error, float(t.sf(distance, degrees)), float(t.cdf(distance, degrees)), degrees
+    )

@@ -27,6 +27,8 @@ class Criteria:
     """Our effect is not significantly smaller than one that the published study had a third of a chance to find."""
     small_telescope: float
     """That effect."""
+    pooled_differs_from_none: bool
+    """The pooled interval lies off the value of no effect, on the side of the published value."""
     pooled: Interval
     """95 % interval of the random-effects mean of both (DerSimonian and Laird 1986)."""
     pooled_estimate: float
@@ -34,28 +36,32 @@ class Criteria:
     """Share of the variation between the two that is not sampling error, 0 to 1."""
 
 
-def criteria(ours: float, our_se: float, our_interval: Interval, published: float, published_se: float) -> Criteria:
-    """Compares an effect with its published value, both in the units and orientation of the claim.
+def criteria(
+    ours: float, our_se: float, our_interval: Interval, published: float, published_se: float, *, none: float = 0.0
+) -> Criteria:
+    """Compares an effect with its published value, both in the same units.
 
     Args:
         ours: our estimate.
         our_se: its standard error.
         our_interval: its 95 % interval.
-        published: the published estimate, positive in the claimed direction.
+        published: the published estimate.
         published_se: its standard error.
+        none: the value that stands for no effect, such as 1/E for a share or the bound of a claim
+            of level. On which side of it the published value lies is the published direction.
 
     Raises:
         ValueError: a standard error that is not positive, or numbers that are not finite.
     """
-    numbers = (ours, our_se, published, published_se)
+    numbers = (ours, our_se, published, published_se, none)
     if not all(isfinite(number) for number in numbers):
         raise ValueError(f"effects and standard errors must be finite, not {numbers}")
     if our_se <= 0 or published_se <= 0:
         raise ValueError(f"standard errors must be positive, not {our_se} and {published_se}")
     spread = (our_se**2 + published_se**2) ** 0.5
     prediction = Interval(published - Z95 * spread, published + Z95 * spread, 0.95, "prediction interval")
-    sign = 1.0 if published >= 0 else -1.0
-    telescope = sign * _POWER_THIRD * published_se
+    sign = 1.0 if published >= none else -1.0
+    telescope = none + sign * _POWER_THIRD * published_se
     q = (ours - published) ** 2 / spread**2  # Cochran's Q of two estimates has one degree of freedom
     weights = [our_se**-2, published_se**-2]
     scale = sum(weights) - sum(w**2 for w in weights) / sum(weights)
@@ -69,6 +75,7 @@ def criteria(ours: float, our_se: float, our_interval: Interval, published: floa
         prediction_interval=prediction,
         small_telescope_passed=sign * ours + _ONE_SIDED * our_se >= sign * telescope,
         small_telescope=telescope,
+        pooled_differs_from_none=sign * (mean - none) > reach,
         pooled=Interval(mean - reach, mean + reach, 0.95, "random effects (DerSimonian–Laird)"),
         pooled_estimate=mean,
         heterogeneity_i2=max(0.0, (q - 1) / q) if q > 0 else 0.0,

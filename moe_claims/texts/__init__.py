@@ -1,22 +1,25 @@
-"""Texts: samples of sequences, embedded or from a file. The sequence is the exchangeable unit.
+"""Texts: samples of sequences, embedded, published or from a file. The sequence is the exchangeable unit.
 
 Imports nothing heavy; tokenizing happens where a tokenizer is.
 """
 
 import hashlib
 import json
-import os.path
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
+from importlib import resources
 from pathlib import Path
 from typing import final
 
 from moe_claims.errors import TextError, UsageError
+from moe_claims.texts import files, published
 
 BUILTIN = ("builtin", "builtin-math", "builtin-code")
 """Texts inside the package: prose, worked mathematics, and source code."""
+PUBLISHED = tuple(published.CORPORA)
+"""Texts of the hub, which need the extra ``data``."""
+CHOICES = f"{', '.join((*BUILTIN, *PUBLISHED))}, or a {files.KINDS} file"
+"""All that ``--moe-text`` takes, for messages and help."""
 
 LONGEST = 512
 """Sequences are cut to this many tokens; what was cut off is counted and reported."""
@@ -31,6 +34,10 @@ class Text:
 
     name: str
     passages: tuple[str, ...]
+    source: str | None = None
+    """Repository and file of a published text."""
+    revision: str | None = None
+    """SHA of the commit of that repository."""
 
     @property
     def sha256(self) -> str:
@@ -51,6 +58,10 @@ class Sequences:
     """Passages that the text has; more than ``len(ids)`` when a token limit left some out."""
     tokens_cut: int
     """Tokens left out: beyond the longest sequence, or in passages of a single token."""
+    source: str | None = None
+    """Repository and file of a published text."""
+    revision: str | None = None
+    """SHA of the commit of that repository."""
 
     @property
     def tokens(self) -> int:
@@ -67,38 +78,48 @@ def check_name(name: str) -> None:
     """Whether a text can be had under this name, without reading it.
 
     Raises:
-        UsageError: it is neither embedded nor a file.
+        UsageError: it is neither embedded, nor published, nor a file of a kind that is read; or it needs a library
+            that is not installed.
     """
-    # os.path answers False where pathlib raises: an unknown ~user, a name too long for the file system.
-    if name not in BUILTIN and not os.path.isfile(os.path.expanduser(name)):  # noqa: PTH111, PTH113
-        raise UsageError(f"unknown text '{name}': give {', '.join(BUILTIN)}, or the path of a .txt file")
+    if name in PUBLISHED:
+        published.check(name)
+    elif name not in BUILTIN:
+        files.check(_file(name))
 
 
 def load(name: str) -> Text:
-    """An embedded text, or a UTF-8 file whose passages are parted by blank lines or form feeds.
+    """An embedded text, a published one, or what a file holds.
 
     Raises:
-        UsageError: there is no such text.
-        TextError: the file is not UTF-8, or holds fewer than two passages.
+        UsageError: there is no such text, field or column, or it cannot be had.
+        TextError: the file is not what its suffix says, or holds fewer than two passages.
     """
     check_name(name)
-    if name in BUILTIN:
-        raw = (files("moe_claims.texts") / "data" / f"{name}.txt").read_text(encoding="utf-8")
-    else:
-        try:
-            raw = Path(name).expanduser().read_bytes().decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise TextError(f"'{name}' is not UTF-8 (byte {error.start}): convert it first") from None
-    # A form feed parts passages that hold blank lines themselves, such as source code.
-    raw = raw.replace("\r\n", "\n")
-    pieces = raw.split("\f") if "\f" in raw else re.split(r"\n[ \t]*\n", raw)
-    passages = tuple(stripped for piece in pieces if (stripped := piece.strip()))
-    if len(passages) < FEWEST:
+    text = _read(name)
+    if len(text.passages) < FEWEST:
+        remedy = "part passages with blank lines" if name.lower().endswith(".txt") else "each record is a passage"
         raise TextError(
-            f"'{name}' is too short: it has {len(passages)} passage{'' if len(passages) == 1 else 's'} and at least "
-            f"{FEWEST} are needed (16 or more for useful intervals); part passages with blank lines"
+            f"'{name}' is too short: it has {len(text.passages)} passage{'' if len(text.passages) == 1 else 's'} and "
+            f"at least {FEWEST} are needed (16 or more for useful intervals); {remedy}"
         )
-    return Text(name, passages)
+    return text
+
+
+def _file(name: str) -> files.File:
+    file = files.find(name)
+    if file is None:
+        raise UsageError(f"unknown text '{name}': give {CHOICES}")
+    return file
+
+
+def _read(name: str) -> Text:
+    if name in BUILTIN:
+        raw = (resources.files("moe_claims.texts") / "data" / f"{name}.txt").read_text(encoding="utf-8")
+        return Text(name, tuple(files.parted(raw)))
+    if name in PUBLISHED:
+        corpus = published.CORPORA[name]
+        return Text(name, published.passages(name), corpus.source, corpus.revision)
+    return Text(name, files.passages(_file(name)))
 
 
 def tokenize(text: Text, encode: Callable[[str], Sequence[int]], *, limit: int | None, longest: int) -> Sequences:
@@ -132,7 +153,27 @@ def tokenize(text: Text, encode: Callable[[str], Sequence[int]], *, limit: int |
             f"'{text.name}' is too short: it gives {len(ids)} sequence{'' if len(ids) == 1 else 's'} of two tokens or "
             f"more, and at least {FEWEST} are needed" + ("" if limit is None else f" (--moe-tokens is {limit})")
         )
-    return Sequences(text.name, tuple(ids), text.sha256, len(text.passages), cut)
+    return Sequences(text.name, tuple(ids), text.sha256, len(text.passages), cut, text.source, text.revision)
+
+
+def check_ids(ids: Iterable[Sequence[int]], vocabulary: int, who: str) -> None:
+    """Whether a model has an embedding for every token id.
+
+    Args:
+        ids: token ids, one list per sequence.
+        vocabulary: rows of the model's embedding.
+        who: what gave the ids, such as ``'ids.json'`` or ``the tokenizer of 'mixtral'``.
+
+    Raises:
+        UsageError: an id is negative or beyond the last; the message names the sequence, counted from 1.
+    """
+    for number, sequence in enumerate(ids, start=1):
+        for wrong in (min(sequence), max(sequence)):
+            if not 0 <= wrong < vocabulary:
+                raise UsageError(
+                    f"{who} gives token id {wrong} in sequence {number}, but the model's ids end at {vocabulary - 1}: "
+                    "use the model's own tokenizer"
+                )
 
 
 def read_token_ids(path: Path) -> tuple[tuple[int, ...], ...]:

@@ -15,10 +15,9 @@ from moe_claims.types import Interval
 EFFECTS, ERRORS = st.floats(-5, 5), st.floats(0.01, 5)
 
 
-def compare(ours: float, our_se: float, published: float, published_se: float) -> Criteria:
-    return criteria(
-        ours, our_se, Interval(ours - 2 * our_se, ours + 2 * our_se, 0.95, "given"), published, published_se
-    )
+def compare(ours: float, our_se: float, published: float, published_se: float, none: float = 0.0) -> Criteria:
+    interval = Interval(ours - 2 * our_se, ours + 2 * our_se, 0.95, "given")
+    return criteria(ours, our_se, interval, published, published_se, none=none)
 
 
 # --- small telescopes ----------------------------------------------------------------------------
@@ -136,15 +135,68 @@ def test_units_and_orientation_change_no_answer(
         abs(ours - published) - 1.959963984540054 * np.hypot(our_se, published_se),
         abs(ours - published) - 2 * our_se,
         np.sign(published) * (ours - plain.small_telescope) + norm.isf(0.05) * our_se,
+        plain.pooled.low,
+        plain.pooled.high,
     )
     assume(min(map(abs, borders)) > 1e-6)
     scaled = compare(unit * ours, abs(unit) * our_se, unit * published, abs(unit) * published_se)
     assert scaled.published_in_our_interval == plain.published_in_our_interval
     assert scaled.ours_in_prediction_interval == plain.ours_in_prediction_interval
     assert scaled.small_telescope_passed == plain.small_telescope_passed
+    assert scaled.pooled_differs_from_none == plain.pooled_differs_from_none
     assert scaled.small_telescope == pytest.approx(unit * plain.small_telescope)
     assert scaled.pooled_estimate == pytest.approx(unit * plain.pooled_estimate, abs=1e-9 * abs(unit))
     assert scaled.heterogeneity_i2 == pytest.approx(plain.heterogeneity_i2, abs=1e-6)
+
+
+# --- the value of no effect ----------------------------------------------------------------------
+
+
+def test_the_pooled_estimate_differs_from_none_on_the_published_side_only() -> None:
+    # 0.5 and 0.6, both ± 0.1, pool to 0.55 ± 0.14.
+    assert compare(0.5, 0.1, 0.6, 0.1).pooled_differs_from_none
+    assert compare(-0.5, 0.1, -0.6, 0.1).pooled_differs_from_none
+    assert not compare(0.5, 0.1, 0.6, 0.1, none=0.42).pooled_differs_from_none  # 0.55 − 0.14 = 0.41
+    assert compare(0.5, 0.1, 0.6, 0.1, none=0.40).pooled_differs_from_none
+    # 0.996 and 0.25 of a level of 0.95, far apart: pooled, they say nothing.
+    assert not compare(0.25, 0.01, 0.996, 0.001, none=0.95).pooled_differs_from_none
+    # Published just above none, ours far below: the pooled estimate differs from none on the other side.
+    assert not compare(-5.0, 0.001, 0.001, 1.0).pooled_differs_from_none
+
+
+def test_a_telescope_points_from_none_towards_the_published_value() -> None:
+    above, below = compare(0.97, 0.01, 0.996, 0.01, none=0.95), compare(0.30, 0.01, 0.253, 0.01, none=0.95)
+    assert above.small_telescope == pytest.approx(2 * 0.95 - below.small_telescope)
+    assert above.small_telescope > 0.95
+    assert below.small_telescope_passed
+    assert not compare(0.97, 0.01, 0.253, 0.01, none=0.95).small_telescope_passed
+
+
+@given(EFFECTS, ERRORS, EFFECTS, ERRORS, st.floats(-5, 5))
+def test_shifting_everything_with_none_changes_no_answer(
+    ours: float, our_se: float, published: float, published_se: float, shift: float
+) -> None:
+    assume(abs(published) > 1e-6)
+    plain = compare(ours, our_se, published, published_se)
+    sign = np.sign(published)
+    borders = (
+        abs(ours - published) - 1.959963984540054 * np.hypot(our_se, published_se),
+        abs(ours - published) - 2 * our_se,
+        sign * (ours - plain.small_telescope) + norm.isf(0.05) * our_se,
+        plain.pooled.low,
+        plain.pooled.high,
+    )
+    assume(min(map(abs, borders)) > 1e-6)
+    moved = compare(ours + shift, our_se, published + shift, published_se, none=shift)
+    for name in (
+        "published_in_our_interval",
+        "ours_in_prediction_interval",
+        "small_telescope_passed",
+        "pooled_differs_from_none",
+    ):
+        assert getattr(moved, name) == getattr(plain, name)
+    assert moved.pooled_estimate == pytest.approx(plain.pooled_estimate + shift, abs=1e-6)
+    assert moved.small_telescope == pytest.approx(plain.small_telescope + shift, abs=1e-9)
 
 
 # --- errors --------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Texts: what is embedded, how files are cut into passages, and that nothing is lost without a count."""
+"""Texts: names, what is embedded, plain text cut into passages, and that nothing is lost without a count."""
 
 import hashlib
 import json
@@ -12,7 +12,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from moe_claims.errors import MoeClaimsError, TextError, UsageError
-from moe_claims.texts import BUILTIN, FEWEST, LONGEST, Sequences, Text, check_name, load, read_token_ids, tokenize
+from moe_claims.texts import (
+    BUILTIN,
+    FEWEST,
+    LONGEST,
+    Sequences,
+    Text,
+    check_ids,
+    check_name,
+    load,
+    read_token_ids,
+    tokenize,
+)
 
 
 def _message(make: Callable[[], object], kind: type[MoeClaimsError]) -> str:
@@ -102,11 +113,28 @@ def test_any_lines_survive(tmp_path_factory: pytest.TempPathFactory, lines: list
         assert load(name).passages == wanted
 
 
-@pytest.mark.parametrize("name", ["bultin", "nowhere.txt", ".", "", "~no-such-user-here/text.txt", "x" * 5000])
+@pytest.mark.parametrize(
+    "name", ["bultin", "nowhere.txt", ".", "", "~no-such-user-here/text.txt", "x" * 5000, "\0.txt"]
+)
 def test_unknown_text(name: str) -> None:
-    expected = f"unknown text '{name}': give builtin, builtin-math, builtin-code, or the path of a .txt file"
+    expected = (
+        f"unknown text '{name}': give builtin, builtin-math, builtin-code, wikitext103, gsm8k, magicoder, or a .txt, "
+        ".jsonl[:FIELD], .csv[:COLUMN] or .parquet[:COLUMN] file"
+    )
     assert _message(lambda: check_name(name), UsageError) == expected
     assert _message(lambda: load(name), UsageError) == expected
+
+
+@pytest.mark.parametrize("name", ["text.json", "text.jsonl.gz", "text.tsv", "text", ".txt"])
+def test_other_kinds_of_files_are_refused_before_they_are_read(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.write_bytes(b"\xff")
+    expected = (
+        f"'{path}' is none of the files that are read: give a .txt, .jsonl[:FIELD], .csv[:COLUMN] or "
+        ".parquet[:COLUMN] file"
+    )
+    assert _message(lambda: check_name(str(path)), UsageError) == expected
+    assert _message(lambda: load(str(path)), UsageError) == expected
 
 
 @pytest.mark.parametrize(("content", "found"), [("", "0 passages"), (" \n\n \f", "0 passages"), ("one", "1 passage")])
@@ -115,6 +143,18 @@ def test_too_few_passages(content: str, found: str, tmp_path: Path) -> None:
     assert _message(lambda: load(name), TextError) == (
         f"'{name}' is too short: it has {found} and at least 2 are needed (16 or more for useful intervals); part "
         "passages with blank lines"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("a.jsonl", '{"text": "one"}'), ("a.csv", "text\none\n"), ("a.JSONL", '{"text": "one"}')]
+)
+def test_one_record_is_too_few(name: str, content: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.write_text(content)
+    assert _message(lambda: load(str(path)), TextError) == (
+        f"'{path}' is too short: it has 1 passage and at least 2 are needed (16 or more for useful intervals); each "
+        "record is a passage"
     )
 
 
@@ -161,6 +201,14 @@ def test_limit_and_longest_cut_and_count(limit: int | None, longest: int, read: 
     assert sequences.tokens_cut == cut
     assert limit is None or sequences.tokens <= limit
     assert (sequences.name, sequences.passages, sequences.source_sha256) == ("t", 5, TEXT.sha256)
+
+
+def test_source_and_revision_travel_along() -> None:
+    assert (_tokens(None, 99).source, _tokens(None, 99).revision) == (None, None)
+    text = Text("t", TEXT.passages, "org/name/file.parquet", "0" * 40)
+    sequences = tokenize(text, _letters, limit=None, longest=99)
+    assert (sequences.source, sequences.revision) == (text.source, text.revision)
+    assert (text.sha256, sequences.ids) == (TEXT.sha256, _tokens(None, 99).ids)
 
 
 def test_longest_is_bounded_for_every_model() -> None:
@@ -236,3 +284,20 @@ def test_token_ids_that_cannot_be_read(tmp_path: Path) -> None:
     assert _message(lambda: read_token_ids(path), UsageError).startswith(f"'{path}' is not JSON: ")
     path.write_bytes(b"\xff")
     assert _message(lambda: read_token_ids(path), UsageError).startswith(f"'{path}' is not JSON: ")
+
+
+@given(st.lists(st.lists(st.integers(-2, 12), min_size=1, max_size=5), max_size=5))
+def test_ids_are_within_the_vocabulary_or_said(ids: list[list[int]]) -> None:
+    wrong = [(number, token) for number, s in enumerate(ids, start=1) for token in s if not 0 <= token < 10]
+    if not wrong:
+        check_ids(ids, 10, "'ids.json'")
+        return
+    message = _message(lambda: check_ids(ids, 10, "'ids.json'"), UsageError)
+    said = re.fullmatch(
+        r"'ids\.json' gives token id (-?\d+) in sequence (\d+), but the model's ids end at 9: use the model's own "
+        r"tokenizer",
+        message,
+    )
+    assert said is not None
+    assert (int(said[2]), int(said[1])) in wrong
+    assert int(said[2]) == min(number for number, _ in wrong)

@@ -1,0 +1,43 @@
+"""How the similarity of router rows changes with depth (paper, Appendix E)."""
+
+import numpy as np
+
+from moe_claims.analysis.depth import enough_layers, last, unit_of_spread
+from moe_claims.analysis.measured import Measured
+from moe_claims.stats.nulls import off_diagonal
+from moe_claims.stats import opposite
+from moe_claims.stats.outlier import block_bootstrap_in_mads
+from moe_claims.types import Finding
+
+
+def gate_last_layer(variant: str | None, measured: Measured, rng: np.random.Generator) -> Finding:
+    """The last layer's mean cosine of router rows against the line through the others."""
+    values = off_diagonal(measured.weights.router).mean(axis=-1)
+    enough_layers(len(values))
+    unit_of_spread(values)
+    return last(values, block_bootstrap_in_mads(values, rng=rng), rng)
+
+
+def opposite_trends(variant: str | None, measured: Measured, rng: np.random.Generator) -> Finding:
+    """Whether mean neurons of W_act grow more alike with depth while router rows grow less alike, over all layers."""
+    act, gate = (off_diagonal(m).mean(axis=-1) for m in (measured.weights.mean["act"], measured.weights.router))
+    enough_layers(len(gate))
+    result = opposite.opposite_trends(act, gate, rng=rng)
+    interval, equivalence = result.intervals
+    return Finding(
+        effect=result.difference,
+        interval=interval,
+        equivalence=equivalence,
+        p_value=result.p_value,
+        p_opposite=result.p_opposite,
+        smallest_p=result.smallest_p,
+        n_units=len(gate),
+        details={
+            "tau_act": result.rising.tau,
+            "tau_gate": result.falling.tau,
+            "p_act_rises": result.rising.autoregressive.p_greater,
+            "p_gate_falls": result.falling.autoregressive.p_less,
+            "phi_act": result.rising.phi,
+            "phi_gate": result.falling.phi,
+        },
+    )

@@ -1,0 +1,94 @@
+"""Experts against a dense model's feed-forward blocks: weights, and outputs on the same hidden states."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from moe_claims.measure.measurement import DenseWeights, Floats
+from moe_claims.measure.weights import mean_neurons
+from moe_claims.models.checkpoint import Checkpoint
+from moe_claims.models.dense import DenseModel, activation_of
+from moe_claims.models.families import ROLES, Role
+from moe_claims.progress import track
+
+if TYPE_CHECKING:
+    import torch
+
+_COLUMNS = 1 << 20
+"""Columns that are widened to float64 at a time: 64 MB for 8 experts."""
+
+
+def cosine_to(rows: "torch.Tensor", reference: "torch.Tensor") -> NDArray[np.float64]:
+    """(E, n) rows and (n,) reference → (E,) cosine similarities, accumulated in float64.
+
+    A row of zeros has no direction: its similarity is 0.
+    """
+    import torch
+
+    dots, squares = (torch.zeros(len(rows), dtype=torch.float64, device=rows.device) for _ in range(2))
+    square = torch.zeros((), dtype=torch.float64, device=rows.device)
+    for part, base in zip(rows.split(_COLUMNS, dim=1), reference.split(_COLUMNS), strict=True):
+        wide, against = part.to(torch.float64), base.to(torch.float64)
+        dots += wide @ against
+        squares += wide.square().sum(dim=1)
+        square += against.square().sum()
+    norms = (squares * square).sqrt().clamp_min(torch.finfo(torch.float64).tiny)
+    return np.asarray((dots / norms).clamp(-1.0, 1.0).cpu().numpy())
+
+
+def measure_dense(checkpoint: Checkpoint, dense: DenseModel, *, device: str = "cpu") -> DenseWeights:
+    """Compares every MoE layer's experts with the dense model's block of the same layer, one matrix kind at a time.
+
+    Raises:
+        NotComparableError: the shapes differ.
+        ModelError: a tensor is missing, or holds NaN or infinite numbers.
+    """
+    dense.check_fits(checkpoint)
+    matrix: dict[Role, list[NDArray[Any]]] = {role: [] for role in ROLES}
+    mean: dict[Role, list[NDArray[Any]]] = {role: [] for role in ROLES}
+    for layer in track(checkpoint.moe_layers, f"{checkpoint.name} against {dense.name}", unit="layers"):
+        for role in ROLES:
+            experts = checkpoint.matrix(layer, role).to(device)
+            reference = dense.matrix(layer, role).to(device)
+            matrix[role].append(cosine_to(experts.flatten(1), reference.flatten()))
+            mean[role].append(cosine_to(mean_neurons(experts, role), mean_neurons(reference[None], role)[0]))
+    return DenseWeights(
+        {role: np.stack(matrix[role]) for role in ROLES}, {role: np.stack(mean[role]) for role in ROLES}
+    )
+
+
+def append_dense(experts: Floats, dense: Floats) -> Floats:
+    """(…, E, E) similarities among experts and (…, E) to the dense model → (…, E + 1, E + 1), the dense model last."""
+    row = np.concatenate([dense, np.ones_like(dense[..., :1])], axis=-1)
+    above = np.concatenate([experts, dense[..., None]], axis=-1)
+    return np.concatenate([above, row[..., None, :]], axis=-2)
+
+
+@final
+class DenseLayer:
+    """A dense model's feed-forward block of one layer, run on the hidden states of the MoE.
+
+    Args:
+        dense: the model; its weights are read when the first hidden states come.
+        layer: true index of the layer.
+        config: of the MoE, whose σ is used.
+    """
+
+    def __init__(self, dense: DenseModel, layer: int, config: Mapping[str, Any]) -> None:
+        self._dense, self._layer, self._activation = dense, layer, activation_of(config)
+        self._weights: dict[Role, torch.Tensor] | None = None
+
+    def outputs(self, hidden: "torch.Tensor") -> "torch.Tensor":
+        """(n, d) hidden states → (n, d), down(σ(act x) · up x), where they are and in their dtype."""
+        import torch
+        from transformers.activations import ACT2FN
+
+        if self._weights is None:
+            self._weights = {
+                role: self._dense.matrix(self._layer, role).to(hidden.device, hidden.dtype) for role in ROLES
+            }
+        linear, weights = torch.nn.functional.linear, self._weights
+        gate = ACT2FN[self._activation](linear(hidden, weights["act"]))
+        return linear(gate * linear(hidden, weights["up"]), weights["down"])

@@ -1,0 +1,194 @@
+"""A dense model to compare the experts with: its feed-forward matrices by role, one layer at a time."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, final
+
+from moe_claims.errors import ModelError, NotComparableError
+from moe_claims.models import synthetic
+from moe_claims.models.checkpoint import Checkpoint
+from moe_claims.models.families import FAMILIES, ROLES, Role
+from moe_claims.models.names import ModelRef
+from moe_claims.models.source import MemorySource, SafetensorsFolder, TensorSource
+from moe_claims.progress import track
+
+if TYPE_CHECKING:
+    import torch
+
+MODEL_TYPES = ("mistral", "llama", "qwen2", "qwen3")
+"""Dense models whose feed-forward block is down(σ(act x) · up x), under the names below."""
+
+_NAMES: Mapping[Role, str] = {"up": "up_proj", "act": "gate_proj", "down": "down_proj"}
+_ACTIVATION = "silu"
+"""Of every family here and of every MoE in the table, where the config does not say."""
+_SAME = {"swish": "silu"}
+_OPTION = "--moe-dense-reference takes a dense SwiGLU model of the shape of the MoE's experts"
+
+
+@final
+class DenseModel:
+    """The feed-forward weights of a dense language model.
+
+    Args:
+        name: for messages and tables.
+        config: the parsed ``config.json``.
+        source: its tensors.
+        revision: what says which weights these are, where they come from the hub.
+
+    Raises:
+        ModelError: an MoE, another kind of dense model, or one whose blocks have biases.
+    """
+
+    def __init__(self, name: str, config: dict[str, Any], source: TensorSource, revision: str | None = None) -> None:
+        check_dense(config, name)
+        self.name = name
+        self.config = config
+        self._source = source
+        self._revision = revision
+        self.layers, self.hidden, self.intermediate = (
+            _whole(config, key, name) for key in ("num_hidden_layers", "hidden_size", "intermediate_size")
+        )
+        if any(".mlp." in stored and stored.endswith(".bias") for stored in source.names()):
+            raise ModelError(f"the feed-forward blocks of '{name}' have biases: {_OPTION}, which have none")
+
+    def matrix(self, layer: int, role: Role) -> "torch.Tensor":
+        """One matrix of a layer's feed-forward block: up and act (m, d), down (d, m), stored dtype, on the CPU.
+
+        Raises:
+            ModelError: it is missing, of another shape than the config says, or not finite.
+        """
+        import torch
+
+        stored = f"model.layers.{layer}.mlp.{_NAMES[role]}.weight"
+        try:
+            tensor = self._source.get(stored)
+        except KeyError:
+            raise ModelError(f"'{self.name}' lacks the tensor '{stored}': is the checkpoint complete?") from None
+        wanted = (self.hidden, self.intermediate) if role == "down" else (self.intermediate, self.hidden)
+        if tuple(tensor.shape) != wanted:
+            raise ModelError(
+                f"'{self.name}' stores '{stored}' as {tuple(tensor.shape)}, but its config asks for {wanted}: "
+                "config and weights do not belong together"
+            )
+        if not torch.isfinite(tensor).all():
+            raise ModelError(f"'{self.name}' has NaN or infinite weights in the tensor '{stored}'")
+        return tensor
+
+    @cached_property
+    def identity(self) -> str:
+        """What the weights are: revision of the hub, or hash of all feed-forward weights by role."""
+        import torch
+
+        if self._revision is not None:
+            return self._revision
+        digest = hashlib.sha256()
+        for layer in track(range(self.layers), f"hashing {self.name}", unit="layers"):
+            for role in ROLES:
+                tensor = self.matrix(layer, role)
+                digest.update(f"{layer} {role} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+                digest.update(tensor.contiguous().view(-1).view(torch.uint8).numpy().data)
+        return digest.hexdigest()
+
+    def check_fits(self, checkpoint: Checkpoint) -> None:
+        """Whether the experts of an MoE can be compared with this model's feed-forward blocks.
+
+        Raises:
+            NotComparableError: they differ in layers, hidden or intermediate size, or activation.
+        """
+        config = checkpoint.config
+        theirs = _shape(
+            config.get("num_hidden_layers"),
+            config.get("hidden_size"),
+            config.get("moe_intermediate_size", config.get("intermediate_size")),
+            config,
+        )
+        ours = _shape(self.layers, self.hidden, self.intermediate, self.config)
+        if ours != theirs:
+            raise NotComparableError(
+                f"'{self.name}' ({ours}) has not the shape of the experts of '{checkpoint.name}' ({theirs})"
+            )
+
+    def fits(self, checkpoint: Checkpoint) -> bool:
+        """Whether ``check_fits`` passes."""
+        try:
+            self.check_fits(checkpoint)
+        except NotComparableError:
+            return False
+        return True
+
+
+def activation_of(config: Mapping[str, Any]) -> str:
+    """Name of σ, as transformers knows it."""
+    name = str(config.get("hidden_act", _ACTIVATION))
+    return _SAME.get(name, name)
+
+
+def _shape(layers: object, hidden: object, intermediate: object, config: Mapping[str, Any]) -> str:
+    return f"{layers} layers, d = {hidden}, m = {intermediate}, {activation_of(config)}"
+
+
+def _whole(config: Mapping[str, Any], key: str, name: str) -> int:
+    value = config.get(key)
+    if type(value) is not int:
+        raise ModelError(f"the config of '{name}' does not say {key}")
+    return value
+
+
+def check_dense(config: Mapping[str, Any], name: str) -> None:
+    """Whether a configuration is that of a dense model that can serve as reference.
+
+    Raises:
+        ModelError: it is not.
+    """
+    model_type = config.get("model_type", "(none)")
+    if model_type in FAMILIES or any("expert" in key for key in config):
+        raise ModelError(f"'{name}' is a mixture of experts (model_type '{model_type}'): {_OPTION}")
+    if model_type not in MODEL_TYPES:
+        raise ModelError(
+            f"'{name}' has model_type '{model_type}', which cannot be read as a dense model yet: "
+            f"{', '.join(MODEL_TYPES)} can"
+        )
+
+
+def open_dense(ref: ModelRef) -> DenseModel:
+    """Opens a dense model: reads its config and index, or makes it; weights are read when asked for.
+
+    Raises:
+        UsageError: a synthetic model with impossible options.
+        ModelError: it cannot be found or read, or is not a dense model of a known kind.
+    """
+    if ref.kind == "synthetic":
+        return _synthetic(ref)
+    revision = None
+    folder = Path(ref.target)
+    if ref.kind == "hub":
+        from moe_claims.models import hub
+
+        folder, sha = hub.snapshot(ref.target, ref.revision)
+        revision = f"{ref.target}@{sha}"
+    config = _read_config(folder)
+    check_dense(config, ref.name)  # before its weights are looked at
+    return DenseModel(ref.name, config, SafetensorsFolder(folder), revision)
+
+
+def _synthetic(ref: ModelRef) -> DenseModel:
+    if ref.target != "dense":
+        raise ModelError(f"'{ref.name}' is a mixture of experts: {_OPTION}")
+    shape = synthetic.shape_of(ref.target, ref.options)
+    return DenseModel(ref.name, synthetic.config_dense(shape), MemorySource(synthetic.make_dense(shape)))
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    path = folder / "config.json"
+    if not path.exists():
+        raise ModelError(f"'{folder}' has no config.json: give the folder of a saved model")
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ModelError(f"'{path}' is not valid JSON: {error}") from None
+    if not isinstance(config, dict):
+        raise ModelError(f"'{path}' is not the configuration of a model: it holds no JSON object")
+    return config

@@ -1,0 +1,146 @@
+"""Power: how often each claim is found at which size of effect, on planted models of every strength."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import final
+
+import numpy as np
+
+from moe_claims import __version__
+from moe_claims.analysis.claim import Claim, key_of
+from moe_claims.analysis.registry import LIVE
+from moe_claims.calibrate import Rate
+from moe_claims.trials import THREE_TEXTS, Row, Setup, run
+from moe_claims.types import Verdict
+
+STRENGTHS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.45, 0.7, 1.0)
+WANTED = 0.8
+"""Power that is asked for at the smallest effect of interest."""
+_ONLY = {"router-norm-extremes": "extremes", "corpus-robust": "texts"}
+"""Claims that need planted models of their own."""
+
+
+def setup_of(strength: float, kind: str = "all") -> Setup:
+    """Planted models of one strength: ``all``, ``extremes`` or on three ``texts``."""
+    planted = f"synthetic:planted?seed={{seed}}&strength={strength}"
+    return Setup(
+        planted + ("&pattern=extremes" if kind == "extremes" else ""),
+        f"synthetic:dense?seed={{seed}}&strength={strength}",
+        f"{planted}&noise={0.1 + 4 * (1 - strength):.2f}",
+        THREE_TEXTS if kind == "texts" else ("builtin",),
+    )
+
+
+@final
+@dataclass(frozen=True)
+class Point:
+    """One strength: the mean effect that it gave, and how often the claim was found."""
+
+    effect: float
+    found: Rate
+
+
+@final
+@dataclass(frozen=True)
+class Curve:
+    """Power of one claim (and variant) over its effect."""
+
+    claim: Claim
+    variant: str | None
+    points: tuple[Point, ...]
+    """In order of strength; models to which the claim does not apply are left out of the mean, not of the rate."""
+
+    @property
+    def at_smallest(self) -> float | None:
+        """Power where the mean effect is the smallest of interest, interpolated; None where no strength reaches it."""
+        return _cross([p.effect * self.claim.direction for p in self.points], [p.found.share for p in self.points],
+                      abs(self.claim.smallest))  # fmt: skip
+
+    @property
+    def effect_found(self) -> float | None:
+        """The effect that is found with the power asked for, interpolated; None where no strength reaches it."""
+        found = _cross([p.found.share for p in self.points], [p.effect for p in self.points], WANTED)
+        return found
+
+
+def _cross(x: Sequence[float], y: Sequence[float], at: float) -> float | None:
+    """The value of y where x first rises to ``at``, on straight lines between the points."""
+    if x[0] >= at:
+        return y[0]
+    for (x0, x1), (y0, y1) in zip(pairwise(x), pairwise(y), strict=True):
+        if x0 < at <= x1:
+            return y0 + (y1 - y0) * (at - x0) / (x1 - x0)
+    return None
+
+
+def power(*, seeds: int, workers: int, log: Path) -> list[Curve]:
+    """Runs what the log lacks: models of every strength.
+
+    Args:
+        seeds: models of each strength.
+        workers: processes.
+        log: JSON lines, one per model; an interrupted run goes on from it.
+
+    Raises:
+        UsageError: the log was made by another version.
+    """
+    kinds = ("all", *dict.fromkeys(_ONLY.values()))
+    setups = [setup_of(strength, kind) for kind in kinds for strength in STRENGTHS]
+    rows = run(setups, seeds, workers=workers, log=log, label="measuring power")
+    return [curve(claim, variant, rows) for claim in LIVE.values() for variant in claim.variants]
+
+
+def curve(claim: Claim, variant: str | None, rows: Mapping[str, Sequence[Row]]) -> Curve:
+    """One claim's power, from the rows of all setups."""
+    kind = _ONLY.get(claim.id, "all")
+    points = []
+    for strength in STRENGTHS:
+        found = [row["claims"][key_of(claim.id, variant)] for row in rows[setup_of(strength, kind).name]]
+        effects = [row["effect"] for row in found if row["effect"] is not None]
+        detected = sum(_is_found(claim, row) for row in found)
+        points.append(Point(float(np.mean(effects)) if effects else 0.0, Rate(detected, len(found))))
+    return Curve(claim, variant, tuple(points))
+
+
+def _is_found(claim: Claim, row: Row) -> bool:
+    """Significant in the claimed direction after correction; for a claim of level, replicated."""
+    if claim.rule == "level":
+        return bool(row["verdict"] == Verdict.REPLICATED)
+    return bool(row["verdict"] in (Verdict.REPLICATED, Verdict.DIRECTION_ONLY))
+
+
+def summary(curves: Sequence[Curve], seeds: int, figure: str) -> str:
+    """The power of every claim as Markdown."""
+    lines = [
+        "| claim | smallest effect of interest | power there | effect found in 80 % | what reaches 80 % |",
+        "|---|---|---|---|---|",
+    ]
+    lines += [_line(one) for one in curves]
+    return "\n\n".join([
+        "# Power",
+        "How often a claim is found (significant in the claimed direction after correction for multiple testing) "
+        "when the effect has a given size. Planted models of nine strengths, 0 (nothing planted) to 1, with 16 layers "
+        "and 8 experts, on the embedded prose (26 sequences of at most 96 tokens, the default text as these models "
+        "read it); the power at an effect is read between the mean effects of two strengths. A claim of level "
+        "(*at least 0.95*) has at that level the power of its error rate by definition; it is found when the "
+        "whole interval lies above.",
+        f"Made by `python -m moe_claims power --seeds {seeds} --output docs/power.md` with moe_claims {__version__}.",
+        f"![Share of models in which each claim is found, over its mean effect]({figure})",
+        "\n".join(lines),
+    ]) + "\n"  # fmt: skip
+
+
+def _line(one: Curve) -> str:
+    smallest, there, enough = one.claim.smallest, one.at_smallest, one.effect_found
+    power_there = "level" if one.claim.rule == "level" else "–" if there is None else f"{100 * there:.0f} %"
+    effect = "not reached" if enough is None else f"{enough:.2g}"
+    return f"| {key_of(one.claim.id, one.variant)} | {smallest:g} | {power_there} | {effect} | {_remedy(one)} |"
+
+
+def _remedy(one: Curve) -> str:
+    """What would bring the power at the smallest effect to 80 %, where it is below."""
+    if one.claim.rule == "level" or (one.at_smallest is not None and one.at_smallest >= WANTED):
+        return "this text"
+    return "more layers" if "layer" in one.claim.unit else "more sequences"
