@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
 from moe_claims import __version__
 from moe_claims.analysis.registry import LIVE
@@ -16,54 +16,52 @@ from moe_claims.types import Verdict
 @final
 @dataclass(frozen=True)
 class Kind:
-    """A kind of synthetic model, and the claims that are true or false of it by construction."""
+    """A kind of synthetic model, and what is so of it by construction."""
 
     title: str
     setup: Setup
     truth: bool | None
     """Whether the claims hold; None for the random-initialisation control, of which nothing is asserted."""
     claims: tuple[str, ...]
+    """Claims of which that is so, among those analysed."""
 
 
 def _without(*left_out: str) -> tuple[str, ...]:
     return tuple(claim for claim in LIVE if claim not in left_out)
 
 
+def _few(title: str, truth: bool | None, claims: tuple[str, ...], model: str, **setup: Any) -> Kind:
+    """A kind for a few claims, which are analysed alone."""
+    return Kind(title, Setup(model, claims=claims, **setup), truth, claims)
+
+
 _PLANTED = ("synthetic:planted?seed={seed}", "synthetic:dense?seed={seed}", "synthetic:planted?seed={seed}&noise=0.1")
 _NULL = ("synthetic:null?seed={seed}", "synthetic:dense?seed={seed}&of=null", "synthetic:null?seed={other}")
-_FRESH = (
-    "synthetic:random-init?seed={seed}",
-    "synthetic:dense?seed={seed}&of=null",
-    "synthetic:random-init?seed={other}",
-)
+_FRESH = ("synthetic:random-init?seed={seed}", _NULL[1], "synthetic:random-init?seed={other}")
+EXTREMES, UPCYCLED, TEXTS = ("router-norm-extremes",), ("dense-reference", "pca-clusters"), ("corpus-robust",)
+"""Claims that need planted models, or texts, of their own."""
 _SHARED = ("expert-similarity-level", "neuron-order", "same-index-neurons")
 """True of every model whose experts share weights neuron by neuron, as the smooth null's do."""
-_TEXTS = ("corpus-robust",)
-
-
-def _null(pattern: str) -> Setup:
-    model, dense, second = _NULL
-    return Setup(f"{model}&pattern={pattern}", f"{dense}&pattern={pattern}", f"{second}&pattern={pattern}")
-
+_UP = "&pattern=upcycled"
 
 KINDS = (
-    Kind("planted", Setup(*_PLANTED), True, _without("router-norm-extremes", *_TEXTS)),
-    Kind(
-        "planted: only the largest norms",
-        Setup("synthetic:planted?seed={seed}&pattern=extremes", *_PLANTED[1:]),
-        True,
-        ("router-norm-extremes",),
+    Kind("planted", Setup(*_PLANTED), True, _without(*EXTREMES, *UPCYCLED, *TEXTS)),
+    _few("planted: only the largest norms", True, EXTREMES, _PLANTED[0] + "&pattern=extremes"),
+    _few("planted: experts near the dense model", True, UPCYCLED, _PLANTED[0] + _UP, dense=_PLANTED[1] + _UP),
+    _few("planted, on three texts", True, TEXTS, _PLANTED[0], texts=THREE_TEXTS),
+    Kind("null: router apart, static patterns, smooth depth", Setup(*_NULL), False, _without(*_SHARED, *TEXTS)),
+    _few("null: experts share nothing", False, _SHARED, _NULL[0] + "&pattern=apart"),
+    _few("null: all three matrices alike", False, ("neuron-experts",), _NULL[0] + "&pattern=equal"),
+    _few(
+        "null: an expert stands apart, and is chosen as others are",
+        False,
+        ("special-expert-chosen-less",),
+        _NULL[0] + "&pattern=special",
     ),
-    Kind("planted, on three texts", Setup(*_PLANTED, THREE_TEXTS), True, _TEXTS),
-    Kind("null: router apart, static patterns, smooth depth", Setup(*_NULL), False, _without(*_SHARED, *_TEXTS)),
-    Kind("null: experts share nothing", _null("apart"), False, _SHARED),
-    Kind("null: all three matrices alike", _null("equal"), False, ("neuron-experts",)),
-    Kind("null: an expert stands apart, and is chosen as others are", _null("special"), False,
-         ("special-expert-chosen-less",)),
-    Kind("null, on three texts", Setup(*_NULL, THREE_TEXTS), False, _TEXTS),
-    Kind("random initialisation", Setup(*_FRESH), None, _without(*_TEXTS)),
-    Kind("random initialisation, on three texts", Setup(*_FRESH, THREE_TEXTS), None, _TEXTS),
-)  # fmt: skip
+    _few("null, on three texts", False, TEXTS, _NULL[0], texts=THREE_TEXTS),
+    Kind("random initialisation", Setup(*_FRESH), None, _without(*TEXTS)),
+    _few("random initialisation, on three texts", None, TEXTS, _FRESH[0], texts=THREE_TEXTS),
+)
 """The awkward nulls are among them: an expert that is always large and one that is always
 chosen, unrelated; curves that wander smoothly over depth without a trend; a router that
 follows all three matrices alike; a dense model that is one more expert."""
@@ -145,7 +143,8 @@ def summary(rows: Mapping[str, Sequence[Row]], seeds: int) -> str:
     parts = [
         "# Calibration",
         "Each row is a claim (and variant), each table a kind of synthetic model. *Replicated* is the share of seeds "
-        "with that verdict, judged as any model is, correction for multiple testing included; *p ≤ 0.05* is the share "
+        "with that verdict, judged as any model is, correction for multiple testing over all claims included (over "
+        "those of the table alone in tables of less than ten claims, which is more lenient); *p ≤ 0.05* is the share "
         "with a raw p-value that small, before any correction and whatever the size of the effect, among the models "
         "that the claim applies to. In brackets the exact (Clopper–Pearson) 95 % interval. Planted models should be "
         "replicated in at least 95 % of seeds, null models in at most 5 %; of random initialisation nothing is "
@@ -167,7 +166,9 @@ def _table(kind: Kind, rows: Sequence[Row]) -> str:
             applies = f"{100 * found.applicable.share:.0f} %"
             lines.append(f"| {key} | {found.replicated.text()} | {small} | {applies} | {_fine(kind, found)} |")
     setup, title = kind.setup, kind.title[0].upper() + kind.title[1:]
-    told = f"`{setup.model}`, dense reference `{setup.dense}`, second model `{setup.second}`"
+    told = f"`{setup.model}`"
+    told += f", dense reference `{setup.dense}`" if setup.dense else ""
+    told += f", second model `{setup.second}`" if setup.second else ""
     told = told.replace("{seed}", "N").replace("{other}", "M")
     return f"## {title}\n\n{told}, {len(rows)} seeds, {' and '.join(setup.texts)}\n\n" + "\n".join(lines)
 

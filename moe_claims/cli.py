@@ -4,7 +4,6 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from moe_claims import __version__, texts
 from moe_claims.errors import MoeClaimsError, UsageError
@@ -56,13 +55,23 @@ def _parser() -> argparse.ArgumentParser:
     calibrate.add_argument("--output", type=Path, help="Markdown file to write (default: print it)")
     calibrate.set_defaults(run=_calibrate)
 
+    power = commands.add_parser("power", help="how often each claim is found at which size of effect, with a figure")
+    power.add_argument("--seeds", type=int, default=30, help="models of each strength (default 30)")
+    power.add_argument("--workers", type=int, default=2, help="processes (default 2)")
+    power.add_argument("--log", type=Path, default=Path("power.jsonl"), help="results so far; resumes there")
+    power.add_argument("--output", type=Path, required=True, help="Markdown file to write; the figure lies beside it")
+    power.set_defaults(run=_power)
+
     report = commands.add_parser("report", help="write a results file in another format")
     report.add_argument("results", type=Path)
     report.add_argument("--format", choices=("table", "markdown"), default="table")
     report.set_defaults(run=_report)
 
     commands.add_parser("models", help="what --model takes").set_defaults(run=_models)
-    commands.add_parser("claims", help="the claims with their statements").set_defaults(run=_claims)
+
+    claims = commands.add_parser("claims", help="the claims with their statements")
+    claims.add_argument("--full", metavar="ID", help="the whole record of one claim")
+    claims.set_defaults(run=_claims)
     return parser
 
 
@@ -94,6 +103,21 @@ def _calibrate(given: argparse.Namespace) -> str:
     return f"written to {given.output}"
 
 
+def _power(given: argparse.Namespace) -> str:
+    from moe_claims.power import power, summary
+    from moe_claims.power_depth import depth_power
+    from moe_claims.power_figure import draw
+
+    if given.seeds < 1 or given.workers < 1:
+        raise UsageError("--seeds and --workers are whole numbers, 1 or more")
+    figure = given.output.with_suffix(".png")
+    curves = power(seeds=given.seeds, workers=given.workers, log=given.log)
+    draw(curves, figure)
+    depth = depth_power(curves=4 * given.seeds)
+    given.output.write_text(summary(curves, depth, given.seeds, figure.name), encoding="utf-8")
+    return f"written to {given.output} and {figure}"
+
+
 def _report(given: argparse.Namespace) -> str:
     from moe_claims.report import markdown, results, table
 
@@ -119,17 +143,6 @@ def _models(given: argparse.Namespace) -> str:
 
 
 def _claims(given: argparse.Namespace) -> str:
-    from tabulate import tabulate
+    from moe_claims.report import claims
 
-    from moe_claims.analysis.registry import CLAIMS
-
-    rows: list[list[Any]] = [
-        [c.id, ", ".join(v for v in c.variants if v), c.family, c.section, c.statement] for c in CLAIMS.values()
-    ]
-    known: str = tabulate(
-        rows,
-        headers=["claim", "variants", "family", "section", "statement"],
-        tablefmt="simple",
-        maxcolwidths=[None, 16, None, 18, 60],
-    )
-    return known
+    return claims.listing() if given.full is None else claims.full(given.full)

@@ -1,6 +1,6 @@
 """One model measured for the claims: weights, neurons, behaviour on every text, and what it is compared with."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, Protocol, final
 
@@ -70,8 +70,12 @@ class Measurer:
         except MoeClaimsError as error:
             return error
 
-    def measure(self, model: OpenModel) -> tuple[dict[str, Measured], list[dict[str, Any]]]:
+    def measure(self, model: OpenModel, *, neurons: bool = True) -> tuple[dict[str, Measured], list[dict[str, Any]]]:
         """Measurements by text name, and what the report says about each text that was run.
+
+        Args:
+            model: to be measured.
+            neurons: whether its neurons are matched, which takes longest.
 
         Raises:
             MoeClaimsError: the weights cannot be measured. What stops anything else is kept in its place.
@@ -82,36 +86,39 @@ class Measurer:
                 lambda: measure_weights(model.checkpoint, device=self.device).arrays(),
             )
         )
-        matching, dense = self._matching(model), self._against_dense(model)
+        matching, against_dense = self._matching(model) if neurons else None, self._against_dense(model)
+        dense: DenseModel | None = None
+        # One that does not fit or whose weights cannot be read is not run: it would take the whole text with it.
+        if isinstance(self._dense, DenseModel) and isinstance(against_dense, DenseWeights):
+            dense = self._dense
         behaviour: dict[str, RoutedMeasurement | MoeClaimsError] = {}
         second: dict[str, RoutedMeasurement | MoeClaimsError | None] = {}
         cards = []
         for name in self.settings.texts:
             try:
                 sequences = self._sequences(model, name)
-                found = behaviour[name] = self._routed(model, sequences)
+                found = behaviour[name] = self._routed(model, sequences, dense)
                 cards.append(corpus_card(model, sequences, found))
-                second[name] = self._second_routed(model, sequences)
+                second[name] = self._second_routed(model, sequences, dense)
             except MoeClaimsError as error:  # the claims on weights stand without it
-                behaviour[name], second[name] = error, None
+                behaviour[name] = second[name] = error
         return {
-            name: Measured(weights, text, matching, dense, second[name], behaviour) for name, text in behaviour.items()
+            name: Measured(weights, text, matching, against_dense, second[name], behaviour)
+            for name, text in behaviour.items()
         }, cards
 
     def _matching(self, model: OpenModel) -> Mapping[Role, MatchingMeasurement] | MoeClaimsError:
         try:
             layers = layers_to_match(model.checkpoint, self.settings.layers)
-            return {
-                role: MatchingMeasurement.of(
-                    self._keeper.get_or_measure(
-                        self._key(model, what=f"matching {role}", layers=",".join(map(str, layers))),
-                        lambda role=role: measure_matching(model.checkpoint, role, layers).arrays(),  # type: ignore[misc]
-                    )
-                )
-                for role in ROLES
-            }
+            return {role: self._matched(model, role, layers) for role in ROLES}
         except MoeClaimsError as error:
             return error
+
+    def _matched(self, model: OpenModel, role: Role, layers: Sequence[int]) -> MatchingMeasurement:
+        key = self._key(model, what=f"matching {role}", layers=",".join(map(str, layers)))
+        return MatchingMeasurement.of(
+            self._keeper.get_or_measure(key, lambda: measure_matching(model.checkpoint, role, layers).arrays())
+        )
 
     def _against_dense(self, model: OpenModel) -> DenseWeights | MoeClaimsError | None:
         dense = self._dense
@@ -120,9 +127,11 @@ class Measurer:
         try:
             dense.check_fits(model.checkpoint)
             key = self._key(model, what="dense reference", dense=dense.identity)
-            return DenseWeights.of(
-                self._keeper.get_or_measure(key, lambda: measure_dense(model.checkpoint, dense).arrays())
-            )
+
+            def run() -> Arrays:
+                return measure_dense(model.checkpoint, dense, device=self.device).arrays()
+
+            return DenseWeights.of(self._keeper.get_or_measure(key, run))
         except MoeClaimsError as error:
             return error
 
@@ -131,9 +140,7 @@ class Measurer:
         text = texts.load(name)
         return texts.tokenize(text, model.encoder(), limit=self.settings.tokens, longest=model.context)
 
-    def _routed(self, model: OpenModel, sequences: texts.Sequences) -> RoutedMeasurement:
-        dense = self._dense if isinstance(self._dense, DenseModel) and self._dense.fits(model.checkpoint) else None
-
+    def _routed(self, model: OpenModel, sequences: texts.Sequences, dense: DenseModel | None) -> RoutedMeasurement:
         def run() -> Arrays:
             layerwise = LayerwiseModel(model.checkpoint, device=self.device, dtype=self.settings.dtype)
             return measure_routed(layerwise, sequences.ids, dense=dense).arrays()
@@ -142,7 +149,9 @@ class Measurer:
         key = self._key(model, what="routed", text=sequences.sha256, dtype=self.settings.dtype, **parts)
         return RoutedMeasurement.of(self._keeper.get_or_measure(key, run))
 
-    def _second_routed(self, model: OpenModel, sequences: texts.Sequences) -> RoutedMeasurement | MoeClaimsError | None:
+    def _second_routed(
+        self, model: OpenModel, sequences: texts.Sequences, dense: DenseModel | None
+    ) -> RoutedMeasurement | MoeClaimsError | None:
         second = self._second
         if second is None or isinstance(second, MoeClaimsError):
             return second
@@ -154,7 +163,8 @@ class Measurer:
                     f"'{second.ref.name}' reads '{sequences.name}' as other tokens than '{model.ref.name}': "
                     "--moe-second-model takes a model with the same tokenizer"
                 )
-            return self._routed(second, same)
+            # Measured as it would be on its own account, so that it is in the store for that.
+            return self._routed(second, same, dense if dense is not None and dense.fits(second.checkpoint) else None)
         except MoeClaimsError as error:
             return error
 

@@ -11,26 +11,44 @@ import numpy as np
 from moe_claims import __version__
 from moe_claims.analysis.claim import Claim, key_of
 from moe_claims.analysis.registry import LIVE
-from moe_claims.calibrate import Rate
-from moe_claims.trials import THREE_TEXTS, Row, Setup, run
+from moe_claims.calibrate import EXTREMES, TEXTS, UPCYCLED, Rate
+from moe_claims.power_depth import DepthPower, layers_that_reach
+from moe_claims.power_depth import summary as depth_summary
+from moe_claims.trials import ONE_TEXT, THREE_TEXTS, Row, Setup, run
 from moe_claims.types import Verdict
 
 STRENGTHS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.45, 0.7, 1.0)
 WANTED = 0.8
 """Power that is asked for at the smallest effect of interest."""
-_ONLY = {"router-norm-extremes": "extremes", "corpus-robust": "texts"}
-"""Claims that need planted models of their own."""
+_TREND, _LAST = ("trend", 0.3), ("last layer", 3.0)
+_OVER_DEPTH = {
+    "diversity-depth": _TREND,
+    "weight-diversity-depth": _TREND,
+    "norm-grows-with-depth": _TREND,
+    "activation-grows-with-depth": _TREND,
+    "gate-act-opposite-trends": _TREND,
+    "last-layer-outlier": _LAST,
+    "weight-last-layer-outlier": _LAST,
+    "gate-last-layer": _LAST,
+    "last-layer-norm-spread": _LAST,
+}
+"""Claims whose unit is the layer, with the simulated test and the size that stand for their smallest effect."""
+_OWN = {"extremes": EXTREMES, "upcycled": UPCYCLED, "texts": TEXTS}
+"""Claims that need planted models, or texts, of their own; they are analysed alone."""
+
+
+def _kind_of(claim: Claim) -> str:
+    return next((kind for kind, claims in _OWN.items() if claim.id in claims), "all")
 
 
 def setup_of(strength: float, kind: str = "all") -> Setup:
-    """Planted models of one strength: ``all``, ``extremes`` or on three ``texts``."""
-    planted = f"synthetic:planted?seed={{seed}}&strength={strength}"
-    return Setup(
-        planted + ("&pattern=extremes" if kind == "extremes" else ""),
-        f"synthetic:dense?seed={{seed}}&strength={strength}",
-        f"{planted}&noise={0.1 + 4 * (1 - strength):.2f}",
-        THREE_TEXTS if kind == "texts" else ("builtin",),
-    )
+    """Planted models of one strength: of pattern ``all``, ``extremes`` or ``upcycled``, or on three ``texts``."""
+    options = f"seed={{seed}}&strength={strength}&pattern={'all' if kind == 'texts' else kind}"
+    model, dense = f"synthetic:planted?{options}", f"synthetic:dense?{options}"
+    if kind == "all":
+        return Setup(model, dense, f"{model}&noise={0.1 + 4 * (1 - strength):.2f}")
+    texts = THREE_TEXTS if kind == "texts" else ONE_TEXT
+    return Setup(model, dense if kind == "upcycled" else None, texts=texts, claims=_OWN[kind])
 
 
 @final
@@ -86,15 +104,14 @@ def power(*, seeds: int, workers: int, log: Path) -> list[Curve]:
     Raises:
         UsageError: the log was made by another version.
     """
-    kinds = ("all", *dict.fromkeys(_ONLY.values()))
-    setups = [setup_of(strength, kind) for kind in kinds for strength in STRENGTHS]
+    setups = [setup_of(strength, kind) for kind in ("all", *_OWN) for strength in STRENGTHS]
     rows = run(setups, seeds, workers=workers, log=log, label="measuring power")
     return [curve(claim, variant, rows) for claim in LIVE.values() for variant in claim.variants]
 
 
 def curve(claim: Claim, variant: str | None, rows: Mapping[str, Sequence[Row]]) -> Curve:
     """One claim's power, from the rows of all setups."""
-    kind = _ONLY.get(claim.id, "all")
+    kind = _kind_of(claim)
     points = []
     for strength in STRENGTHS:
         found = [row["claims"][key_of(claim.id, variant)] for row in rows[setup_of(strength, kind).name]]
@@ -111,36 +128,51 @@ def _is_found(claim: Claim, row: Row) -> bool:
     return bool(row["verdict"] in (Verdict.REPLICATED, Verdict.DIRECTION_ONLY))
 
 
-def summary(curves: Sequence[Curve], seeds: int, figure: str) -> str:
-    """The power of every claim as Markdown."""
+def summary(curves: Sequence[Curve], depth: Sequence[DepthPower], seeds: int, figure: str) -> str:
+    """The power of every claim as Markdown.
+
+    Args:
+        curves: one per claim and variant.
+        depth: what the number of layers allows.
+        seeds: models of each strength.
+        figure: file name of the picture.
+    """
     lines = [
-        "| claim | smallest effect of interest | power there | effect found in 80 % | what reaches 80 % |",
+        "| claim | smallest effect of interest | power there | effect found in 80 % | 80 % at the smallest effect |",
         "|---|---|---|---|---|",
+        *(_line(one, depth) for one in curves),
     ]
-    lines += [_line(one) for one in curves]
-    return "\n\n".join([
+    parts = [
         "# Power",
         "How often a claim is found (significant in the claimed direction after correction for multiple testing) "
-        "when the effect has a given size. Planted models of nine strengths, 0 (nothing planted) to 1, with 16 layers "
-        "and 8 experts, on the embedded prose (26 sequences of at most 96 tokens, the default text as these models "
-        "read it); the power at an effect is read between the mean effects of two strengths. A claim of level "
-        "(*at least 0.95*) has at that level the power of its error rate by definition; it is found when the "
-        "whole interval lies above.",
+        "when the effect has a given size. Planted models of nine strengths, from 0 (nothing planted) to 1, with 16 "
+        "layers and 8 experts, on the embedded prose (26 sequences, of at most 96 tokens as these models read it). "
+        "Between two strengths power and mean effect are interpolated. A claim of level (*at least 0.95*) has at the "
+        "level itself the power of its error rate, by definition; it is found when the whole interval lies above.",
         f"Made by `python -m moe_claims power --seeds {seeds} --output docs/power.md` with moe_claims {__version__}.",
         f"![Share of models in which each claim is found, over its mean effect]({figure})",
         "\n".join(lines),
-    ]) + "\n"  # fmt: skip
+        depth_summary(depth),
+    ]
+    return "\n\n".join(parts) + "\n"
 
 
-def _line(one: Curve) -> str:
+def _line(one: Curve, depth: Sequence[DepthPower]) -> str:
     smallest, there, enough = one.claim.smallest, one.at_smallest, one.effect_found
-    power_there = "level" if one.claim.rule == "level" else "–" if there is None else f"{100 * there:.0f} %"
+    power_there = "–" if one.claim.rule == "level" or there is None else f"{100 * there:.0f} %"
     effect = "not reached" if enough is None else f"{enough:.2g}"
-    return f"| {key_of(one.claim.id, one.variant)} | {smallest:g} | {power_there} | {effect} | {_remedy(one)} |"
+    cells = (key_of(one.claim.id, one.variant), f"{smallest:g}", power_there, effect, _reached_with(one, depth))
+    return "| " + " | ".join(cells) + " |"
 
 
-def _remedy(one: Curve) -> str:
-    """What would bring the power at the smallest effect to 80 %, where it is below."""
-    if one.claim.rule == "level" or (one.at_smallest is not None and one.at_smallest >= WANTED):
-        return "this text"
-    return "more layers" if "layer" in one.claim.unit else "more sequences"
+def _reached_with(one: Curve, depth: Sequence[DepthPower]) -> str:
+    """What size brings the power at the smallest effect to 80 %."""
+    if one.claim.rule == "level":
+        return "by no size: a claim of level"
+    if one.at_smallest is not None and one.at_smallest >= WANTED:
+        return "with this text and these layers"
+    if one.claim.id in _OVER_DEPTH:
+        test, effect = _OVER_DEPTH[one.claim.id]
+        layers = layers_that_reach(depth, test, effect, WANTED)
+        return "by no number of layers" if layers is None else f"with about {layers} layers"
+    return "not with this text"

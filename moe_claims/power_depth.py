@@ -1,7 +1,8 @@
 """What the number of layers allows: power of the tests over depth, simulated on curves without any model."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, final
 
 import numpy as np
@@ -31,25 +32,24 @@ class DepthPower:
     found: Rate
 
 
-def depth_power(*, curves: int, seed: int = 0) -> list[DepthPower]:
+def depth_power(*, curves: int, layers: Sequence[int] = LAYERS, seed: int = 0) -> list[DepthPower]:
     """Straight trends, and jumps of the last layer, in independent noise.
 
     Args:
         curves: simulated for every cell.
+        layers: numbers of layers.
         seed: of the noise.
     """
     rng = np.random.default_rng(seed)
     cells: list[tuple[str, float, int, Callable[[], float]]] = []
-    for layers in LAYERS:
+    for count in layers:
         for tau in TAUS:
-            slope = _slope_of(tau, layers)
-            cells.append(("trend", tau, layers, lambda layers=layers, slope=slope: _trend_p(layers, slope, rng)))  # type: ignore[misc]
-        for mads in MADS:
-            cells.append(("last layer", mads, layers, lambda layers=layers, mads=mads: _last_p(layers, mads, rng)))  # type: ignore[misc]
+            cells.append(("trend", tau, count, partial(_trend_p, count, _slope_of(tau, count), rng)))
+        cells += [("last layer", mads, count, partial(_last_p, count, mads, rng)) for mads in MADS]
     found = []
-    for test, effect, layers, p_value in track(cells, "power over depth", unit="cells"):
+    for test, effect, count, p_value in track(cells, "power over depth", unit="cells"):
         hits = sum(p_value() <= ALPHA for _ in range(curves))
-        found.append(DepthPower(test, effect, layers, Rate(hits, curves)))
+        found.append(DepthPower(test, effect, count, Rate(hits, curves)))
     return found
 
 
@@ -74,7 +74,7 @@ def _last_p(layers: int, mads: float, rng: np.random.Generator) -> float:
     return last_layer(values, rng=rng, resamples=_RESAMPLES).studentised.p_greater
 
 
-def summary(found: list[DepthPower]) -> str:
+def summary(found: Sequence[DepthPower]) -> str:
     """A table per test as Markdown."""
     parts = [
         "## What the number of layers allows",
@@ -85,7 +85,9 @@ def summary(found: list[DepthPower]) -> str:
     ]
     for test, unit in (("trend", "Kendall τ"), ("last layer", "jump, in MADs")):
         effects = sorted({cell.effect for cell in found if cell.test == test})
-        lines = [f"| {unit} | " + " | ".join(f"{layers} layers" for layers in LAYERS) + " |", "|---" * 5 + "|"]
+        layers = sorted({cell.layers for cell in found if cell.test == test})
+        lines = [f"| {unit} | " + " | ".join(f"{count} layers" for count in layers) + " |"]
+        lines.append("|---" * (len(layers) + 1) + "|")
         for effect in effects:
             cells = [c.found for c in found if (c.test, c.effect) == (test, effect)]
             lines.append(f"| {effect:g} | " + " | ".join(f"{100 * rate.share:.0f} %" for rate in cells) + " |")
@@ -93,7 +95,7 @@ def summary(found: list[DepthPower]) -> str:
     return "\n\n".join(parts)
 
 
-def layers_that_reach(found: list[DepthPower], test: str, effect: float, wanted: float) -> int | None:
+def layers_that_reach(found: Sequence[DepthPower], test: str, effect: float, wanted: float) -> int | None:
     """The fewest simulated layers with the power wanted; None where none has it."""
     reached = [c.layers for c in found if (c.test, c.effect) == (test, effect) and c.found.share >= wanted]
     return min(reached) if reached else None

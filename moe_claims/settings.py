@@ -130,8 +130,11 @@ def _layers(value: object) -> tuple[int, ...] | None:
     return tuple(sorted({int(part) for part in parts}))
 
 
-def _model(value: object) -> ModelRef | None:
-    return None if value is None else resolve(str(value))
+def _model(name: str, value: object) -> ModelRef | None:
+    try:
+        return None if value is None else resolve(str(value))
+    except UsageError as error:
+        raise UsageError(f"--moe-{name}: {error}") from None
 
 
 def settle(values: Mapping[str, Any]) -> Settings:
@@ -169,8 +172,8 @@ def settle(values: Mapping[str, Any]) -> Settings:
         report=_folder("report", values.get("report") or "claims-report"),
         report_only=_flag("report-only", values.get("report-only")),
         layers=_layers(values.get("layers")),
-        dense_reference=_model(values.get("dense-reference")),
-        second_model=_model(values.get("second-model")),
+        dense_reference=_model("dense-reference", values.get("dense-reference")),
+        second_model=_model("second-model", values.get("second-model")),
     )
 
 

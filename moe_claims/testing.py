@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from moe_claims.report.cells import criteria_met
 from moe_claims.types import Audit, AuditOutcome, Result, Verdict
 
 Outcome = Literal["passed", "failed", "skipped"]
@@ -24,7 +25,7 @@ AUDIT_OUTCOME_OF: dict[AuditOutcome, Outcome] = {
 
 
 def describe(result: Result) -> str:
-    """One line: verdict, effect, interval, p, published value and reason."""
+    """One line: verdict, effect, interval, p, published value with the criteria met, and reason."""
     text = f"{result.verdict}: {result.effect_name}"
     if result.effect is not None:
         text += f" = {result.effect:.3f}"
@@ -33,7 +34,8 @@ def describe(result: Result) -> str:
     if result.p_value is not None and result.p_adjusted is not None:
         text += f", p = {result.p_value:.4g} (adjusted {result.p_adjusted:.4g})"
     if result.published is not None:
-        text += f", published {result.published['value']:.3f}"
+        met = criteria_met(result.criteria)
+        text += f", published {result.published['value']:.3f}" + (f" ({met} criteria)" if met else "")
     return f"{text}; {result.reason}"
 
 

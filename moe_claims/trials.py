@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any, final
 
 from moe_claims import __version__
-from moe_claims.analysis.claim import key_of
+from moe_claims.analysis.registry import LIVE
 from moe_claims.errors import UsageError
 from moe_claims.progress import track
+from moe_claims.types import Finding
 
 ALPHA = 0.05
+ONE_TEXT = ("builtin",)
 THREE_TEXTS = ("builtin", "builtin-math", "builtin-code")
 
 Row = dict[str, Any]
@@ -27,14 +29,17 @@ class Setup:
     """
 
     model: str
-    dense: str
-    second: str
-    texts: tuple[str, ...] = ("builtin",)
+    dense: str | None = None
+    second: str | None = None
+    texts: tuple[str, ...] = ONE_TEXT
+    claims: tuple[str, ...] = tuple(LIVE)
+    """Claims that are analysed; the correction for multiple testing runs over these alone."""
 
     @property
     def name(self) -> str:
         """The kind's name in a log: two setups that differ have different names."""
-        return " | ".join((self.model, self.dense, self.second, ",".join(self.texts)))
+        claims = "all" if self.claims == tuple(LIVE) else ",".join(self.claims)
+        return " | ".join((self.model, self.dense or "-", self.second or "-", ",".join(self.texts), claims))
 
 
 def trial(setup: Setup, seed: int) -> Row:
@@ -45,7 +50,7 @@ def trial(setup: Setup, seed: int) -> Row:
     """
     import torch
 
-    from moe_claims.analysis.evaluate import evaluate
+    from moe_claims.analysis.evaluate import adjusted, judge, try_all
     from moe_claims.measuring import Forgetful, Measurer
     from moe_claims.models.loading import open_model
     from moe_claims.progress import set_quiet
@@ -54,26 +59,26 @@ def trial(setup: Setup, seed: int) -> Row:
     set_quiet(True)
     torch.set_num_threads(1)  # the trials run side by side
     names = {
-        field: name.format(seed=seed, other=seed + 1_000_000)
+        field: name and name.format(seed=seed, other=seed + 1_000_000)
         for field, name in (("model", setup.model), ("dense-reference", setup.dense), ("second-model", setup.second))
     }
     settings = settle({**names, "model": [names["model"]], "text": list(setup.texts), "device": "cpu"})
-    model = open_model(settings.models[0])
-    measured, _ = Measurer(settings, Forgetful()).measure(model)
-    judged = evaluate(model.ref.name, None, measured, None, seed=seed, alpha=ALPHA)
-    if judged.errors:
-        place, message = next(iter(judged.errors.items()))
-        raise UsageError(f"{names['model']}, {place}: {message}")
-    rows = {
-        key_of(result.claim, result.variant): {
-            "verdict": result.verdict.value,
-            "effect": result.effect,
-            "p_value": result.p_value,
-            "p_adjusted": result.p_adjusted,
-        }
-        for result in judged.results
-        if result.corpus in (None, setup.texts[0])
-    }
+    measured, _ = Measurer(settings, Forgetful()).measure(
+        open_model(settings.models[0]), neurons="neuron-order" in setup.claims
+    )
+    tried = try_all(measured, seed, [LIVE[claim] for claim in setup.claims])
+    rows = {}
+    for one, decision, p_adjusted in zip(tried, judge(tried, ALPHA), adjusted(tried)[0], strict=True):
+        if decision is None:
+            raise UsageError(f"{names['model']}, {one.key}: {one.outcome}")
+        finding = one.outcome if isinstance(one.outcome, Finding) else None
+        if one.corpus in (None, setup.texts[0]):
+            rows[one.key] = {
+                "verdict": decision.verdict.value,
+                "effect": None if finding is None else finding.effect,
+                "p_value": None if finding is None else finding.p_value,
+                "p_adjusted": p_adjusted,
+            }
     return {"setup": setup.name, "seed": seed, "version": __version__, "claims": rows}
 
 

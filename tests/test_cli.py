@@ -19,6 +19,9 @@ def test_claims_and_models_list_everything(capsys: pytest.CaptureFixture[str]) -
     assert main(["claims"]) == 0
     listed = capsys.readouterr().out
     assert all(claim in listed for claim in CLAIMS)
+    assert max(len(line) for line in listed.splitlines()) <= 120
+    assert main(["claims", "--full", "router-norm"]) == 0
+    assert CLAIMS["router-norm"].null.split(";")[0] in " ".join(capsys.readouterr().out.split())
     assert main(["models"]) == 0
     listed = capsys.readouterr().out
     assert all(name in listed for name in (*ALIASES, *EMBEDDED, "synthetic:planted"))
@@ -74,6 +77,7 @@ BAD = [
     (["measure", TINY, "--text", "nothing.txt", "--output", "x.npz"], "unknown text 'nothing.txt'"),
     (["measure", TINY, "--token-ids", "nothing.json", "--output", "x.npz"], "there is no file 'nothing.json'"),
     (["report", "nothing.json"], "there is no results file 'nothing.json'"),
+    (["claims", "--full", "routr-norm"], "there is no claim 'routr-norm': did you mean router-norm?"),
     (["calibrate", "--seeds", "0"], "--seeds and --workers are whole numbers"),
 ]
 

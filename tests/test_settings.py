@@ -7,7 +7,7 @@ import pytest
 
 from moe_claims.errors import UsageError
 from moe_claims.models import names
-from moe_claims.models.names import EMBEDDED
+from moe_claims.models.names import EMBEDDED, ModelRef
 from moe_claims.settings import OPTIONS, Option, Settings, default_cache, option_value, settle
 
 BY_NAME = {option.name: option for option in OPTIONS}
@@ -82,6 +82,9 @@ def test_defaults(embedded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         cache=Path("/somewhere/moe_claims"),
         report=Path("claims-report"),
         report_only=False,
+        layers=None,
+        dense_reference=None,
+        second_model=None,
     )
     assert settle(dict.fromkeys(BY_NAME)) == settings
     assert settings.controls
@@ -114,6 +117,9 @@ def test_every_option_is_heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
             "cache": "~/kept",
             "report": "~/said",
             "report-only": True,
+            "layers": "31, 0,15,0",
+            "dense-reference": "mistral",
+            "second-model": "mixtral-8x7b-instruct@main",
         }
     )
     assert [ref.name for ref in settings.models] == ["olmoe", "synthetic:null?seed=2"]  # each once, in order
@@ -129,6 +135,11 @@ def test_every_option_is_heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         cache=tmp_path / "kept",
         report=tmp_path / "said",
         report_only=True,
+        layers=(0, 15, 31),
+        dense_reference=ModelRef("mistral", "hub", "mistralai/Mistral-7B-v0.1"),
+        second_model=ModelRef(
+            "mixtral-8x7b-instruct@main", "hub", "mistralai/Mixtral-8x7B-Instruct-v0.1", revision="main"
+        ),
     )
     assert not settings.controls
 
@@ -171,10 +182,11 @@ def test_existing_folders_are_taken(tmp_path: Path) -> None:
     assert (settings.cache, settings.report) == (tmp_path, tmp_path / "new")
 
 
+FOLDER = "--model takes a folder with config.json and *.safetensors"
+NEAR = " or mixtral or mistral-7b?"
 BAD = [
-    ("model", ["mixtrall"], "unknown model 'mixtrall': did you mean mixtral or mixtral-8x7b or mixtral-8x22b?"),
+    ("model", ["mixtrall"], "unknown model 'mixtrall': did you mean mixtral or mistral or mixtral-8x7b?"),
     ("model", [""], "'' is not a model name: give an alias, a directory, org/name or synthetic:KIND"),
-    ("text", ["bultin"], "unknown text 'bultin': give builtin, builtin-math, builtin-code, or the path of a .txt file"),
     *(
         ("tokens", value, f"--moe-tokens {value}: give a whole number of tokens, 4 or more")
         for value in ("3", "-1", "0", "many", "1e3", "2.5", "9" * 20)
@@ -189,9 +201,13 @@ BAD = [
     ),
     ("report-only", "perhaps", "--moe-report-only perhaps: give true or false"),
     *(
-        (name, value, f"--moe-{name} {value}: no claim of this version uses it; leave it out")
-        for name, value in (("dense-reference", "m"), ("second-model", "m"), ("cluster", "host:1"))
+        ("layers", value, f"--moe-layers {value}: give layer numbers separated by commas, such as 0,15,31")
+        for value in ("first", "0;3", "-1", "1,,2", "0-3", "1.5", ",")
     ),
+    ("dense-reference", "./no", "--moe-dense-reference: there is no directory './no': " + FOLDER),
+    ("dense-reference", "mistrl", "--moe-dense-reference: unknown model 'mistrl': did you mean mistral" + NEAR),
+    ("second-model", "./no", "--moe-second-model: there is no directory './no': " + FOLDER),
+    ("cluster", "host:1", "--moe-cluster host:1: no claim of this version uses it; leave it out"),
 ]
 
 
@@ -201,6 +217,11 @@ def test_bad_values_have_one_line_with_value_and_remedy(name: str, value: object
         settle({"model": ["mixtral"], name: value})
     assert str(caught.value) == message
     assert "\n" not in message
+
+
+def test_unknown_text_is_said_before_anything_is_opened() -> None:
+    with pytest.raises(UsageError, match=r"^unknown text 'bultin': "):
+        _settle(text=["bultin"])
 
 
 @pytest.mark.parametrize("name", ["cache", "report"])
@@ -214,4 +235,4 @@ def test_file_in_place_of_a_folder(name: str, tmp_path: Path) -> None:
 
 
 def test_every_option_has_a_bad_value() -> None:
-    assert {name for name, *_ in BAD} | {"cache", "report"} == set(BY_NAME)
+    assert {name for name, *_ in BAD} | {"text", "cache", "report"} == set(BY_NAME)

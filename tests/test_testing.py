@@ -1,10 +1,19 @@
 """Verdicts as outcomes: every one has its own, and the message says what decided."""
 
+from dataclasses import replace
+
 import pytest
 
 from moe_claims.analysis.audits import run_audits
 from moe_claims.testing import AUDIT_OUTCOME_OF, OUTCOME_OF, conclude, describe
 from moe_claims.types import AuditOutcome, Interval, Result, Verdict
+
+CRITERIA = {
+    "published_in_our_interval": False,
+    "ours_in_prediction_interval": False,
+    "small_telescope_passed": True,
+    "pooled_differs_from_none": None,
+}
 
 
 def row(verdict: Verdict) -> Result:
@@ -27,6 +36,7 @@ def row(verdict: Verdict) -> Result:
         unit="u",
         n_units=3,
         published={"value": 0.63},
+        criteria=CRITERIA,
     )
 
 
@@ -47,8 +57,10 @@ def test_a_verdict_ends_the_test_as_it_should(verdict: Verdict) -> None:
 
 def test_the_message_holds_effect_interval_p_published_value_and_reason() -> None:
     assert describe(row(Verdict.ABSENT)) == (
-        "absent: mean ρ = 0.030 [0.020, 0.040], p = 0.2 (adjusted 0.4), published 0.630; because"
+        "absent: mean ρ = 0.030 [0.020, 0.040], p = 0.2 (adjusted 0.4), published 0.630 (1 of 3 criteria); because"
     )
+    uncompared = replace(row(Verdict.ABSENT), criteria={"reason": "our interval has no width"})
+    assert "published 0.630; because" in describe(uncompared)
 
 
 def test_audits_end_their_tests_too() -> None:

@@ -4,8 +4,8 @@ import numpy as np
 
 from moe_claims.analysis.depth import enough_layers, last, unit_of_spread
 from moe_claims.analysis.measured import Measured
+from moe_claims.stats.diverging import diverging_trends
 from moe_claims.stats.nulls import off_diagonal
-from moe_claims.stats import opposite
 from moe_claims.stats.outlier import block_bootstrap_in_mads
 from moe_claims.types import Finding
 
@@ -22,7 +22,7 @@ def opposite_trends(variant: str | None, measured: Measured, rng: np.random.Gene
     """Whether mean neurons of W_act grow more alike with depth while router rows grow less alike, over all layers."""
     act, gate = (off_diagonal(m).mean(axis=-1) for m in (measured.weights.mean["act"], measured.weights.router))
     enough_layers(len(gate))
-    result = opposite.opposite_trends(act, gate, rng=rng)
+    result = diverging_trends(act, gate, rng=rng)
     interval, equivalence = result.intervals
     return Finding(
         effect=result.difference,

@@ -1,6 +1,6 @@
 """One model judged: measured (or read from the store), tested, corrected, decided."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, final
@@ -14,6 +14,7 @@ from moe_claims.analysis.published import against_published, paper_model, publis
 from moe_claims.analysis.registry import LIVE
 from moe_claims.analysis.verdict import Decision, control_of, decide, plain
 from moe_claims.errors import MoeClaimsError, NotComparableError, NotMeasuredError
+from moe_claims.measure.measurement import RoutedMeasurement
 from moe_claims.progress import track
 from moe_claims.stats.corrections import benjamini_hochberg, holm
 from moe_claims.types import Finding, Result, Scalar, Verdict
@@ -31,6 +32,8 @@ class Trial:
     corpus: str | None
     outcome: Finding | MoeClaimsError
     """The finding; or why there is none: not applicable, or something broke."""
+    sequences: int | None = None
+    """How many the model was run on, for a claim on one text."""
 
     @property
     def key(self) -> str:
@@ -58,15 +61,15 @@ def _place(corpus: str | None, key: str) -> str:
     return f"{corpus or ''}|{key}"
 
 
-def try_all(measured: Mapping[str, Measured], seed: int) -> list[Trial]:
-    """Analyses every live claim on every text; weight claims once.
+def try_all(measured: Mapping[str, Measured], seed: int, claims: Iterable[Claim] = tuple(LIVE.values())) -> list[Trial]:
+    """Analyses every live claim, or the claims given, on every text; weight claims once.
 
     Each test has its own generator, seeded by the run's seed and the test's name, so that
     its numbers depend neither on the other tests nor on their order.
     """
     trials = []
     first = next(iter(measured.values()))
-    for claim in track(LIVE.values(), "testing", unit="claims", total=len(LIVE)):
+    for claim in track(tuple(claims), "testing", unit="claims"):
         module, _, function = claim.analysis.partition(":")
         analysis: Analysis = getattr(import_module(module), function)
         for variant in claim.variants:
@@ -80,20 +83,31 @@ def try_all(measured: Mapping[str, Measured], seed: int) -> list[Trial]:
                     outcome = analysis(variant, given, rng)
                 except MoeClaimsError as error:  # bad input to one claim loses none of the others
                     outcome = error
-                trials.append(Trial(claim, variant, corpus, outcome))
+                sequences = None
+                if corpus is not None and isinstance(given.text, RoutedMeasurement):
+                    sequences = len(given.text.lengths)
+                trials.append(Trial(claim, variant, corpus, outcome, sequences))
     return trials
+
+
+_CORRECTIONS = (("headline", holm), ("secondary", benjamini_hochberg))
+
+
+def _members(trials: Sequence[Trial], family: str) -> list[tuple[int, Finding]]:
+    """The findings of one family of tests, with their places among the trials."""
+    return [
+        (i, trial.outcome)
+        for i, trial in enumerate(trials)
+        if trial.claim.family == family and isinstance(trial.outcome, Finding)
+    ]
 
 
 def adjusted(trials: Sequence[Trial]) -> tuple[list[float | None], list[float | None]]:
     """Corrected p-values, claimed and opposite direction: Holm for headline, Benjamini–Hochberg for secondary."""
     towards: list[float | None] = [None] * len(trials)
     against: list[float | None] = [None] * len(trials)
-    for family, correct in (("headline", holm), ("secondary", benjamini_hochberg)):
-        members = [
-            (i, trial.outcome)
-            for i, trial in enumerate(trials)
-            if trial.claim.family == family and isinstance(trial.outcome, Finding)
-        ]
+    for family, correct in _CORRECTIONS:
+        members = _members(trials, family)
         for target, values in (
             (towards, correct([finding.p_value for _, finding in members])),
             (against, correct([finding.p_opposite for _, finding in members])),
@@ -103,17 +117,30 @@ def adjusted(trials: Sequence[Trial]) -> tuple[list[float | None], list[float | 
     return towards, against
 
 
+def at_best(trials: Sequence[Trial]) -> list[float | None]:
+    """What the correction makes of the smallest p that each test can reach, the other tests unchanged."""
+    best: list[float | None] = [None] * len(trials)
+    for family, correct in _CORRECTIONS:
+        members = _members(trials, family)
+        values = [finding.p_value for _, finding in members]
+        for place, (i, finding) in enumerate(members):
+            best[i] = float(correct([*values[:place], finding.smallest_p, *values[place + 1 :]])[place])
+    return best
+
+
 def judge(trials: Sequence[Trial], alpha: float, hub_id: str | None = None) -> list[Decision | None]:
     """A decision for every trial; None where something broke. ``hub_id`` finds what the paper says of the model."""
     model = paper_model(hub_id)
     towards, against = adjusted(trials)
     decisions: list[Decision | None] = []
-    for trial, p, q in zip(trials, towards, against, strict=True):
+    for trial, p, q, best in zip(trials, towards, against, at_best(trials), strict=True):
         if isinstance(trial.outcome, Finding):
             assert p is not None
             assert q is not None
             says = trial.claim.paper_says.get(model or "", "holds")
-            decisions.append(decide(trial.claim, trial.outcome, p, q, alpha, says))
+            decisions.append(
+                decide(trial.claim, trial.outcome, p, q, alpha, says, p_at_best=best, sequences=trial.sequences)
+            )
         elif isinstance(trial.outcome, NotComparableError):
             decisions.append(Decision(Verdict.NOT_APPLICABLE, str(trial.outcome)))
         elif isinstance(trial.outcome, NotMeasuredError):
@@ -146,7 +173,7 @@ def evaluate(
     trials = try_all(measured, seed)
     decisions = judge(trials, alpha, hub_id)
     towards, _ = adjusted(trials)
-    controls = _controls(control, seed, alpha)
+    controls = _controls(control, hub_id, seed, alpha)
     results, errors = [], {}
     for trial, decision, p in zip(trials, decisions, towards, strict=True):
         if decision is None:
@@ -160,7 +187,7 @@ def evaluate(
 
 
 def _controls(
-    control: Mapping[str, Measured] | MoeClaimsError | None, seed: int, alpha: float
+    control: Mapping[str, Measured] | MoeClaimsError | None, hub_id: str | None, seed: int, alpha: float
 ) -> dict[tuple[str, str | None], dict[str, Any]] | str:
     if control is None:
         return {}
@@ -169,7 +196,7 @@ def _controls(
     trials = try_all(control, seed)
     return {
         (trial.key, trial.corpus): control_of(decision, trial.outcome if isinstance(trial.outcome, Finding) else None)
-        for trial, decision in zip(trials, judge(trials, alpha), strict=True)
+        for trial, decision in zip(trials, judge(trials, alpha, hub_id), strict=True)
         if decision is not None
     }
 

@@ -106,7 +106,9 @@ def mean_mirrors_matrix(variant: str | None, measured: Measured, rng: np.random.
     apart = {role: off_diagonal(weights.mean[role] - weights.matrix[role]) for role in ROLES}
     by_layer = {role: pairs.mean(axis=-1) for role, pairs in apart.items()}
     test = student(by_layer["act"] - (by_layer["up"] + by_layer["down"]) / 2)
-    unequal = [f"{float(by_layer[role].mean()):+.2f} (W_{role})" for role in ("up", "down") if not _nearly(by_layer[role])]
+    unequal = [
+        f"{float(by_layer[role].mean()):+.2f} (W_{role})" for role in ("up", "down") if not _nearly(by_layer[role])
+    ]
     details: dict[str, float | int | str | bool | None] = {}
     for role in ROLES:
         details[f"difference_{role}"] = float(by_layer[role].mean())

@@ -37,7 +37,7 @@ def weights_mirror(variant: str | None, measured: Measured, rng: np.random.Gener
 
     spread = jackknife(r, experts)
     means = mantel(outputs, measured.weights.mean[role], rng=rng)
-    over_text = _over_sequences(routed, matrix, rng)
+    over_text = r_over_sequences(routed, matrix, rng)
     return Finding(
         effect=float(result.r.mean()),
         interval=spread.interval(0.95),
@@ -57,8 +57,8 @@ def weights_mirror(variant: str | None, measured: Measured, rng: np.random.Gener
     )
 
 
-def _over_sequences(routed: RoutedMeasurement, matrix: Floats, rng: np.random.Generator) -> Interval:
-    """95 % interval of the mean r if other sequences had been drawn.
+def r_over_sequences(routed: RoutedMeasurement, matrix: Floats, rng: np.random.Generator) -> Interval:
+    """95 % interval, if other sequences had been drawn, of r of output similarities with (L, E, E) ``matrix``.
 
     A resample's similarities are a weighted sum of those of the sequences. r with a fixed pattern
     needs of them only their products with it and with one another, S and S² numbers per layer,

@@ -34,6 +34,7 @@ HEADLINE = (
         null=LABELS,
         unit=EXPERTS,
         analysis="moe_claims.analysis.neuron_experts:sign",
+        paper_says={"grok-1": "absent"},
     ),
     Claim(
         id="router-norm",
@@ -48,6 +49,7 @@ HEADLINE = (
         unit="expert within layer (total); sequence (token-specific, intervals)",
         analysis="moe_claims.analysis.router_norm:association",
         variants=("total", "token-specific"),
+        paper_says={"grok-1": "opposite"},
     ),
     Claim(
         id="router-norm-diagonal",

@@ -13,6 +13,7 @@ PUBLIC = (
         needs="counts",
         effect="normalised entropy of loads, mean over domains",
         smallest=0.95,
+        rule="level",
         null="mean over domains of at most 0.95 (one-sided t)",
         unit="domain",
         analysis="moe_claims.analysis.loads:balanced_routing",

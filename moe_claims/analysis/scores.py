@@ -27,7 +27,7 @@ def top1_confidence(variant: str | None, measured: Measured, rng: np.random.Gene
     flips = sign_flips(sums, rng=rng)
     interval, equivalence = cluster_bootstrap(sums[:, None], counts, lambda means: means[:, 0], rng=rng)
     with np.errstate(over="ignore"):  # a ratio too large for a number is infinite
-        mean_ratio = float(np.exp(result.gaps).mean())
+        mean_ratio, median_ratio = float(np.exp(result.gaps).mean()), float(np.exp(np.median(result.gaps)))
     return Finding(
         effect=result.rotations.statistic,
         interval=interval,
@@ -40,7 +40,7 @@ def top1_confidence(variant: str | None, measured: Measured, rng: np.random.Gene
             "mean_log_ratio": float(result.gaps.mean()),
             "mean_log_ratio_of_gaussian": float(result.expected.mean()),
             "mean_ratio": mean_ratio,
-            "median_ratio": float(np.exp(np.median(result.gaps))),
+            "median_ratio": median_ratio,
             "p_rotations": result.rotations.p_greater,
             "p_sign_flips": flips.p_greater,
         },

@@ -7,12 +7,12 @@ import numpy as np
 from moe_claims.analysis.expert_similarity import role_of
 from moe_claims.analysis.measured import Measured
 from moe_claims.errors import NotComparableError
-from moe_claims.measure.measurement import DenseWeights, Floats, RoutedMeasurement
+from moe_claims.measure.measurement import DenseWeights, Floats, Integers, RoutedMeasurement
 from moe_claims.models.families import ROLES
 from moe_claims.stats.clusters import cluster_bootstrap, sign_flips
-from moe_claims.stats.density import dbscan, principal_plane
+from moe_claims.stats.density import NOISE, dbscan, principal_plane
 from moe_claims.stats.esd import chance_of, generalized_esd
-from moe_claims.stats.marks import Marks, marked_mean, most_marked
+from moe_claims.stats.marks import Marks, marked_difference, marked_mean, most_marked
 from moe_claims.stats.proportions import clopper_pearson
 from moe_claims.types import Finding, Interval
 
@@ -59,9 +59,10 @@ def stands_apart(variant: str | None, measured: Measured, rng: np.random.Generat
     nothing to do with each other in different layers. Both count the most frequent
     expert, whichever it is; the interval takes that expert as given.
     """
-    marked = flags(measured.weights.matrix[role_of(variant)])
-    layers, experts = marked.shape
+    similarity = measured.weights.matrix[role_of(variant)]
+    layers, experts, _ = similarity.shape
     _enough(experts)
+    marked = flags(similarity)
     result = most_marked(marked, chance_of(experts, _most(experts), ALPHA, "less"), rng=rng)
     tests = (result.by_chance, result.given_numbers)
     interval, equivalence = (_over_layers(clopper_pearson(result.count, layers, level=level)) for level in (0.95, 0.90))
@@ -103,3 +104,139 @@ def _often_enough(similarity: Floats) -> Marks:
             f"an expert stands apart in {some} of {layers} layers, and this claim needs one in a quarter of them"
         )
     return marked
+
+
+def pca_clusters(variant: str | None, measured: Measured, rng: np.random.Generator) -> Finding:
+    """Whether the experts that stand apart are those outside the cluster in two principal components.
+
+    Both come from the same cosines: an expert unlike all others has a low mean similarity
+    and is far out in the plane. The claim shows that the two descriptions name the same
+    experts; it is no second witness that there are any. Where no expert is special, those
+    that stand apart by chance are outside the cluster too in most cases, but a quarter of
+    the layers seldom has one, and the claim then does not apply.
+
+    The paper standardises every weight over the experts; unit length of each expert's
+    matrix is used instead, so that the cosines give the components.
+    """
+    similarity = measured.weights.matrix[role_of(variant)]
+    layers, experts, _ = similarity.shape
+    marked = _often_enough(similarity)
+    if marked.any(axis=1).sum() < 2:
+        raise NotComparableError(
+            "an expert stands apart in 1 layer alone, and to compare layers takes 2 with such an expert"
+        )
+    dense = None
+    if isinstance(measured.dense, DenseWeights):
+        dense = measured.dense.matrix[role_of(variant)]
+        similarity = _with_point(similarity, dense)
+    outside = np.stack([_outside(plane, experts) for plane in principal_plane(similarity)])
+    test = marked_mean(outside, marked, rng=rng)
+    difference = marked_difference(outside, marked)
+    return Finding(
+        effect=difference.estimate,
+        interval=difference.interval(0.95, "layers (jackknife)"),
+        equivalence=difference.interval(0.90, "layers (jackknife)"),
+        p_value=test.p_greater,
+        p_opposite=test.p_less,
+        smallest_p=test.smallest_p,
+        n_units=int(marked.any(axis=1).sum()) * experts,
+        details={
+            "outside_of_those_apart": test.statistic,
+            "outside_of_the_others": test.statistic - difference.estimate,
+            "share_in_cluster": float(1 - outside.mean()),
+            "cluster": "largest" if dense is None else "around the dense model",
+            "layers_with_expert_apart": int(marked.any(axis=1).sum()),
+            "layers": layers,
+        },
+    )
+
+
+def _with_point(similarity: Floats, point: Floats) -> Floats:
+    """(L, E, E) and (L, E) similarities to one more point → (L, E + 1, E + 1)."""
+    layers, experts, _ = similarity.shape
+    wider = np.ones((layers, experts + 1, experts + 1))
+    wider[:, :-1, :-1] = similarity
+    wider[:, -1, :-1] = wider[:, :-1, -1] = point
+    return wider
+
+
+def _outside(plane: Floats, experts: int) -> Marks:
+    """(E or E + 1, 2) centred points → (E,) experts outside the cluster: the dense model's, or else the largest."""
+    spread = float(np.sqrt((plane**2).sum(axis=1).mean()))
+    labels = dbscan(plane, REACH * spread, NEIGHBOURS)
+    home = int(labels[-1]) if len(plane) > experts else _largest(plane, labels)
+    return np.asarray((labels[:experts] != home) | (home == NOISE))
+
+
+def _largest(plane: Floats, labels: Integers) -> int:
+    """The largest cluster; of several, the one nearest to the centre of all points."""
+    clusters = [int(label) for label in np.unique(labels) if label != NOISE]
+    if not clusters:
+        return NOISE
+
+    def rank(label: int) -> tuple[int, float]:
+        members = plane[labels == label]
+        return -len(members), float(np.linalg.norm(members.mean(axis=0)))
+
+    return min(clusters, key=rank)
+
+
+def chosen_less(variant: str | None, measured: Measured, rng: np.random.Generator) -> Finding:
+    """Whether experts whose weights stand apart are chosen less than the even share.
+
+    Which ones do is decided by the average of the three matrices' similarities, before any
+    text is looked at. Some expert is always chosen less, and in every sequence alike, so
+    the p-value is the larger of two: against any other experts of the same layers in
+    their place, and against sequences whose signs are flipped as a whole.
+    """
+    weights, routed = measured.weights, measured.routed
+    layers, experts, _ = weights.router.shape
+    marked = _often_enough(np.mean([weights.matrix[role] for role in ROLES], axis=0))
+    chosen = routed.chosen.shape[-1]
+    if chosen >= experts:
+        raise NotComparableError(f"all {experts} experts are chosen for every token")
+    loads = _choices(routed, experts) * (experts / chosen)  # (L, S, E), in even shares of a token
+    labels = marked_mean(loads.sum(axis=1) / routed.lengths.sum() - 1, marked, rng=rng)
+    apart = np.where(marked[:, None], loads, 0.0).sum(axis=(0, 2)) / marked.sum() - routed.lengths  # (S,)
+    flips = sign_flips(apart, rng=rng)
+    interval, equivalence = cluster_bootstrap(apart[:, None], routed.lengths, lambda means: means[:, 0], rng=rng)
+    least = (loads.sum(axis=1).argmin(axis=1)[:, None] == np.arange(experts)) & marked
+    return Finding(
+        effect=labels.statistic,
+        interval=interval,
+        equivalence=equivalence,
+        p_value=max(labels.p_less, flips.p_less),
+        p_opposite=max(labels.p_greater, flips.p_greater),
+        smallest_p=max(labels.smallest_p, flips.smallest_p),
+        n_units=len(routed.lengths),
+        details={
+            "score_rank": _score_rank(routed, marked),
+            "experts_apart": int(marked.sum()),
+            "experts_apart_that_are_chosen_least": int(least.sum()),
+            "layers_with_expert_apart": int(marked.any(axis=1).sum()),
+            "layers": layers,
+            "p_labels": labels.p_less,
+            "p_sign_flips": flips.p_less,
+        },
+    )
+
+
+def _choices(routed: RoutedMeasurement, experts: int) -> Floats:
+    """(L, S, E) how often each expert was chosen in each sequence."""
+    sequences, k = len(routed.lengths), routed.chosen.shape[-1]
+    first_cell = np.repeat(routed.sequence_of * experts, k)
+    cells = sequences * experts
+    counts = [np.bincount(first_cell + layer.ravel(), minlength=cells) for layer in routed.chosen]
+    return np.asarray(counts, dtype=np.float64).reshape(-1, sequences, experts)
+
+
+def _score_rank(routed: RoutedMeasurement, marked: Marks) -> float:
+    """Mean over tokens of the marked experts' score rank within a token, 0 (lowest) to 1; ties share their mean."""
+    others = marked.shape[1] - 1
+    ranks = []
+    for layer, expert in np.argwhere(marked):
+        logits = routed.router_logits[layer]
+        own = logits[:, expert, None]
+        below, level = (logits < own).sum(axis=1), (logits == own).sum(axis=1) - 1
+        ranks.append(float((below + level / 2).mean()) / others)
+    return float(np.mean(ranks))

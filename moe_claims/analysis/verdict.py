@@ -8,6 +8,9 @@ from moe_claims.analysis.claim import Claim, PaperSays
 from moe_claims.analysis.settling import Corrected, what_would_settle
 from moe_claims.types import Finding, Interval, Verdict
 
+ROUNDING = 1e-9
+"""Share of the smallest effect of interest below which an effect is rounding, and has no direction."""
+
 
 @final
 @dataclass(frozen=True)
@@ -64,8 +67,8 @@ def decide(
 
 def _difference(claim: Claim, finding: Finding, p: Corrected, sequences: int | None) -> Decision:
     """The claim is that the effect differs from none, and by at least the smallest of interest."""
-    towards = finding.effect * claim.direction > 0
-    if towards and p.towards <= p.alpha and finding.unmet is None:
+    in_units = finding.effect / claim.smallest  # positive in the claimed direction
+    if in_units > ROUNDING and p.towards <= p.alpha and finding.unmet is None:
         if abs(finding.effect) < abs(claim.smallest):
             return Decision(
                 Verdict.DIRECTION_ONLY,
@@ -74,7 +77,7 @@ def _difference(claim: Claim, finding: Finding, p: Corrected, sequences: int | N
         if finding.falls_short is not None:
             return Decision(Verdict.DIRECTION_ONLY, f"{p_text(p.towards)}, but {finding.falls_short}")
         return Decision(Verdict.REPLICATED, f"{p_text(p.towards)} and at least the smallest effect of interest")
-    if finding.effect * claim.direction < 0 and p.opposite <= p.alpha:
+    if in_units < -ROUNDING and p.opposite <= p.alpha:
         small = abs(finding.effect) < abs(claim.smallest)
         size = ", though less than the smallest effect of interest" if small else ""
         return Decision(Verdict.CONTRADICTED, f"{p_text(p.opposite)} in the other direction{size}")

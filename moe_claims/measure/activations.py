@@ -45,8 +45,11 @@ class IndexCorrelation:
 
         if not len(activations) or self._experts < 2:
             return
-        # One expert that fires everywhere alike has no pattern over indices: its correlations are 0.
-        unit = torch.nn.functional.normalize(activations - activations.mean(dim=-1, keepdim=True), dim=-1)
+        centred = activations - activations.mean(dim=-1, keepdim=True)
+        length = centred.norm(dim=-1, keepdim=True)
+        # An expert that fires everywhere alike has no pattern over indices but rounding: its correlations are 0.
+        rounding = 8 * torch.finfo(activations.dtype).eps * activations.norm(dim=-1, keepdim=True)
+        unit = torch.where(length > rounding, centred / length, 0.0)
         pairs = self._experts * (self._experts - 1)
         together = unit.sum(dim=1).square().sum(dim=-1) - unit.square().sum(dim=(1, 2))
         self.sums.index_add_(0, sequence, together.double() / pairs)

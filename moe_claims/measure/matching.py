@@ -1,67 +1,220 @@
 """Optimal one-to-one matching of the neurons of two experts (paper, section 4.1.2)."""
 
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Any, final
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
+from moe_claims.errors import NotMeasuredError, UsageError
+from moe_claims.measure.assignment import Indices, Neurons, assign
+from moe_claims.measure.effort import GIB, PATIENCE, free_bytes, pair_bytes, pair_seconds, span
+from moe_claims.measure.measurement import MatchingMeasurement
 from moe_claims.models.checkpoint import Checkpoint
-from moe_claims.models.families import Role
+from moe_claims.models.families import ROLES, Role
 from moe_claims.progress import track
 
 if TYPE_CHECKING:
     import torch
 
+_SMALL = 512
+"""Below this many neurons one thread is as fast as several: the interpreter's lock is held most of the time."""
+
+
+def measure_matching(
+    checkpoint: Checkpoint, role: Role, layers: Sequence[int], *, workers: int | None = None
+) -> MatchingMeasurement:
+    """Matches the neurons of all pairs of experts of the given layers, and of one random pair per layer.
+
+    A neuron is a row of up or act, a column of down. One layer's matrices are in memory at a time, and what
+    ``pair_bytes`` says for every worker. The result does not depend on the number of workers.
+
+    Args:
+        checkpoint: whose experts are matched.
+        role: matrix kind; each is matched on its own.
+        layers: true indices of MoE layers.
+        workers: threads; by default as many as torch uses, as far as memory goes.
+
+    Raises:
+        UsageError: a layer that is not an MoE layer.
+        NotMeasuredError: not even one pair fits in memory.
+        ModelError: a tensor is missing, or holds NaN or infinite numbers.
+    """
+    _check(checkpoint, layers)
+    experts, neurons, width = _shape(checkpoint, role)
+    pairs = list(combinations(range(experts), 2))
+    if workers is None:
+        workers = _workers(checkpoint.name, neurons, width)
+    similarity, tau = np.ones((2, len(layers), experts, experts))
+    permutation = np.empty((len(layers), experts, experts, neurons), dtype=np.int32)
+    permutation[:] = np.arange(neurons)
+    null_gain = np.empty(len(layers))
+    found = _match_layers(checkpoint, role, layers, pairs, workers)
+    total = len(layers) * (len(pairs) + 1)
+    for number, pair, matched in track(found, f"matching {role} neurons", unit="pairs", total=total):
+        if pair is None:
+            null_gain[number] = matched.similarity - matched.unmatched
+            continue
+        there, back = (number, *pair), (number, *reversed(pair))
+        permutation[there], permutation[back] = matched.partner, np.argsort(matched.partner)
+        similarity[there] = similarity[back] = matched.similarity
+        tau[there] = tau[back] = matched.tau
+    return MatchingMeasurement(np.asarray(layers), similarity, tau, permutation, null_gain)
+
+
+def layers_to_match(checkpoint: Checkpoint, asked: tuple[int, ...] | None) -> tuple[int, ...]:
+    """The layers that were asked for; otherwise all MoE layers, where matching them takes minutes.
+
+    Raises:
+        UsageError: a layer was asked for that is not an MoE layer.
+        NotMeasuredError: all layers would take longer than ``PATIENCE``; the message names some to ask for.
+    """
+    layers = checkpoint.moe_layers
+    if asked is not None:
+        _check(checkpoint, asked)
+        return asked
+    experts, neurons, width = _shape(checkpoint, "down")  # of all three matrices
+    pairs = len(ROLES) * (experts * (experts - 1) // 2 + 1)
+    one = pairs * pair_seconds(neurons, width) / _workers(checkpoint.name, neurons, width)
+    if one * len(layers) <= PATIENCE:
+        return layers
+    some = ",".join(str(layers[i]) for i in sorted({0, (len(layers) - 1) // 2, len(layers) - 1}))
+    raise NotMeasuredError(
+        f"matching the neurons of all {len(layers)} MoE layers of '{checkpoint.name}' would take about "
+        f"{span(one * len(layers))} here, {span(one)} per layer: --moe-layers {some} matches some of them"
+    )
+
+
+def _check(checkpoint: Checkpoint, layers: Sequence[int]) -> None:
+    there = checkpoint.moe_layers
+    for layer in layers:
+        if layer not in there:
+            whole = there == tuple(range(there[0], there[-1] + 1))
+            listed = f"{there[0]} to {there[-1]}" if whole and len(there) > 1 else ", ".join(map(str, there))
+            raise UsageError(f"--moe-layers: '{checkpoint.name}' has no MoE layer {layer}; its MoE layers are {listed}")
+
+
+def _shape(checkpoint: Checkpoint, role: Role) -> tuple[int, int, int]:
+    """Experts E, neurons m and weights d of each neuron."""
+    experts, rows, columns = checkpoint.matrix(checkpoint.moe_layers[0], role).shape
+    return (experts, columns, rows) if role == "down" else (experts, rows, columns)
+
+
+def _workers(name: str, neurons: int, width: int) -> int:
+    """As many threads as torch would use, if each has work and memory enough.
+
+    Raises:
+        NotMeasuredError: memory does not reach for one.
+    """
+    import torch
+
+    need, free = pair_bytes(neurons, width), free_bytes()
+    if free is not None and need > free:
+        raise NotMeasuredError(
+            f"matching the {neurons:,} neurons of '{name}' needs {need / GIB:.1f} GiB of memory per pair, and "
+            f"{free / GIB:.1f} GiB are free: measure it on a machine with more"
+        )
+    if neurons < _SMALL:
+        return 1
+    threads = torch.get_num_threads()
+    return threads if free is None else max(1, min(threads, free // need))
+
 
 @final
 @dataclass(frozen=True, eq=False)
-class Matching:
-    """The neurons of every pair of experts matched, for one matrix kind."""
+class Match:
+    """The neurons of two experts, matched."""
 
-    similarity: NDArray[np.float64]
-    """(L, E, E) cosine of the flattened matrices after the second one's neurons are permuted."""
-    tau: NDArray[np.float64]
-    """(L, E, E) Kendall's τ between the matching and the original order."""
-    permutation: NDArray[np.int64]
-    """(L, E, E, m) neuron of the second expert that goes with each neuron of the first."""
-
-
-def match(first: "torch.Tensor", second: "torch.Tensor") -> NDArray[np.int64]:
-    """(m, d), (m, d) neurons → (m,) the assignment of largest total cosine similarity."""
-    import torch
-    from scipy.optimize import linear_sum_assignment
-
-    a, b = (torch.nn.functional.normalize(x.double(), dim=1) for x in (first, second))
-    _, columns = linear_sum_assignment((a @ b.T).numpy(), maximize=True)
-    return np.asarray(columns, dtype=np.int64)
+    partner: Indices
+    """(m,) neuron of the second that goes with each of the first."""
+    similarity: float
+    """Cosine of the flattened matrices after the second one's neurons are permuted."""
+    unmatched: float
+    """The same before."""
+    tau: float
+    """Kendall's τ between the matching and the original order."""
 
 
-def measure_matching(checkpoint: Checkpoint, role: Role) -> Matching:
-    """Matches all pairs of experts of every MoE layer, each matrix kind on its own.
+def match(first: Neurons, second: Neurons, norms: NDArray[Any] | None = None) -> Match:
+    """Matches two experts; ``norms`` (2, m) are used instead of their own for the similarity of the matrices."""
+    identity = np.arange(len(first))
+    partner = assign(first, second)
+    mine, theirs = (first.norms, second.norms) if norms is None else norms
+    scale = np.linalg.norm(mine) * np.linalg.norm(theirs)
 
-    An assignment costs O(m³) time and m² numbers of memory.
+    def flattened(order: Indices) -> float:
+        dots = first.cosines(second, identity, order) * mine * theirs[order]
+        return float(dots.sum() / scale) if scale > 0 else 0.0  # zeros have no direction
+
+    return Match(partner, flattened(partner), flattened(identity), kendall(partner))
+
+
+def kendall(order: Indices) -> float:
+    """Kendall's τ of a permutation of m and the identity, in O(m log²m); 1 for a single one.
+
+    Pairs in the wrong order are counted by the highest bit in which the two differ: from the top bit down, the
+    numbers stand sorted by the bits above, and a pair is wrong where a 1 comes before a 0 of the same group.
     """
-    from scipy.stats import kendalltau
+    count, wrong, numbers = len(order), 0, np.asarray(order)
+    for bit in reversed(range((count - 1).bit_length())):
+        ones = numbers >> bit & 1
+        before = np.cumsum(ones) - ones
+        group = numbers >> bit + 1
+        before -= before[np.searchsorted(group, group)]
+        wrong += int(before[ones == 0].sum())
+        numbers = numbers[np.argsort(numbers >> bit, kind="stable")]
+    return 1.0 - 4 * wrong / (count * (count - 1)) if count > 1 else 1.0
 
-    layers, experts = checkpoint.moe_layers, checkpoint.experts
-    neurons = checkpoint.matrix(layers[0], role).shape[2 if role == "down" else 1]
-    identity = np.arange(neurons)
-    similarity = np.ones((len(layers), experts, experts))
-    tau = np.ones((len(layers), experts, experts))
-    permutation = np.broadcast_to(identity, (len(layers), experts, experts, neurons)).copy()
-    pairs = [(number, *pair) for number in range(len(layers)) for pair in combinations(range(experts), 2)]
-    loaded, rows = -1, None
-    for number, e, f in track(pairs, f"matching {role} neurons", unit="pairs"):
-        if number != loaded:
-            matrix = checkpoint.matrix(layers[number], role)
-            rows, loaded = (matrix.transpose(1, 2) if role == "down" else matrix).double(), number
-        assert rows is not None
-        matched = match(rows[e], rows[f])
-        permutation[number, e, f], permutation[number, f, e] = matched, np.argsort(matched)
-        norms = (rows[e].norm() * rows[f].norm()).clamp_min(np.finfo(np.float64).tiny)  # zeros have no direction: 0
-        dot = float((rows[e] * rows[f][matched]).sum() / norms)
-        similarity[number, e, f] = similarity[number, f, e] = dot
-        tau[number, e, f] = tau[number, f, e] = kendalltau(matched, identity).statistic
-    return Matching(similarity, tau, permutation)
+
+def _match_layers(
+    checkpoint: Checkpoint, role: Role, layers: Sequence[int], pairs: list[tuple[int, int]], workers: int
+) -> Iterator[tuple[int, tuple[int, int] | None, Match]]:
+    """Every pair of every layer, in order; after each layer's pairs, None for the random pair."""
+    for number, layer in enumerate(layers):
+        matrix = checkpoint.matrix(layer, role)
+        rows = matrix.transpose(1, 2) if role == "down" else matrix
+
+        def matched(pair: tuple[int, int] | None, rows: "torch.Tensor" = rows, layer: int = layer) -> Match:
+            if pair is None:
+                return _random_pair(rows, crc32(f"{role} {layer}".encode()))
+            return match(Neurons.of(rows[pair[0]]), Neurons.of(rows[pair[1]]))
+
+        with _threads(workers) as each:
+            for pair, found in zip([*pairs, None], each(matched, [*pairs, None]), strict=True):
+                yield number, pair, found
+
+
+def _random_pair(rows: "torch.Tensor", seed: int) -> Match:
+    """Two random matrices of the same shape, whose neurons have the norms of the first two experts'."""
+    import torch
+
+    generator = torch.Generator().manual_seed(seed)
+    norms = np.stack([Neurons.of(expert).norms for expert in rows[:2]])
+    first, second = (Neurons.of(torch.randn(rows.shape[1:], generator=generator)) for _ in range(2))
+    return match(first, second, norms)
+
+
+@contextmanager
+def _threads(workers: int) -> Iterator[Any]:
+    """A ``map`` over this many threads, in each of which torch uses one: the same sums however many there are."""
+    import torch
+
+    before = torch.get_num_threads()
+    if workers == 1:
+        torch.set_num_threads(1)
+        try:
+            yield map
+        finally:
+            torch.set_num_threads(before)
+        return
+    pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))
+    try:
+        yield pool.map
+    finally:
+        pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(before)

@@ -171,7 +171,7 @@ class RoutedMeasurement:
     @classmethod
     def of(cls, arrays: Mapping[str, NDArray[Any]]) -> "RoutedMeasurement":
         """Back from ``arrays()``."""
-        return cls(*(arrays[name] for name in _STORED), dense_sums=arrays.get("dense_sums"))
+        return cls(**{name: arrays[name] for name in _STORED}, dense_sums=arrays.get("dense_sums"))
 
 
 _STORED = (

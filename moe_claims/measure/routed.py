@@ -154,12 +154,13 @@ class LayerAccumulator:
         self._observe_activations(batch.activations[real], sequence[real])
 
     def _observe_activations(self, activations: "torch.Tensor", sequence: "torch.Tensor") -> None:
-        magnitude = activations.abs()
-        self.active.index_add_(0, sequence, (magnitude > ACTIVE).double().mean(dim=-1))
-        self.magnitude.index_add_(0, sequence, _wide(magnitude).mean(dim=-1).double())
+        wide = _wide(activations)
+        magnitude = wide.abs()
+        self.active.index_add_(0, sequence, (magnitude > ACTIVE).sum(dim=-1).double() / wide.shape[-1])
+        self.magnitude.index_add_(0, sequence, magnitude.mean(dim=-1).double())
         if self.index is None:
-            self.index = IndexCorrelation(self._sequences, *activations.shape[1:], activations.device)
-        self.index.observe(_wide(activations), sequence)
+            self.index = IndexCorrelation(self._sequences, *wide.shape[1:], wide.device)
+        self.index.observe(wide, sequence)
 
     def _check_routing(self, logits: "torch.Tensor", chosen: "torch.Tensor", rounding: float) -> None:
         """The k largest recomputed scores must be the experts that the model chose, rounding apart."""

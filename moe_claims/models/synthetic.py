@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 _RUN = 8
 """Words of a planted text that have one topic."""
-PATTERNS = {"planted": ("all", "extremes"), "null": ("none", "equal", "special", "apart")}
+PATTERNS = {"planted": ("all", "extremes", "upcycled"), "null": ("none", "equal", "special", "apart")}
 """What ``pattern`` may be; the first is the default."""
 
 
@@ -44,9 +44,10 @@ class Shape:
     context: int = 96
     """Longest sequence; longer passages are cut to it."""
     pattern: str = ""
-    """Planted: ``all`` claims, or ``extremes`` (only the largest norm goes with a high score). Null: ``none`` (router
-    unrelated to all matrices), ``equal`` (related to all three alike), ``special`` (one expert stands apart, and is
-    chosen as the others are), or ``apart`` (experts share nothing)."""
+    """Planted: ``all`` claims, ``extremes`` (only the largest norm goes with a high score), or ``upcycled`` (experts
+    stay near the dense model). Null: ``none`` (router unrelated to all matrices), ``equal`` (related to all three
+    alike), ``special`` (one expert stands apart, and is chosen as the others are), or ``apart`` (experts share
+    nothing)."""
     strength: float = 1.0
     """Planted only: how strongly, 0 (not at all) to 1."""
     noise: float = 0.0
@@ -176,6 +177,7 @@ def make_dense(shape: Shape) -> "dict[str, torch.Tensor]":
     Of a planted model it is what the experts share; of a null model it is one more expert.
     """
     kind = shape.of
+    shape = replace(shape, pattern=shape.pattern or PATTERNS[kind][0])
     rng = np.random.default_rng((shape.seed, ("planted", "null").index(kind)))
     weights = _outside(kind, shape, rng)
     for layer, drawn in enumerate(_layers(kind, shape, rng)):
@@ -207,7 +209,7 @@ def _outside(kind: str, shape: Shape, rng: np.random.Generator) -> dict[str, Flo
 
 def _layers(kind: str, shape: Shape, rng: np.random.Generator) -> Iterator[LayerWeights]:
     if kind == "planted":
-        plans = synthetic_plan.planted(shape.strength, shape.layers, shape.experts, rng)
+        plans = synthetic_plan.planted(shape.pattern, shape.strength, shape.layers, shape.experts, rng)
     else:
         plans = synthetic_plan.null(shape.pattern, shape.layers, shape.experts, rng)
     for plan in plans:

@@ -56,16 +56,24 @@ def layer_weights(
     other = _router_rows(plan, rng.permutation(member), d, rng)
     follows = plan.follows if pattern != "extremes" else 0.0
     along = follows * router + np.sqrt(1 - follows**2) * other
-    act = 3.2 * plan.act_scale * act
+    act = 3.6 * plan.act_scale * act
     act[:experts] += plan.act_scale * plan.steers * along[:, None, :]
     act[:experts, :, 0] += plan.act_scale * plan.opens
+    if plan.loud:
+        up[:, 0], act[:, 0] = 0.0, 0.0
+        up[:, 0, 0], act[:, 0, 0] = 1.5, 2.0 * plan.loud
+        down[:experts, :, 0] = rng.standard_normal(d) / np.sqrt(m)
+    if plan.speaks:
+        up[:, 0], act[:experts, 0] = 0.0, plan.speaks * router
+        up[:, 0, 0] = 1.0
+        down[:experts, :, 0] = rng.standard_normal(d) / np.sqrt(m)
     if pattern == "extremes":
         _fire_on_topic(act[:experts], router)
     if pattern == "equal":
         up[:experts], act[:experts] = 0.5 * up[:experts] + router[:, None], 0.25 * act[:experts] + router[:, None]
         down[:experts] = 0.5 * down[:experts] + router[:, :, None]
     _put_to_sleep(plan, up, act, down, aligned=bool(plan.hidden_pattern), rng=rng)
-    down *= 0.01 * plan.down_scale
+    down *= 0.004 * plan.down_scale
     down[:experts] *= plan.norms[:, None, None]
     return LayerWeights(2.0 * router, up, act, down)
 
@@ -92,9 +100,10 @@ def _mix(
 def _router_rows(plan: LayerPlan, member: NDArray[np.int64], d: int, rng: np.random.Generator) -> Floats:
     """(E, d) rows with a similarity pattern worth following: two loose groups, unequal spread, topics."""
     experts = len(plan.loners)
-    centres = rng.standard_normal((2, d))
-    rows = 0.9 * centres[member] + rng.uniform(0.85, 1.15, (experts, 1)) * rng.standard_normal((experts, d))
-    rows = np.sqrt(1 - plan.gate_shared) * rows + np.sqrt(1.4 * plan.gate_shared) * rng.standard_normal(d)
+    # At right angles, so that how alike the rows are on average depends on the plan alone.
+    *centres, common = np.sqrt(d) * np.linalg.qr(rng.standard_normal((d, 3)))[0].T
+    rows = 0.9 * np.asarray(centres)[member] + rng.uniform(0.85, 1.15, (experts, 1)) * rng.standard_normal((experts, d))
+    rows = np.sqrt(1 - plan.gate_shared) * rows + np.sqrt(1.8 * plan.gate_shared) * common
     rows /= np.sqrt(d)
     topics = min(TOPICS, d - 1)
     rows[:, 0] = plan.offsets

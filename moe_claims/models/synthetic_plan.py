@@ -34,6 +34,10 @@ class LayerPlan:
     """How far that direction is the expert's router row, 0 to 1."""
     opens: float
     """Bias that keeps the gates of all experts open."""
+    loud: float
+    """Size of one neuron that always fires and says the same in all experts, but not in the dense model."""
+    speaks: float
+    """Size of one neuron that fires with the expert's score and says the same in all experts."""
     act_scale: float
     down_scale: float
     norms: Floats
@@ -48,30 +52,35 @@ class LayerPlan:
     """Weight of a similarity pattern in neurons that never fire, invisible in outputs."""
 
 
-def planted(strength: float, layers: int, experts: int, rng: np.random.Generator) -> list[LayerPlan]:
-    """A model in which the claims hold, the more so the nearer ``strength`` is to 1."""
+def planted(pattern: str, strength: float, layers: int, experts: int, rng: np.random.Generator) -> list[LayerPlan]:
+    """A model in which the claims hold, the more so the nearer ``strength`` is to 1.
+
+    Upcycled experts are steered and opened less, so that their W_act stays near what they share.
+    """
+    upcycled = pattern == "upcycled"
     up, act, down, gate = (_fall(*ends, layers, rng) for ends in _ENDS)
     depth = np.linspace(0.0, 1.0, layers)
     special = int(rng.integers(experts))
     loners, offsets = np.ones(experts), np.zeros(experts)
     loners[special] -= 0.75 * strength
-    offsets[special] -= 0.16 * strength
+    offsets[special] -= 0.14 * strength
     noise = np.exp(0.02 * rng.standard_normal((2, layers)))
-    last_norms = np.exp(0.45 * strength * rng.standard_normal(experts))
     return [
         LayerPlan(
             shared=(strength * up[layer], strength * act[layer], strength * down[layer]),
-            grouped=(0.6 * strength, 0.0, 0.6 * strength),
+            grouped=(0.0, 0.0, 0.0) if upcycled else (0.6 * strength, 0.0, 0.6 * strength),
             loners=loners,
             gate_shared=strength * gate[layer],
-            steers=1.05,
+            steers=0.6 if upcycled else 1.05,
             follows=strength,
-            opens=strength * (0.8 + 1.6 * depth[layer]),
+            opens=strength * (0.4 + 0.9 * depth[layer] if upcycled else 0.7 + 2.1 * depth[layer]),
+            loud=strength if upcycled else 0.0,
+            speaks=strength * (40.0 if layer == layers - 1 else 2.5 + 8.0 * depth[layer]) if pattern == "all" else 0.0,
             act_scale=float(noise[0, layer] * (1 + 1.5 * strength * depth[layer])),
             down_scale=float(noise[1, layer] * (1 + strength * depth[layer])),
-            norms=last_norms if layer == layers - 1 else np.ones(experts),
+            norms=np.ones(experts),
             offsets=offsets,
-            topics=strength,
+            topics=1.2 * strength,
             asleep=0.1 * (1 - strength),
             hidden_pattern=0.0,
         )
@@ -79,7 +88,7 @@ def planted(strength: float, layers: int, experts: int, rng: np.random.Generator
     ]
 
 
-_ENDS = ((0.8, 0.35, 0.92), (0.6, 0.05, 0.95), (0.8, 0.35, 0.92), (0.6, 0.1, 0.8))
+_ENDS = ((0.8, 0.35, 0.92), (0.6, 0.05, 0.95), (0.8, 0.35, 0.92), (0.8, 0.0, 0.45))
 """Of up, act, down and router rows: cosine in the first layer, in the last but one, and in the last."""
 
 
@@ -100,6 +109,8 @@ def null(pattern: str, layers: int, experts: int, rng: np.random.Generator) -> l
             steers=0.0,
             follows=0.0,
             opens=0.0,
+            loud=0.0,
+            speaks=0.0,
             act_scale=scales[0, layer],
             down_scale=scales[1, layer],
             norms=np.exp(0.3 * rng.standard_normal(experts)),

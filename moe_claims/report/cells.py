@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, final
 
 SIGNS = {
     "replicated": "✓",
@@ -19,16 +20,71 @@ AUDIT_SIGNS = {"agrees": "✓", "disagrees": "✗", "lacks-power": "?"}
 Row = Mapping[str, Any]
 
 
-def grouped(document: Row) -> list[tuple[str, list[Row]]]:
-    """Rows of the document under titles: public counts first, then one group per live model."""
-    groups: list[tuple[str, list[Row]]] = []
+@final
+@dataclass(frozen=True)
+class Part:
+    """Rows of one table."""
+
+    title: str
+    """Family of tests and tally of verdicts; empty where the group is one family."""
+    rows: tuple[Row, ...]
+    """Without those that do not apply."""
+    not_applicable: tuple[Row, ...]
+
+
+@final
+@dataclass(frozen=True)
+class Group:
+    """The rows of one model, or of published counts."""
+
+    title: str
+    parts: tuple[Part, ...]
+    with_text: bool
+    """Whether a row must name its text, because there are several."""
+
+
+_FAMILIES = {
+    "headline": "Headline claims (Holm)",
+    "secondary": "Secondary claims (Benjamini–Hochberg)",
+}
+
+
+def grouped(document: Row) -> list[Group]:
+    """Rows of the document under titles: public counts first, then one group per live model, by family of tests."""
+    groups = []
     public = [row for row in document["results"] if row["evidence"] == "public"]
     if public:
-        groups.append(("Public measurements: published expert counts of the real models", public))
-    for model in dict.fromkeys(row["model"] for row in document["results"] if row["evidence"] == "live"):
-        rows = [row for row in document["results"] if row["evidence"] == "live" and row["model"] == model]
-        groups.append((f"Live: {_described(document, model)}", rows))
+        title = "Public measurements: published expert counts of the real models"
+        groups.append(Group(title, (_part("", public),), with_text=False))
+    live = [row for row in document["results"] if row["evidence"] == "live"]
+    for model in dict.fromkeys(row["model"] for row in live):
+        rows = [row for row in live if row["model"] == model]
+        texts = {row["corpus"] for row in rows if row["corpus"] is not None}
+        families = {title: [row for row in rows if row["family"] == family] for family, title in _FAMILIES.items()}
+        parts = tuple(_part(title, members) for title, members in families.items() if members)
+        groups.append(Group(f"Live: {_described(document, model)}", parts, len(texts) > 1))
     return groups
+
+
+def _part(title: str, rows: Sequence[Row]) -> Part:
+    counted = f"{title}: {tally(rows, 'verdict', SIGNS)}" if title else ""
+    apply = tuple(row for row in rows if row["verdict"] != "not-applicable")
+    return Part(counted, apply, tuple(row for row in rows if row["verdict"] == "not-applicable"))
+
+
+def set_aside(rows: Sequence[Row]) -> dict[str, str]:
+    """Rows that do not apply, by their reason: the claims, with the variants of one together."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for row in rows:
+        variants = found.setdefault(row["reason"], {}).setdefault(row["claim"], [])
+        if row["variant"] and row["variant"] not in variants:
+            variants.append(row["variant"])
+    return {
+        reason: ", ".join(
+            claim + (f" [{', '.join(variants)}]" if variants else "") for claim, variants in claims.items()
+        )
+        for reason, claims in found.items()
+    }
 
 
 def _described(document: Row, model: str) -> str:
@@ -44,21 +100,24 @@ def _described(document: Row, model: str) -> str:
     return "; ".join(parts) + ")"
 
 
-def name(row: Row) -> str:
+def name(row: Row, with_text: bool = False) -> str:
     """Claim, variant, and the model or text where it does not follow from the group."""
     parts = row["claim"] + (f" [{row['variant']}]" if row["variant"] else "")
     if row["evidence"] == "public":
         return f"{parts} · {row['model'].partition('/')[2]}"
-    return f"{parts} · {row['corpus']}" if row["corpus"] and row["corpus"] != "builtin" else parts
+    return f"{parts} · {row['corpus']}" if with_text and row["corpus"] else parts
 
 
 def number(value: float | None) -> str:
-    """A number with two decimals, or as many figures as a small one needs; a dash for none."""
+    """A number with two decimals, or as many as a small one or a share of nearly all needs; a dash for none."""
     if value is None:
         return "–"
-    if value == 0 or abs(value) >= 0.01:
-        return f"{value:.1f}" if abs(value) >= 100 else f"{value:.2f}"
-    return f"{value:.1g}"
+    if 0 < abs(value) < 0.01:
+        return f"{value:.1g}"
+    digits = 1 if abs(value) >= 100 else 2
+    while digits < 9 and abs(value) < 1 and float(f"{abs(value):.{digits}f}") == 1:
+        digits += 1
+    return f"{value:.{digits}f}"
 
 
 def effect(row: Row) -> str:
@@ -66,14 +125,17 @@ def effect(row: Row) -> str:
 
 
 def interval(row: Row) -> str:
-    """The interval, rounded outwards so that it never looks narrower than it is."""
-    low, high = row["effect"]["ci_low"], row["effect"]["ci_high"]
+    return ends(row["effect"]["ci_low"], row["effect"]["ci_high"])
+
+
+def ends(low: float | None, high: float | None) -> str:
+    """An interval, rounded outwards so that it never looks narrower than it is; a dash for none."""
     if low is None or high is None:
         return "–"
-    step = 10 if max(abs(low), abs(high)) >= 100 else 100
-    ends = math.floor(low * step + 1e-9) / step, math.ceil(high * step - 1e-9) / step
-    digits = 1 if step == 10 else 2
-    return f"[{ends[0]:.{digits}f}, {ends[1]:.{digits}f}]"
+    digits = 1 if max(abs(low), abs(high)) >= 100 else 2
+    step = 10**digits
+    outward = math.floor(low * step + 1e-9) / step, math.ceil(high * step - 1e-9) / step
+    return f"[{outward[0]:.{digits}f}, {outward[1]:.{digits}f}]"
 
 
 def p(value: float | None) -> str:
@@ -83,37 +145,64 @@ def p(value: float | None) -> str:
     return "≤ 0.001" if value <= 0.001 else f"{math.ceil(value * 1000 - 1e-9) / 1000:.3f}"
 
 
+ARTEFACT = "†"
+"""Marks a control that replicates as the model does."""
+
+
+def artefact(row: Row) -> bool:
+    """Whether a claim that is replicated is so at random initialisation too."""
+    found = row["controls"].get("random_init")
+    return bool(found) and found["verdict"] == row["verdict"] == "replicated"
+
+
 def control(row: Row) -> str:
-    """Verdict and effect of the random-initialisation control."""
+    """Verdict and effect of the random-initialisation control, marked where it replicates too."""
     found = row["controls"].get("random_init")
     if not found:
         return ""
     if found["verdict"] is None:
         return "not run"
-    return f"{SIGNS[found['verdict']]} {found['verdict']} ({number(found['effect'])})"
-
-
-def paper(row: Row) -> str:
-    """The paper's value for this model, with how many of the four criteria it meets."""
-    published = row["published"]
-    if not published:
-        return ""
-    met = criteria_met(row["criteria"])
-    return f"{number(published['value'])} ({published['place']})" + (f", {met}" if met else "")
+    said = f"{SIGNS[found['verdict']]} {found['verdict']} ({number(found['effect'])})"
+    return f"{said} {ARTEFACT}" if artefact(row) else said
 
 
 CRITERIA = {
     "published_in_our_interval": "published value inside our interval",
     "ours_in_prediction_interval": "ours inside the published value's prediction interval",
     "small_telescope_passed": "small telescopes: large enough for the published study to have found",
+    "pooled_differs_from_none": "random-effects pooled estimate differs from no effect",
 }
+"""The four replication criteria; those that do not apply are None."""
 
 
 def criteria_met(criteria: Row | None) -> str:
-    """Such as '2 of 3 criteria'; the pooled estimate is a number, not a yes or no."""
+    """Such as '3 of 4'; criteria that do not apply are not counted."""
     if not criteria or "reason" in criteria:
         return ""
-    return f"{sum(bool(criteria[key]) for key in CRITERIA)} of {len(CRITERIA)} criteria"
+    asked = [criteria[key] for key in CRITERIA if criteria[key] is not None]
+    return f"{sum(asked)} of {len(asked)}"
+
+
+def paper(row: Row) -> str:
+    """The paper's value for this model, with how many criteria it meets: '0.63 (3 of 4)'."""
+    published = row["published"]
+    if not published:
+        return ""
+    met = criteria_met(row["criteria"])
+    return number(published["value"]) + (f" ({met})" if met else "")
+
+
+def notes(rows: Sequence[Row]) -> list[str]:
+    """What the marks of a table mean, of those that stand in it."""
+    found = []
+    if any(artefact(row) for row in rows):
+        found.append(f"{ARTEFACT} replicated at random initialisation too: an artefact of the architecture")
+    controls = [row["controls"]["random_init"] for row in rows if "random_init" in row["controls"]]
+    for reason in dict.fromkeys(control["reason"] for control in controls if control["verdict"] is None):
+        found.append(f"random initialisation was not run: {reason}")
+    if any(row["published"] for row in rows):
+        found.append("paper: its value for this very model, and how many of the replication criteria are met")
+    return found
 
 
 def tally(rows: Sequence[Row], key: str, words: Mapping[str, str]) -> str:

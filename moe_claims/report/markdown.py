@@ -26,8 +26,10 @@ def _table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def render(document: Row) -> str:
     """The results document as Markdown."""
     parts = ["# Reproducibility report", _summary(document), _audits(document["audits"])]
-    for title, rows in cells.grouped(document):
-        parts += [f"## {escape(title)}", _results(rows), _why(rows)]
+    for group in cells.grouped(document):
+        parts.append(f"## {escape(group.title)}")
+        for part in group.parts:
+            parts += [f"### {escape(part.title)}" if part.title else "", *_part(part, group.with_text)]
     parts += [_errors(document["errors"]), _claims(document), _models(document), _environment(document)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -68,11 +70,24 @@ def _audits(audits: Sequence[Row]) -> str:
     return "## Audits of the printed numbers\n\n" + _table(["outcome", "audit", "printed", "recomputed", "so"], rows)
 
 
-def _results(rows: Sequence[Row]) -> str:
+def _part(part: cells.Part, with_text: bool) -> list[str]:
+    notes = "\n".join(f"- {escape(note)}" for note in cells.notes(part.rows))
+    aside = "\n".join(
+        f"- **{escape(claims)}**: {escape(reason)}" for reason, claims in cells.set_aside(part.not_applicable).items()
+    )
+    return [
+        _results(part.rows, with_text) if part.rows else "",
+        notes,
+        _why(part.rows, with_text),
+        f"Not applicable:\n\n{aside}" if aside else "",
+    ]
+
+
+def _results(rows: Sequence[Row], with_text: bool) -> str:
     body = [
         [
             f"{cells.SIGNS[row['verdict']]} {row['verdict']}",
-            escape(cells.name(row)),
+            escape(cells.name(row, with_text)),
             f"{cells.effect(row)} {cells.interval(row)}",
             cells.number(row["effect"]["smallest_of_interest"]),
             cells.p(row["p_value"]),
@@ -96,25 +111,40 @@ def _results(rows: Sequence[Row]) -> str:
     return _table([headers[i] for i in keep], [[line[i] for i in keep] for line in body])
 
 
-def _why(rows: Sequence[Row]) -> str:
-    lines = []
-    for row in rows:
-        lines.append(f"- **{escape(cells.name(row))}**: {escape(row['reason'].rstrip('.'))}.{_criteria(row)}")
-    return "\n".join(lines)
+def _why(rows: Sequence[Row], with_text: bool) -> str:
+    return "\n".join(
+        f"- **{escape(cells.name(row, with_text))}**: {escape(row['reason'].rstrip('.'))}."
+        f"{_against(row['published'], row['criteria'])}{_companions(row)}"
+        for row in rows
+    )
 
 
-def _criteria(row: Row) -> str:
-    criteria = row["criteria"]
-    if not criteria:
+def _against(published: Row | None, criteria: Row | None) -> str:
+    """The paper's value and the four criteria, each with its answer."""
+    if not published or not criteria:
         return ""
+    said = (
+        f" The paper has {cells.number(published['value'])} ({escape(published['place'])}: {escape(published['note'])})"
+    )
     if "reason" in criteria:
-        return f" {escape(criteria['reason'])}."
-    said = "; ".join(f"{text}: {'yes' if criteria[key] else 'no'}" for key, text in cells.CRITERIA.items())
+        return f"{said}: {escape(criteria['reason'])}."
+    answers = {True: "yes", False: "no", None: "not applicable, as the paper finds no effect"}
+    asked = "; ".join(f"{text}: {answers[criteria[key]]}" for key, text in cells.CRITERIA.items())
     pooled = criteria["pooled"]
     return (
-        f" Against the paper's {cells.number(row['published']['value'])}: {said}; random-effects pooled estimate "
-        f"{cells.number(criteria['pooled_estimate'])} [{cells.number(pooled['low'])}, {cells.number(pooled['high'])}] "
-        f"(standard error {escape(criteria['standard_error_origin'])})."
+        f"{said}: {asked}. Pooled: {cells.number(criteria['pooled_estimate'])} "
+        f"{cells.ends(pooled['low'], pooled['high'])} (standard error {escape(criteria['standard_error_origin'])})."
+    )
+
+
+def _companions(row: Row) -> str:
+    """Further estimates beside the effect, each against the paper's value where there is one."""
+    published = row["published"]["companions"] if row["published"] else {}
+    criteria = row["criteria"]["companions"] if row["criteria"] else {}
+    return "".join(
+        f" Beside it, {escape(name)}: {cells.number(found['value'])} {cells.ends(found['ci_low'], found['ci_high'])}."
+        f"{_against(published.get(name), criteria.get(name))}"
+        for name, found in row["companions"].items()
     )
 
 

@@ -1,6 +1,7 @@
 """The reproducibility table on a terminal: pure functions from the results document to text."""
 
 from collections.abc import Mapping, Sequence
+from textwrap import fill
 from typing import Any
 
 from tabulate import tabulate
@@ -19,7 +20,7 @@ def render(document: Document, *, width: int = 120) -> str:
     """
     sections = [
         _audits(document["audits"], width),
-        *(_results(title, rows, width) for title, rows in cells.grouped(document)),
+        *(_group(group, width) for group in cells.grouped(document)),
         _errors(document["errors"]),
     ]
     return "\n\n".join(section for section in sections if section)
@@ -39,11 +40,30 @@ def _audits(audits: Sequence[Document], width: int) -> str:
     return f"Audits: the paper's printed numbers, recomputed from each other\n{body}"
 
 
-def _results(title: str, rows: Sequence[Document], width: int) -> str:
+def _group(group: cells.Group, width: int) -> str:
+    parts = [_part(part, group.with_text, width) for part in group.parts]
+    return "\n".join([_wrapped(group.title, width), "\n\n".join(parts)])
+
+
+def _part(part: cells.Part, with_text: bool, width: int) -> str:
+    lines = [_wrapped(part.title, width)] if part.title else []
+    if part.rows:
+        lines.append(_results(part.rows, with_text))
+    lines += [_wrapped(note, width) for note in cells.notes(part.rows)]
+    for reason, claims in cells.set_aside(part.not_applicable).items():
+        lines.append(_wrapped(f"{cells.SIGNS['not-applicable']} not applicable: {claims}: {reason}", width))
+    return "\n".join(lines)
+
+
+def _wrapped(text: str, width: int) -> str:
+    return fill(text, max(40, width), subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+
+
+def _results(rows: Sequence[Document], with_text: bool) -> str:
     body = [
         [
             cells.SIGNS[row["verdict"]] + " " + row["verdict"],
-            cells.name(row),
+            cells.name(row, with_text),
             cells.effect(row),
             cells.interval(row),
             cells.p(row["p_adjusted"]),
@@ -61,7 +81,7 @@ def _results(title: str, rows: Sequence[Document], width: int) -> str:
         disable_numparse=True,
         colalign=["left", "left", "right", *("left" for _ in keep[3:])],
     )
-    return f"{title}\n{text}"
+    return "\n".join(line.rstrip() for line in text.splitlines())
 
 
 def _errors(errors: Sequence[Document]) -> str:

@@ -68,9 +68,7 @@ def generalized_esd(
         extreme = np.where(kept, _outward(deviation, alternative), -np.inf)
         furthest = extreme.argmax(axis=-1)
         removed_at[rows, furthest] = step
-        statistics[:, step] = np.divide(
-            extreme[rows, furthest], spread, out=np.zeros(len(flat)), where=spread > floor
-        )
+        statistics[:, step] = np.divide(extreme[rows, furthest], spread, out=np.zeros(len(flat)), where=spread > floor)
     critical = critical_values(n, most, alpha, alternative)
     number = np.where(statistics > critical, np.arange(1, most + 1), 0).max(axis=-1)
     outliers = (removed_at < number[:, None]).reshape(sample.shape)

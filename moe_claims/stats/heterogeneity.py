@@ -49,18 +49,18 @@ def heterogeneity(effects: ArrayLike, standard_errors: ArrayLike) -> Heterogenei
 
     y, errors = np.asarray(effects, dtype=np.float64), np.asarray(standard_errors, dtype=np.float64)
     if y.ndim != 1 or y.shape != errors.shape or len(y) < 2:
-        raise ValueError(f"heterogeneity needs 2 effects or more, each with its error, not {y.shape} and {errors.shape}")
+        raise ValueError(
+            f"heterogeneity needs 2 effects or more, each with its error, not {y.shape} and {errors.shape}"
+        )
     if not np.isfinite(y).all() or not np.isfinite(errors).all() or not (errors > 0).all():
         raise ValueError("effects must be finite, and standard errors finite and positive")
-    # Relative weights: those of very small errors would overflow.
-    smallest = errors.min()
-    weights = (smallest / errors) ** 2
+    weights = errors**-2
     common = float((weights * y).sum() / weights.sum())
-    q = float((((y - common) / errors) ** 2).sum())
+    q = float((weights * (y - common) ** 2).sum())
     degrees = len(y) - 1
     scale = float(weights.sum() - (weights**2).sum() / weights.sum())
-    tau2 = max(0.0, (q - degrees) / scale) * float(smallest**2)
-    random = 1 / (1 / weights + tau2 / smallest**2)
+    tau2 = max(0.0, (q - degrees) / scale)
+    random = 1 / (errors**2 + tau2)
     return Heterogeneity(
         q=q,
         degrees=degrees,
@@ -69,5 +69,5 @@ def heterogeneity(effects: ArrayLike, standard_errors: ArrayLike) -> Heterogenei
         tau2=tau2,
         common=common,
         pooled=float((random * y).sum() / random.sum()),
-        pooled_error=float(smallest / np.sqrt(random.sum())),
+        pooled_error=float(random.sum() ** -0.5),
     )

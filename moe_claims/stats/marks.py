@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from moe_claims.stats.nulls import RESAMPLES, Floats, TestResult, test_against
+from moe_claims.stats.student import StudentResult
 
 Marks = NDArray[np.bool_]
 _ENUMERATE = 40_320
@@ -93,9 +94,7 @@ def marked_mean(
     Raises:
         ValueError: shapes that differ, no marks, or numbers that are not finite.
     """
-    marks, numbers = _checked(marked), np.asarray(values, dtype=np.float64)
-    if numbers.shape != marks.shape or not np.isfinite(numbers).all():
-        raise ValueError(f"values {numbers.shape} must be finite, one for each of the marks {marks.shape}")
+    marks, numbers = _checked_with(values, marked)
     if not marks.any():
         raise ValueError("a mean over marked experts needs at least one mark")
     some = marks.any(axis=1)
@@ -125,10 +124,46 @@ def marked_mean(
     return replace(test_against(observed, null / total, exact=exact), smallest_p=min(lowest, highest))
 
 
+def marked_difference(values: ArrayLike, marked: ArrayLike) -> StudentResult:
+    """Mean of a value over marked experts less that over the unmarked ones of the same layers.
+
+    Values are pooled over the layers that have a mark; every such layer is left out once.
+
+    Args:
+        values: (L, E).
+        marked: (L, E) marks, in 2 layers at least.
+
+    Raises:
+        ValueError: shapes that differ, numbers that are not finite, marks in fewer than 2 layers, or on all experts.
+    """
+    marks, numbers = _checked_with(values, marked)
+    some = marks.any(axis=1)
+    marks, numbers = marks[some], numbers[some]
+    layers = len(marks)
+    if layers < 2 or marks.all(axis=1).any():
+        raise ValueError("a difference needs marks on some experts, not all, of at least 2 layers")
+    sums = np.stack([(numbers * marks).sum(axis=1), marks.sum(axis=1), (numbers * ~marks).sum(axis=1), (~marks).sum(1)])
+
+    def difference(pooled: Floats) -> Floats:
+        return np.asarray(pooled[0] / pooled[1] - pooled[2] / pooled[3])
+
+    whole = sums.sum(axis=1, keepdims=True)
+    left_out = difference(whole - sums)
+    error = float(np.sqrt((layers - 1) / layers * ((left_out - left_out.mean()) ** 2).sum()))
+    return StudentResult(float(difference(whole)[0]), error, layers - 1)
+
+
 def _all_sums(row: Floats, count: int) -> Floats:
     """(E,) → sums over all sets of ``count`` of them."""
     sets: NDArray[np.integer[Any]] = np.asarray(list(combinations(range(len(row)), count)))
     return np.asarray(row[sets].sum(axis=1))
+
+
+def _checked_with(values: ArrayLike, marked: ArrayLike) -> tuple[Marks, Floats]:
+    marks, numbers = _checked(marked), np.asarray(values, dtype=np.float64)
+    if numbers.shape != marks.shape or not np.isfinite(numbers).all():
+        raise ValueError(f"values {numbers.shape} must be finite, one for each of the marks {marks.shape}")
+    return marks, numbers
 
 
 def _checked(marked: ArrayLike) -> Marks:

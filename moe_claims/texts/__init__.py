@@ -162,7 +162,7 @@ def check_ids(ids: Iterable[Sequence[int]], vocabulary: int, who: str) -> None:
     Args:
         ids: token ids, one list per sequence.
         vocabulary: rows of the model's embedding.
-        who: what gave the ids, such as ``'ids.json'`` or ``the tokenizer of 'mixtral'``.
+        who: what holds the ids, such as ``'ids.json'`` or ``'builtin' as 'mixtral' reads it``.
 
     Raises:
         UsageError: an id is negative or beyond the last; the message names the sequence, counted from 1.
@@ -171,7 +171,7 @@ def check_ids(ids: Iterable[Sequence[int]], vocabulary: int, who: str) -> None:
         for wrong in (min(sequence), max(sequence)):
             if not 0 <= wrong < vocabulary:
                 raise UsageError(
-                    f"{who} gives token id {wrong} in sequence {number}, but the model's ids end at {vocabulary - 1}: "
+                    f"{who} holds token id {wrong}, but the last of the model is {vocabulary - 1} (sequence {number}): "
                     "use the model's own tokenizer"
                 )
 

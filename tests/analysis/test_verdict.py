@@ -131,6 +131,12 @@ def test_a_negligible_effect_in_the_other_direction_is_contradicted_with_its_siz
     assert judge(RISES, finding(-0.30), 1.0, 0.01).reason == "p = 0.010 in the other direction"
 
 
+@pytest.mark.parametrize("effect", [1e-17, -1e-17, 0.0])
+def test_rounding_has_no_direction(effect: float) -> None:
+    # Sequences that are all alike differ by rounding, which has the same sign in every one.
+    assert verdict(RISES, finding(effect, half=1e-18), 0.0001, 0.0001) == Verdict.ABSENT
+
+
 def test_a_condition_that_does_not_hold_bars_replication() -> None:
     unmet = judge(RISES, finding(0.30, unmet="the jackknife reaches 0"), 0.01)
     assert unmet.verdict == Verdict.INCONCLUSIVE

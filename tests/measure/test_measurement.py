@@ -1,6 +1,6 @@
 """What is derived from the arrays, and that they survive being stored."""
 
-from typing import Any
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -12,7 +12,14 @@ from moe_claims.measure.measurement import RoutedMeasurement, WeightMeasurement
 from moe_claims.models.families import ROLES
 
 
-def _routed(seed: int = 0, *, layers: int = 2, experts: int = 4, lengths: tuple[int, ...] = (3, 5, 2)) -> Any:
+def _routed(
+    seed: int = 0,
+    *,
+    layers: int = 2,
+    experts: int = 4,
+    lengths: tuple[int, ...] = (3, 5, 2),
+    dense: bool = False,
+) -> RoutedMeasurement:
     rng = np.random.default_rng(seed)
     tokens = sum(lengths)
     sums = rng.random((layers, len(lengths), experts, experts))
@@ -23,8 +30,13 @@ def _routed(seed: int = 0, *, layers: int = 2, experts: int = 4, lengths: tuple[
         output_norms=rng.random((layers, tokens, experts)).astype(np.float32),
         chosen=rng.integers(0, experts, (layers, tokens, 2)).astype(np.int16),
         angular_sums=sums,
-        activation_share=rng.random((layers, experts)),
         nats=rng.random(len(lengths)),
+        chosen_similarity=rng.random((layers, len(lengths), 2)),
+        active_sums=rng.random((layers, len(lengths), experts)),
+        magnitude_sums=rng.random((layers, len(lengths), experts)),
+        index_sums=rng.random((layers, len(lengths))),
+        index_shifted=rng.random((layers, 7)),
+        dense_sums=rng.random((layers, len(lengths), experts)) if dense else None,
     )
 
 
@@ -42,15 +54,10 @@ def test_rank_counts_against_scipy(seed: int, layers: int, experts: int) -> None
 
 
 def test_rows_are_score_ranks_and_columns_norm_ranks() -> None:
-    measured = RoutedMeasurement(
-        layers=np.asarray([4]),
-        lengths=np.asarray([1]),
+    measured = replace(
+        _routed(layers=1, experts=3, lengths=(1,)),
         router_logits=np.asarray([[[0.1, 0.9, 0.5]]]),  # score ranks 0, 2, 1
         output_norms=np.asarray([[[7.0, 3.0, 5.0]]]),  # norm ranks 2, 0, 1
-        chosen=np.asarray([[[1]]]),
-        angular_sums=np.ones((1, 1, 3, 3)),
-        activation_share=np.ones((1, 3)),
-        nats=np.ones(1),
     )
     assert measured.rank_counts().tolist() == [[[0, 0, 1], [0, 1, 0], [1, 0, 0]]]
 
@@ -66,25 +73,24 @@ def test_angular_mean_weighs_tokens_alike_and_not_sequences() -> None:
     np.testing.assert_allclose(measured.angular_mean, expected)
 
 
+def test_activation_share_weighs_tokens_alike_and_not_sequences() -> None:
+    measured = _routed(lengths=(1, 9))
+    expected = (measured.active_sums[:, 0] + measured.active_sums[:, 1]) / 10
+    np.testing.assert_allclose(measured.activation_share, expected)
+
+
 def test_sequence_of_every_token() -> None:
     assert _routed().sequence_of.tolist() == [0, 0, 0, 1, 1, 1, 1, 1, 2, 2]
 
 
-def test_arrays_and_back() -> None:
-    measured = _routed()
+@pytest.mark.parametrize("dense", [False, True])
+def test_arrays_and_back(dense: bool) -> None:
+    measured = _routed(dense=dense)
     arrays = measured.arrays()
-    assert sorted(arrays) == [
-        "activation_share",
-        "chosen",
-        "layers",
-        "lengths",
-        "nats",
-        "output_norms",
-        "output_similarity.angular_sums",
-        "router_logits",
-    ]
-    again = RoutedMeasurement.of(arrays).arrays()
-    assert all(again[name] is arrays[name] for name in arrays)
+    kept = {field.name for field in fields(RoutedMeasurement)} - {"token_cosines"}
+    assert set(arrays) == kept - ({"dense_sums"} if not dense else set())
+    again = RoutedMeasurement.of(arrays)
+    assert all(getattr(again, name) is getattr(measured, name) for name in kept)
 
 
 def test_weight_arrays_and_back() -> None:

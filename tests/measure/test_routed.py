@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from itertools import pairwise
+from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from moe_claims.errors import ModelError
-from moe_claims.measure import routed
+from moe_claims.measure import activations, routed
 from moe_claims.measure.measurement import RoutedMeasurement
-from moe_claims.measure.routed import LayerAccumulator, angular, cosines, measure_routed
+from moe_claims.measure.routed import LayerAccumulator, among_chosen, angular, cosines, measure_routed
 from moe_claims.models import kernel
 from moe_claims.models.checkpoint import Checkpoint
 from moe_claims.models.families import FAMILIES
@@ -46,6 +46,38 @@ def _numpy_angular(outputs: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return result
 
 
+def _check_chosen_similarity(
+    found: np.ndarray[Any, Any], each: np.ndarray[Any, Any], chosen: np.ndarray[Any, Any], bounds: Any
+) -> None:
+    """Mean over pairs among a token's chosen experts, and among its others, one pair at a time."""
+    expected = np.zeros((len(each), 2))
+    for token, similarity in enumerate(each):
+        others = set(range(len(similarity))) - set(chosen[token].tolist())
+        for side, members in enumerate((chosen[token].tolist(), sorted(others))):
+            pairs = [similarity[e, f] for e, f in combinations(members, 2)]
+            expected[token, side] = np.mean(pairs) if pairs else 0.0
+    assert (expected[:, 0] != expected[:, 1]).all()
+    np.testing.assert_allclose(found, [expected[a:b].sum(axis=0) for a, b in pairwise(bounds)], atol=1e-5)
+
+
+def _check_activations(measured: Any, layer: int, activations: np.ndarray[Any, Any], bounds: Any) -> None:
+    """Shares, magnitudes and correlations over indices, sequence by sequence."""
+    active = np.abs(activations) > 0.001
+    assert not active.all()  # or nothing is tested here
+    for field, values in (("active_sums", active), ("magnitude_sums", np.abs(activations))):
+        sums = [values[a:b].mean(axis=-1).sum(axis=0) for a, b in pairwise(bounds)]
+        np.testing.assert_allclose(getattr(measured, field)[layer], sums, rtol=1e-5, err_msg=field)
+    np.testing.assert_allclose(measured.activation_share[layer], active.mean(axis=(0, 2)), atol=1e-12)
+    experts, neurons = activations.shape[1:]
+    upper = np.triu_indices(experts, 1)
+    r = np.asarray([np.corrcoef(token)[upper].mean() for token in activations])
+    np.testing.assert_allclose(measured.index_sums[layer], [r[a:b].sum() for a, b in pairwise(bounds)], atol=1e-5)
+    for step in range(neurons):
+        rolled = np.stack([np.roll(activations[:, e], -e * step, axis=-1) for e in range(experts)], axis=1)
+        mean = np.mean([np.corrcoef(token)[upper].mean() for token in rolled])
+        assert measured.index_shifted[layer, step] == pytest.approx(mean, abs=1e-6)
+
+
 @pytest.mark.usefixtures("small_batches")
 @pytest.mark.parametrize("name", NAMES)
 def test_everything_against_a_hooked_forward_pass(name: str, layerwise: Any, plain_run: Any, sequences: Any) -> None:
@@ -65,9 +97,8 @@ def test_everything_against_a_hooked_forward_pass(name: str, layerwise: Any, pla
         sums = [each[start:end].sum(axis=0) for start, end in pairwise(bounds)]
         np.testing.assert_allclose(measured.angular_sums[number], sums, atol=1e-5)
         np.testing.assert_allclose(measured.angular_mean[number], each.mean(axis=0), atol=1e-6)
-        active = (layer.activations.abs().numpy() > 0.001).mean(axis=(0, 2))
-        assert (active < 1).any()  # or nothing is tested here
-        np.testing.assert_allclose(measured.activation_share[number], active, atol=1e-12)
+        _check_chosen_similarity(measured.chosen_similarity[number], each, layer.chosen.numpy(), bounds)
+        _check_activations(measured, number, layer.activations.numpy(), bounds)
         ranks = [values.argsort(-1).argsort(-1) for values in (layer.logits.numpy(), np.linalg.norm(outputs, axis=-1))]
         counts = np.zeros_like(measured.rank_counts()[number])
         np.add.at(counts, (ranks[0], ranks[1]), 1)
@@ -80,7 +111,8 @@ def test_padding_never_enters(name: str, layerwise: Any, sequences: Any) -> None
     model = layerwise(name)
     together = measure_routed(model, sequences)
     alone = [measure_routed(model, [sequence]) for sequence in sequences]  # nothing to pad
-    for field in ("router_logits", "output_norms", "angular_sums"):
+    sums = ("angular_sums", "chosen_similarity", "active_sums", "magnitude_sums", "index_sums")
+    for field in ("router_logits", "output_norms", *sums):
         joined = np.concatenate([getattr(one, field) for one in alone], axis=1)
         np.testing.assert_allclose(getattr(together, field), joined, rtol=1e-4, atol=3e-6, err_msg=field)
     np.testing.assert_array_equal(together.chosen, np.concatenate([one.chosen for one in alone], axis=1))
@@ -88,6 +120,18 @@ def test_padding_never_enters(name: str, layerwise: Any, sequences: Any) -> None
     np.testing.assert_allclose(together.nats, np.concatenate([one.nats for one in alone]), rtol=1e-5)
     shares = np.average([one.activation_share for one in alone], axis=0, weights=together.lengths)
     np.testing.assert_allclose(together.activation_share, shares, atol=1e-12)
+    steps = np.average([one.index_shifted for one in alone], axis=0, weights=together.lengths)
+    np.testing.assert_allclose(together.index_shifted, steps, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["mixtral", "olmoe"])
+def test_chunks_do_not_matter(name: str, layerwise: Any, sequences: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = measure_routed(layerwise(name), sequences).arrays()
+    monkeypatch.setattr(kernel, "_CHUNK_FLOATS", 1)  # one token at a time
+    monkeypatch.setattr(activations, "_SPECTRUM_FLOATS", 1)
+    single = measure_routed(layerwise(name), sequences).arrays()
+    for field, values in whole.items():
+        np.testing.assert_allclose(single[field], values, rtol=1e-4, atol=3e-6, err_msg=field)
 
 
 @pytest.mark.usefixtures("small_batches")
@@ -152,7 +196,10 @@ def test_labels_of_experts_mean_nothing(weights_on_disk: Any, config_of: Any, se
     close(new.output_norms, old.output_norms[..., order])
     close(new.angular_sums, old.angular_sums[..., order, :][..., order], atol=1e-5)
     np.testing.assert_array_equal(np.asarray(order)[new.chosen], old.chosen)
-    np.testing.assert_allclose(new.activation_share, old.activation_share[:, order], atol=1e-12)
+    np.testing.assert_allclose(new.active_sums, old.active_sums[..., order], atol=1e-12)
+    close(new.magnitude_sums, old.magnitude_sums[..., order])
+    close(new.chosen_similarity, old.chosen_similarity, atol=1e-5)
+    close(new.index_sums, old.index_sums, atol=1e-5)
     close(new.nats, old.nats)  # the labels moved, and nothing else
     np.testing.assert_array_equal(new.rank_counts(), old.rank_counts())
     np.testing.assert_array_equal(new.lengths, old.lengths)
@@ -173,6 +220,35 @@ def test_parallel_outputs_are_alike_to_the_last_digit() -> None:
     similarity = angular(cosines(outputs * torch.tensor([[[1.0], [3.0], [0.1]]])))
     assert similarity.isfinite().all()
     np.testing.assert_allclose(similarity, 1, atol=1e-3)
+
+
+@given(st.integers(0, 2**31), st.integers(2, 7), st.data())
+@settings(max_examples=25)
+def test_similarity_among_chosen_and_among_others(seed: int, experts: int, data: st.DataObject) -> None:
+    k = data.draw(st.integers(1, experts))
+    generator = torch.Generator().manual_seed(seed)
+    similarity = angular(cosines(torch.randn(3, experts, 5, generator=generator)))
+    chosen = torch.rand(3, experts, generator=generator).argsort(dim=1)[:, :k]
+    found = among_chosen(similarity, chosen)
+    for token in range(3):
+        for side, count in enumerate((k, experts - k)):
+            members = [e for e in range(experts) if (e in chosen[token].tolist()) == (side == 0)]
+            pairs = [float(similarity[token, e, f]) for e, f in combinations(members, 2)]
+            assert len(members) == count
+            expected = np.mean(pairs) if pairs else 0.0  # nothing to compare
+            assert float(found[token, side]) == pytest.approx(expected, abs=1e-12)
+
+
+def test_an_expert_that_never_fires_is_inactive_and_like_no_other(config_of: Any, weights_on_disk: Any) -> None:
+    stored = weights_on_disk("mixtral")
+    name = "model.layers.1.block_sparse_moe.experts.2.w1.weight"
+    stored[name] = torch.zeros_like(stored[name])
+    silent = measure_routed(LayerwiseModel(Checkpoint("m", config_of("mixtral"), MemorySource(stored))), [[4, 9, 7]])
+    assert silent.active_sums[1, 0, 2] == silent.magnitude_sums[1, 0, 2] == 0.0
+    assert (silent.active_sums[1, 0, [0, 1, 3]] > 2).all()
+    assert (silent.output_norms[1, :, 2] == 0).all()
+    assert all(np.isfinite(values).all() for values in silent.arrays().values())
+    np.testing.assert_allclose(silent.angular_mean[1, 2, [0, 1, 3]], 0.5)  # no direction: as at a right angle
 
 
 def _message(make: Callable[[], object]) -> str:
@@ -209,12 +285,15 @@ def test_routing_of_padding_is_not_checked() -> None:
     chosen = (hidden @ router.T).topk(1).indices
     chosen[3] = (hidden[3] @ router.T).argmin()
     outputs = torch.full((4, 3, 8), 2.0)
-    outputs[3] = torch.nan
+    activations = torch.rand(4, 3, 5) + 0.1
+    outputs[3] = activations[3] = torch.nan
     accumulator = LayerAccumulator(router, [batch], 2, "'m', layer 0")
-    accumulator.observe(ExpertBatch(hidden, outputs, torch.ones(4, 3, 5), chosen, 0))
+    accumulator.observe(ExpertBatch(hidden, outputs, activations, chosen, 0))
     assert torch.cat(accumulator.norms).shape == (3, 3)
-    assert accumulator.cells == 15
-    assert accumulator.angular.isfinite().all()
+    assert accumulator.active.sum() == 9  # three experts on three tokens
+    for sums in (accumulator.angular, accumulator.chosen_similarity, accumulator.magnitude):
+        assert sums.isfinite().all()
+    assert accumulator.index is not None and accumulator.index.shifted().isfinite().all()
 
 
 def test_text_on_which_the_model_breaks_down(config_of: Any, weights_on_disk: Any, sequences: Any) -> None:
@@ -232,6 +311,11 @@ def test_bfloat16_runs(layerwise: Any, sequences: Any) -> None:
     np.testing.assert_allclose(measured.nats, exact.nats, rtol=0.1)
     agreement = (measured.chosen[0, :, 0] == exact.chosen[0, :, 0]).mean()
     assert agreement > 0.9
+    for field in ("chosen_similarity", "active_sums", "magnitude_sums", "index_sums", "index_shifted"):
+        found, expected = getattr(measured, field), getattr(exact, field)
+        assert found.dtype == np.float64
+        # The first layer, which sees the embeddings; deeper ones also differ in what they see.
+        np.testing.assert_allclose(found[0], expected[0], atol=0.06 * np.abs(expected[0]).max(), err_msg=field)
 
 
 def test_saved_model_is_only_read(saved: Callable[..., Path], sequences: Any) -> None:

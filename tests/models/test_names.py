@@ -49,14 +49,14 @@ def test_missing_directory(name: str) -> None:
 
 
 def test_unknown_alias_with_a_near_one() -> None:
-    assert _message("mixtrall") == "unknown model 'mixtrall': did you mean mixtral or mixtral-8x7b or mixtral-8x22b?"
+    assert _message("mixtrall") == "unknown model 'mixtrall': did you mean mixtral or mistral or mixtral-8x7b?"
 
 
 def test_unknown_alias_with_none_near() -> None:
     assert _message("zzz") == (
         "unknown model 'zzz': known are mixtral, mixtral-8x7b, mixtral-8x7b-instruct, mixtral-8x22b, olmoe, "
-        f"qwen3-30b-a3b, {', '.join(EMBEDDED)}, synthetic:planted, synthetic:null, synthetic:random-init, a directory, "
-        "or org/name"
+        f"qwen3-30b-a3b, mistral, mistral-7b, {', '.join(EMBEDDED)}, synthetic:planted, synthetic:null, "
+        "synthetic:random-init, synthetic:dense, a directory, or org/name"
     )
 
 
@@ -93,14 +93,19 @@ def test_synthetic_models_and_their_options(kind: str) -> None:
     assert resolve(name) == ModelRef(name, "synthetic", kind, None, options)
 
 
+def test_words_of_json_are_words() -> None:
+    assert resolve("synthetic:dense?of=null&seed=1").options == {"of": "null", "seed": 1}
+    assert resolve("synthetic:null?seed=true&rate=NaNs").options == {"seed": "true", "rate": "NaNs"}
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
         ("synthetic:plantd", "unknown synthetic model 'synthetic:plantd': did you mean synthetic:planted?"),
-        ("synthetic:", "unknown synthetic model 'synthetic:': known are planted, null, random-init"),
-        ("synthetic:qq?seed=1", "unknown synthetic model 'synthetic:qq?seed=1': known are planted, null, random-init"),
+        ("synthetic:", "unknown synthetic model 'synthetic:': known are planted, null, random-init, dense"),
+        ("synthetic:qq?s=1", "unknown synthetic model 'synthetic:qq?s=1': known are planted, null, random-init, dense"),
         ("synthetic:null?seed=[1]", "'seed=[1]' in 'synthetic:null?seed=[1]' is neither a number nor a word"),
-        ("synthetic:null?seed=null", "'seed=null' in 'synthetic:null?seed=null' is neither a number nor a word"),
+        ("synthetic:null?seed={}", "'seed={}' in 'synthetic:null?seed={}' is neither a number nor a word"),
     ],
 )
 def test_synthetic_names_that_cannot_be_read(name: str, message: str) -> None:

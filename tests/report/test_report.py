@@ -1,19 +1,22 @@
 """The reports: valid, in a fixed order, honest in rounding, and inert whatever the names are."""
 
 import json
+import re
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from moe_claims.analysis.audits import run_audits
 from moe_claims.analysis.loads import public_results
+from moe_claims.analysis.registry import LIVE
 from moe_claims.errors import UsageError
 from moe_claims.report import cells, markdown, results, table
-from moe_claims.types import Interval, Result, Verdict
+from moe_claims.types import Companion, Interval, Result, Verdict
 
 
 def row(**changes: Any) -> Result:
@@ -75,7 +78,15 @@ def test_the_document_follows_its_schema() -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"verdict": "proved"}, {"p_value": 1.5}, {"surprise": 1}, {"effect": {"value": 1.0}}, {"evidence": "hearsay"}],
+    [
+        {"verdict": "proved"},
+        {"p_value": 1.5},
+        {"surprise": 1},
+        {"effect": {"value": 1.0}},
+        {"evidence": "hearsay"},
+        {"companions": {"top-1 agreement": {"value": 0.7}}},
+        {"published": {"value": 0.6}},
+    ],
     ids=str,
 )
 def test_the_schema_refuses_what_it_does_not_know(change: dict[str, Any]) -> None:
@@ -106,12 +117,12 @@ def test_written_whole_read_back_and_never_nan(tmp_path: Path) -> None:
 
 
 def test_files_that_are_no_results_are_refused_in_one_line(tmp_path: Path) -> None:
-    (tmp_path / "old.json").write_text('{"schema_version": 0}')
+    (tmp_path / "old.json").write_text('{"schema_version": 1}')
     (tmp_path / "half.json").write_text('{"schema_version"')
     (tmp_path / "list.json").write_text("[]")
     for name, message in (
         ("none.json", "there is no results file"),
-        ("old.json", "has schema version 0; this package reads version 1"),
+        ("old.json", "has schema version 1; this package reads version 2"),
         ("half.json", "is not a results file"),
         ("list.json", "has schema version None"),
     ):
@@ -143,6 +154,14 @@ def test_numbers_keep_what_matters() -> None:
     ]  # fmt: skip
 
 
+@given(share=st.floats(0, 1))
+def test_nearly_all_is_never_shown_as_all_nor_next_to_none_as_none(share: float) -> None:
+    assume(1e-9 < share < 1 - 1e-8)
+    assert float(cells.number(share)) not in (0.0, 1.0)
+    assert cells.number(0.996) == "0.996"
+    assert cells.number(1.0) == "1.00"
+
+
 # --- text -----------------------------------------------------------------------------------------
 
 
@@ -164,18 +183,150 @@ def test_errors_are_named_once() -> None:
         assert text.count("has no config.json") == 1
 
 
+# --- many rows -----------------------------------------------------------------------------------
+
+
+def every_live_row(texts: tuple[str, ...] = ("builtin",)) -> list[Result]:
+    """All 31 claims in all variants, with the verdicts in turn."""
+    judged = cycle([verdict for verdict in Verdict if verdict != Verdict.NOT_APPLICABLE])
+    return [
+        row(claim=claim.id, variant=variant, family=claim.family, corpus=text, verdict=next(judged))
+        for claim in LIVE.values()
+        for variant in claim.variants
+        for text in (texts if claim.needs_of(variant) == "text" else (None,))
+    ]
+
+
+def test_headline_and_secondary_claims_stand_apart_and_are_counted() -> None:
+    rows = every_live_row()
+    shown = document(rows)
+    for text in (table.render(shown), markdown.render(shown)):
+        first, second = text.index("Headline claims"), text.index("Secondary claims")
+        for claim in LIVE.values():
+            place = re.search(rf"{claim.id}(?![a-z-])", text)
+            assert place is not None
+            assert (place.start() > second) == (claim.family == "secondary")
+        assert first < second
+    headline = [r for r in rows if r.family == "headline"]
+    said = re.search(r"Headline claims \(Holm\): (.+)", table.render(shown))
+    assert said is not None
+    assert sum(int(number) for number in re.findall(r"\d+", said[1])) == len(headline)
+
+
+@pytest.mark.parametrize("texts", [("builtin",), ("builtin", "builtin-math", "builtin-code")])
+def test_a_long_table_fits_on_a_terminal(texts: tuple[str, ...]) -> None:
+    rows = every_live_row(texts)
+    lines = table.render(document(rows, audits=[]), width=120).splitlines()
+    assert max(map(len, lines)) <= 132
+    assert sum(line[0] in cells.SIGNS.values() for line in lines if line) == len(rows)
+
+
+def test_a_row_names_its_text_where_there_are_several_and_only_there() -> None:
+    one, two = every_live_row(), every_live_row(("builtin", "builtin-math"))
+    assert " · builtin" not in table.render(document(one))
+    text = table.render(document(two))
+    assert text.count("router-norm [total] · builtin ") == 1
+    assert text.count("router-norm [total] · builtin-math ") == 1
+    assert "neuron-experts ·" not in text
+
+
+def test_claims_that_do_not_apply_are_set_aside_with_their_reason() -> None:
+    reason = "no dense model to compare with: --moe-dense-reference NAME gives one"
+    aside = [
+        row(claim="dense-reference", variant=v, family="secondary", corpus=None, verdict=Verdict.NOT_APPLICABLE,
+            reason=reason, effect=None, interval=None, p_value=None, p_adjusted=None)
+        for v in LIVE["dense-reference"].variants
+    ]  # fmt: skip
+    order = {name: rank for rank, name in enumerate([v for v in LIVE["dense-reference"].variants if v])}
+    shown = document([row(), *aside], order=order)
+    said = "dense-reference [matrix up, matrix act, matrix down, mean act, outputs]"
+    text = table.render(shown, width=200)
+    assert f"– not applicable: {said}: {reason}" in text
+    assert text.count("dense-reference") == text.count(said) + text.count("--moe-dense-reference") == 2
+    assert "Secondary claims (Benjamini–Hochberg): 5 not-applicable" in text
+    assert f"- **{markdown.escape(said)}**: {reason}" in markdown.render(shown)
+    jsonschema.validate(shown, results.schema())
+
+
+# --- controls ------------------------------------------------------------------------------------
+
+
+def test_an_artefact_is_marked_and_the_mark_explained_below_its_table() -> None:
+    control = {"random_init": {"verdict": "replicated", "effect": 0.5, "reason": "p ≤ 0.001"}}
+    shown = document([row(controls=control)])
+    for text in (table.render(shown), markdown.render(shown)):
+        assert "✓ replicated (0.50) †" in text
+        assert "† replicated at random initialisation too: an artefact of the architecture" in text
+    for fine in (row(), row(controls=control, verdict=Verdict.ABSENT), row(controls={})):
+        assert "†" not in table.render(document([fine]))
+        assert "†" not in markdown.render(document([fine]))
+
+
+def test_a_control_that_was_not_run_says_why_once() -> None:
+    control = {"random_init": {"verdict": None, "effect": None, "reason": "it would take 93 GB"}}
+    rows = [row(controls=control), row(variant="token-specific", controls=control)]
+    for text in (table.render(document(rows)), markdown.render(document(rows))):
+        assert text.count("not run") == 3
+        assert text.count("random initialisation was not run: it would take 93 GB") == 1
+
+
+# --- against the paper ---------------------------------------------------------------------------
+
+FOUR = {
+    "published_in_our_interval": True, "ours_in_prediction_interval": True, "small_telescope_passed": False,
+    "pooled_differs_from_none": True, "pooled": {"low": 0.5, "high": 0.7}, "pooled_estimate": 0.6,
+    "standard_error_origin": "not published: ours", "companions": {},
+}  # fmt: skip
+PUBLISHED = {
+    "model": "m", "paper_says": "holds", "value": 0.63, "standard_error": None, "none": 0.0, "place": "Figure 10",
+    "note": "read by eye", "companions": {},
+}  # fmt: skip
+
+
 def test_published_values_come_with_all_four_criteria() -> None:
-    published = {"model": "m", "value": 0.63, "standard_error": None, "place": "Figure 10", "note": ""}
-    criteria = {
-        "published_in_our_interval": True, "ours_in_prediction_interval": True, "small_telescope_passed": False,
-        "pooled": {"low": 0.5, "high": 0.7}, "pooled_estimate": 0.6, "standard_error_origin": "not published: ours",
-    }  # fmt: skip
-    shown = document([row(published=published, criteria=criteria)])
-    assert "0.63 (Figure 10), 2 of 3 criteria" in table.render(shown)
+    shown = document([row(published=PUBLISHED, criteria=FOUR)])
+    jsonschema.validate(shown, results.schema())
+    assert "0.63 (3 of 4)" in table.render(shown)
+    assert "paper: its value for this very model, and how many of the replication criteria are met" in table.render(
+        shown
+    )
     text = markdown.render(shown)
+    assert "The paper has 0.63 (Figure 10: read by eye)" in text
     assert "published value inside our interval: yes" in text
     assert "small telescopes: large enough for the published study to have found: no" in text
-    assert "random-effects pooled estimate 0.60 [0.50, 0.70]" in text
+    assert "random-effects pooled estimate differs from no effect: yes" in text
+    assert "Pooled: 0.60 [0.50, 0.70] (standard error not published: ours)" in text
+
+
+def test_criteria_that_do_not_apply_are_neither_met_nor_missed() -> None:
+    none = FOUR | {"small_telescope_passed": None, "pooled_differs_from_none": None}
+    shown = document([row(published=PUBLISHED | {"paper_says": "absent", "value": 0.0}, criteria=none)])
+    assert "0.00 (2 of 2)" in table.render(shown)
+    assert markdown.render(shown).count("not applicable, as the paper finds no effect") == 2
+
+
+def test_criteria_that_cannot_be_computed_say_why() -> None:
+    shown = document([row(published=PUBLISHED, criteria={"reason": "our interval has no width", "companions": {}})])
+    assert re.search(r"0\.63$", table.render(shown), re.MULTILINE)
+    assert "The paper has 0.63 (Figure 10: read by eye): our interval has no width." in markdown.render(shown)
+
+
+def test_companions_are_written_and_shown_with_their_own_criteria() -> None:
+    near = Companion(0.684, Interval(0.661, 0.702, 0.95, "BCa bootstrap over sequences"))
+    leaf = {key: PUBLISHED[key] for key in ("standard_error", "place", "note")} | {"value": 0.685, "none": 0.125}
+    published = PUBLISHED | {"companions": {"top-1 agreement": leaf}}
+    criteria = FOUR | {"companions": {"top-1 agreement": {k: v for k, v in FOUR.items() if k != "companions"}}}
+    companions = {"top-1 agreement": near, "top-k overlap": near}
+    shown = document([row(published=published, criteria=criteria, companions=companions)])
+    jsonschema.validate(shown, results.schema())
+    assert shown["results"][0]["companions"]["top-1 agreement"] == {
+        "value": 0.684, "ci_low": 0.661, "ci_high": 0.702, "ci_method": "BCa bootstrap over sequences", "level": 0.95,
+    }  # fmt: skip
+    text = markdown.render(shown)
+    assert "Beside it, top-1 agreement: 0.68 [0.66, 0.71]. The paper has 0.69 (Figure 10: read by eye)" in text
+    assert "Beside it, top-k overlap: 0.68 [0.66, 0.71].\n" in text  # without a published value of its own
+    alone = markdown.render(document([row(companions=companions)]))
+    assert "Beside it, top-1 agreement: 0.68 [0.66, 0.71]." in alone
 
 
 HOSTILE = [

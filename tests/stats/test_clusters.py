@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import binomtest, bootstrap, norm, permutation_test, t
+from scipy.stats import binomtest, bootstrap, norm, permutation_test, t, ttest_1samp
 
-from moe_claims.stats.clusters import cluster_bootstrap, sign_flips
+from moe_claims.stats import clusters
+from moe_claims.stats.clusters import SequenceJackknife, cluster_bootstrap, jackknife_over_sequences, sign_flips
 from moe_claims.stats.nulls import Floats
 from moe_claims.stats.trend import kendall_tau
 from moe_claims.types import Interval
@@ -251,6 +252,13 @@ def test_draws_beyond_one_chunk_are_all_made() -> None:
     assert seen == [2_000, 2_000, 500, 1, 5]
 
 
+def test_many_sums_are_resampled_a_few_at_a_time_and_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.random.default_rng(8).gamma(2.0, size=12)
+    whole = mean_interval(values, resamples=500)
+    monkeypatch.setattr(clusters, "_FLOATS", 7)
+    assert mean_interval(values, resamples=500) == whole
+
+
 @pytest.mark.parametrize(
     ("sums", "counts", "message"),
     [
@@ -285,3 +293,136 @@ def test_interval_of_a_mean_covers_95_percent_even_with_few_sequences(sequences:
         covered += interval.low <= 0 <= interval.high
     # Unexpanded it is 83 % for 5 sequences and 91 % for 10.
     assert binomtest(covered, trials, 0.93, alternative="less").pvalue > 0.01
+
+
+# --- jackknife -----------------------------------------------------------------------------------
+
+# Average LSAT and GPA of 15 law schools, Efron and Tibshirani 1993, Table 3.1.
+LSAT = np.array([576, 635, 558, 578, 666, 580, 555, 661, 651, 605, 653, 575, 545, 572, 594.0])
+GPA = np.array([3.39, 3.30, 2.81, 3.03, 3.44, 3.07, 3.00, 3.43, 3.36, 3.13, 3.12, 2.74, 2.76, 2.88, 2.96])
+
+
+def correlation(means: Floats) -> Floats:
+    x, y, xx, yy, xy = means.T
+    return np.asarray((xy - x * y) / np.sqrt((xx - x**2) * (yy - y**2)))
+
+
+def test_law_schools() -> None:
+    # Efron 1982, The Jackknife, the Bootstrap and Other Resampling Plans, sections 2.1 and 3.1: correlation 0.776,
+    # jackknife bias −0.0065, jackknife standard error 0.142.
+    x, y = LSAT - LSAT.mean(), GPA - GPA.mean()
+    result = jackknife_over_sequences(np.column_stack([x, y, x**2, y**2, x * y]), np.ones(15), correlation)
+    assert result.plain == pytest.approx(0.776, abs=0.0005)
+    assert result.plain - result.estimate == pytest.approx(-0.0065, abs=0.00005)
+    assert result.standard_error == pytest.approx(0.1425, abs=0.00005)
+
+
+@given(SEEDS, st.integers(3, 30), st.floats(-2, 2))
+def test_jackknife_of_a_mean_is_students_t(seed: int, sequences: int, bound: float) -> None:
+    values = np.random.default_rng(seed).standard_normal(sequences)
+    ours = jackknife_over_sequences(50 * values[:, None], np.full(sequences, 50), first, bound=bound)
+    theirs = ttest_1samp(values, bound, alternative="greater")
+    assert ours.estimate == pytest.approx(values.mean()) == ours.plain
+    assert ours.p_greater == pytest.approx(theirs.pvalue, abs=1e-9)
+    assert ours.p_less == pytest.approx(1 - theirs.pvalue, abs=1e-9)
+    assert ours.degrees == pytest.approx(sequences - 1)
+    for level in (0.95, 0.90):
+        interval = ours.interval(level)
+        expected = ttest_1samp(values, bound).confidence_interval(level)
+        assert (interval.low, interval.high) == pytest.approx((expected.low, expected.high), abs=1e-9)
+        assert (interval.level, interval.method) == (level, "jackknife over sequences")
+
+
+@given(SEEDS, st.integers(3, 20))
+def test_the_bias_of_a_variance_goes_away_entirely(seed: int, sequences: int) -> None:
+    x = np.random.default_rng(seed).gamma(2.0, size=sequences)
+    result = jackknife_over_sequences(np.column_stack([x, x**2]), np.ones(sequences), lambda m: m[:, 1] - m[:, 0] ** 2)
+    assert result.plain == pytest.approx(np.var(x))
+    assert result.estimate == pytest.approx(np.var(x, ddof=1))
+
+
+@given(SEEDS, st.integers(2, 6))
+def test_jackknife_of_tokens_told_twice_and_in_other_units(seed: int, times: int) -> None:
+    rng = np.random.default_rng(seed)
+    counts = rng.integers(1, 99, 9)
+    sums = rng.standard_normal((9, 1)) * counts[:, None]
+    plain = jackknife_over_sequences(sums, counts, first, bound=0.2)
+    told = jackknife_over_sequences(times * sums, times * counts, first, bound=0.2)
+    scaled = jackknife_over_sequences(1e3 * sums, counts, first, bound=200.0)
+    for other, unit in ((told, 1.0), (scaled, 1e3)):
+        assert (other.estimate, other.standard_error) == pytest.approx(
+            (unit * plain.estimate, unit * plain.standard_error)
+        )
+        assert (other.p_greater, other.p_less) == pytest.approx((plain.p_greater, plain.p_less), abs=1e-9)
+
+
+def test_sequences_of_unequal_length_are_worth_fewer() -> None:
+    rng = np.random.default_rng(1)
+    counts = np.array([300, 100, 100, 100])
+    result = jackknife_over_sequences(rng.standard_normal((4, 1)) * counts[:, None], counts, first)
+    assert result.degrees == pytest.approx(600**2 / (300**2 + 3 * 100**2) - 1)
+    lopsided = np.array([10_000, 1, 1])
+    assert jackknife_over_sequences(rng.standard_normal((3, 1)) * lopsided[:, None], lopsided, first).degrees == 1.0
+
+
+def entropy(means: Floats) -> Floats:
+    """Mean over 16 layers of the normalised entropy over 8 experts."""
+    share = means.reshape(-1, 16, 8) / means.reshape(-1, 16, 8).sum(axis=-1, keepdims=True)
+    return np.asarray(-(share * np.log(np.maximum(share, 1e-300))).sum(axis=-1).mean(axis=-1) / np.log(8))
+
+
+def at_the_level(rng: np.random.Generator, sequences: int, bound: float) -> SequenceJackknife:
+    """Loads whose true entropy is the bound, drawn from sequences that each have a topic of their own."""
+    loads = np.linspace(0.4, 1.6, 8) / 8
+    excess = 1 - float(entropy(np.tile(loads, 16)[None])[0])
+    uneven = (1 - bound) / excess  # entropy falls with the square of the deviation, nearly
+    loads = 1 / 8 + (loads - 1 / 8) * uneven**0.5
+    truth = float(entropy(np.tile(loads, 16)[None])[0])
+    sizes = rng.integers(48, 97, sequences)
+    topics = rng.dirichlet(8 * loads, size=(sequences, 16))
+    counts = rng.multinomial(np.broadcast_to(2 * sizes[:, None], (sequences, 16)), topics)
+    return jackknife_over_sequences(counts.reshape(sequences, -1), sizes, entropy, bound=truth)
+
+
+@pytest.mark.parametrize("sequences", [10, 26])
+def test_level_of_an_entropy_is_held_where_the_plain_one_is_far_too_low(sequences: int) -> None:
+    rng = np.random.default_rng(sequences)
+    found = [at_the_level(rng, sequences, 0.95) for _ in range(300)]
+    above, below = (sum(p <= 0.05 for p in ps) for ps in zip(*((f.p_greater, f.p_less) for f in found), strict=True))
+    assert binomtest(above, 300, 0.05, alternative="greater").pvalue > 0.001
+    assert binomtest(below, 300, 0.05, alternative="greater").pvalue > 0.001
+    truth = 0.95
+    covered = sum(f.interval().low - 1e-3 <= truth <= f.interval().high + 1e-3 for f in found)
+    assert binomtest(covered, 300, 0.95).pvalue > 0.001
+    plain = sum(f.plain + 1.96 * f.standard_error < truth for f in found)
+    assert plain > 100
+
+
+def test_what_lies_clearly_on_one_side_is_found() -> None:
+    rng = np.random.default_rng(3)
+    shares = rng.beta(97, 3, size=(40, 26))  # 97 % on average
+    found = [jackknife_over_sequences(96 * s[:, None], np.full(26, 96), first, bound=0.95) for s in shares]
+    assert all(f.p_greater <= 0.01 and f.interval().low > 0.95 for f in found)
+
+
+@pytest.mark.parametrize(("bound", "p"), [(0.5, 0.0), (0.7, 0.5), (0.9, 1.0)])
+def test_sequences_that_are_all_alike_leave_no_doubt_but_on_the_bound(bound: float, p: float) -> None:
+    counts = np.arange(3, 20)
+    result = jackknife_over_sequences(0.7 * counts[:, None], counts, first, bound=bound)
+    assert (result.p_greater, result.p_less) == (p, 1 - p)
+    assert result.interval() == Interval(0.7, 0.7, 0.95, "jackknife over sequences")
+
+
+def test_interval_ends_at_what_the_statistic_can_be() -> None:
+    values = np.array([1.0, 1.0, 0.9, 1.0, 0.99])
+    result = jackknife_over_sequences(values[:, None], np.ones(5), first)
+    assert result.interval().high > 1.0
+    assert result.interval(0.95, ceiling=1.0).high == 1.0
+    assert result.interval(0.95, ceiling=1.0).low == result.interval().low
+
+
+def test_what_cannot_be_jackknifed_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"with S of 2 or more"):
+        jackknife_over_sequences(np.zeros((1, 1)), np.ones(1), first)
+    with pytest.raises(ValueError, match=r"not finite with every sequence left out in turn"):
+        jackknife_over_sequences(np.zeros((3, 1)), np.ones(3), lambda m: np.full(len(m), np.nan))

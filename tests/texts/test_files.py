@@ -1,4 +1,4 @@
-"""Records of .jsonl, .csv and .parquet files: each is a passage, none is lost, and what is wrong is named with its place."""
+"""Records of .jsonl, .csv and .parquet files: each is a passage, none is lost, and what is wrong is named."""
 
 import csv
 import json
@@ -82,12 +82,15 @@ def test_any_records_survive(
 
 
 def test_limit_of_the_csv_module_is_given_back(tmp_path: Path) -> None:
-    before = csv.field_size_limit()
-    name = _write(tmp_path / "t.csv", {"text": ["x" * (before + 1), "y"]})
-    assert len(_read(name)[0]) == before + 1
-    assert csv.field_size_limit() == before
-    _message(lambda: _read(f"{name}:no"), UsageError)
-    assert csv.field_size_limit() == before
+    name = _write(tmp_path / "t.csv", {"text": ["x" * 1_000, "y"]})
+    usual = csv.field_size_limit(100)
+    try:
+        assert [len(text) for text in _read(name)] == [1_000, 1]
+        assert csv.field_size_limit() == 100
+        _message(lambda: _read(f"{name}:no"), UsageError)
+        assert csv.field_size_limit() == 100
+    finally:
+        csv.field_size_limit(usual)
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
@@ -150,31 +153,30 @@ def test_missing_field_of_a_later_record(tmp_path: Path) -> None:
     assert _message(lambda: load(str(path)), UsageError) == expected
 
 
-WRONG_LINES = {
-    '{"text": "one"': "is not JSON (Expecting ',' delimiter): give one object per line",
-    "one": "is not JSON (Expecting value): give one object per line",
-    "[" * 100_000: "is not JSON (maximum recursion depth exceeded while decoding a JSON array from a unicode string): "
-    "give one object per line",
-    '["one"]': "holds ['one'], not an object: give one object per line",
-    '"one"': "holds 'one', not an object: give one object per line",
-    '{"text": null}': ": 'text' is null, not a string: correct or remove this record",
-    '{"text": 3.5}': ": 'text' is 3.5, not a string: correct or remove this record",
-    '{"text": ["one"]}': ": 'text' is ['one'], not a string: correct or remove this record",
-    '{"text": "one \\ud83d"}': ": 'text' holds half a surrogate pair: correct this record",
-}
-
-
-@pytest.mark.parametrize("line", WRONG_LINES, ids=lambda line: line[:20])
-def test_wrong_line_is_named(line: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('{"text": "one"', " is not JSON (Expecting ',' delimiter): give one object per line"),
+        ("one", " is not JSON (Expecting value): give one object per line"),
+        ('["one"]', " holds ['one'], not an object: give one object per line"),
+        ('"one"', " holds 'one', not an object: give one object per line"),
+        ('{"text": null}', ": 'text' is null, not a string: correct or remove this record"),
+        ('{"text": 3.5}', ": 'text' is 3.5, not a string: correct or remove this record"),
+        ('{"text": ["one"]}', ": 'text' is ['one'], not a string: correct or remove this record"),
+        ('{"text": "one \\ud83d"}', ": 'text' holds half a surrogate pair: correct this record"),
+    ],
+)
+def test_wrong_line_is_named(line: str, said: str, tmp_path: Path) -> None:
     path = tmp_path / "t.jsonl"
     path.write_text(f'{{"text": "first"}}\n\n{line}\n')
+    assert _message(lambda: load(str(path)), TextError) == f"'{path}' line 3{said}"
+
+
+def test_line_nested_too_deep(tmp_path: Path) -> None:
+    path = tmp_path / "t.jsonl"
+    path.write_text("[" * 100_000)
     message = _message(lambda: load(str(path)), TextError)
-    # What the decoder says of too deep a nesting differs between versions of Python.
-    assert message.startswith(f"'{path}' line 3") and message.endswith(
-        ": give one object per line" if line[0] == "[" else ""
-    )
-    if line[:2] != "[[":
-        assert message == f"'{path}' line 3{'' if WRONG_LINES[line].startswith(':') else ' '}{WRONG_LINES[line]}"
+    assert message.startswith(f"'{path}' line 1 is not JSON (maximum recursion depth exceeded")
 
 
 @pytest.mark.parametrize(

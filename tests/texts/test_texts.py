@@ -294,8 +294,8 @@ def test_ids_are_within_the_vocabulary_or_said(ids: list[list[int]]) -> None:
         return
     message = _message(lambda: check_ids(ids, 10, "'ids.json'"), UsageError)
     said = re.fullmatch(
-        r"'ids\.json' gives token id (-?\d+) in sequence (\d+), but the model's ids end at 9: use the model's own "
-        r"tokenizer",
+        r"'ids\.json' holds token id (-?\d+), but the last of the model is 9 \(sequence (\d+)\): use the model's own "
+        "tokenizer",
         message,
     )
     assert said is not None

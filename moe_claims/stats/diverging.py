@@ -13,7 +13,7 @@ from moe_claims.types import Interval
 
 @final
 @dataclass(frozen=True, eq=False)
-class OppositeTrends:
+class DivergingTrends:
     """A value that is said to rise and one that is said to fall, over the same layers."""
 
     rising: TrendResult
@@ -29,14 +29,14 @@ class OppositeTrends:
     """Of the difference, one per level."""
 
 
-def opposite_trends(
+def diverging_trends(
     rising: ArrayLike,
     falling: ArrayLike,
     *,
     rng: np.random.Generator,
     levels: tuple[float, ...] = (0.95, 0.90),
     resamples: int = RESAMPLES,
-) -> OppositeTrends:
+) -> DivergingTrends:
     """Tests two trends jointly, each against smooth curves without one.
 
     Rejecting only when both tests do keeps the level whatever the two have to do with each
@@ -60,7 +60,7 @@ def opposite_trends(
     layers = block_draws(len(up), resamples, rng)
     draws = _tau_of_pairs(layers, up[layers]) - _tau_of_pairs(layers, down[layers])
     a, b = first.autoregressive, second.autoregressive
-    return OppositeTrends(
+    return DivergingTrends(
         rising=first,
         falling=second,
         difference=first.tau - second.tau,

@@ -1,0 +1,98 @@
+"""Power curves: read where they cross, and written with what would reach the power wanted."""
+
+from pathlib import Path
+
+import pytest
+
+from moe_claims.analysis.registry import LIVE
+from moe_claims.calibrate import Rate
+from moe_claims.errors import UsageError
+from moe_claims.power import STRENGTHS, Curve, Point, curve, setup_of, summary
+from moe_claims.power_depth import DepthPower, depth_power, layers_that_reach
+from moe_claims.power_figure import draw
+from moe_claims.trials import Row
+
+
+def _curve(claim: str, effects: list[float], hits: list[int], variant: str | None = None) -> Curve:
+    points = tuple(Point(effect, Rate(hit, 10)) for effect, hit in zip(effects, hits, strict=True))
+    return Curve(LIVE[claim], variant, points)
+
+
+def test_power_at_the_smallest_effect_is_read_between_two_strengths() -> None:
+    found = _curve("neuron-experts", [0.0, 0.05, 0.15, 0.4], [0, 4, 8, 10])
+    assert found.at_smallest == pytest.approx(0.6)
+    assert found.effect_found == pytest.approx(0.15)
+
+
+def test_a_claim_of_a_fall_is_read_downwards() -> None:
+    found = _curve("diversity-depth", [0.0, -0.2, -0.4], [0, 4, 10])
+    assert found.at_smallest == pytest.approx(0.7)
+    assert found.effect_found == pytest.approx(-0.2 - 0.2 * 4 / 6)
+
+
+def test_what_no_strength_reaches_is_not_reached() -> None:
+    weak = _curve("neuron-experts", [0.0, 0.02], [0, 3])
+    assert weak.at_smallest is None
+    assert weak.effect_found is None
+    assert "| neuron-experts | 0.1 | – | not reached | not with this text |" in summary([weak], _depth(), 1, "x.png")
+
+
+def _depth() -> list[DepthPower]:
+    return [
+        DepthPower(test, effect, layers, Rate(hits, 10))
+        for test, effect in (("trend", 0.3), ("last layer", 3.0))
+        for layers, hits in ((16, 2), (64, 9 if test == "trend" else 5))
+    ]
+
+
+def test_layers_are_what_claims_over_depth_lack() -> None:
+    depth = _depth()
+    assert layers_that_reach(depth, "trend", 0.3, 0.8) == 64
+    assert layers_that_reach(depth, "last layer", 3.0, 0.8) is None
+    trend = _curve("diversity-depth", [0.0, -0.4], [0, 8])
+    last = _curve("last-layer-outlier", [0.0, 6.0], [0, 9])
+    text = summary([trend, last], depth, 7, "power.png")
+    assert "| diversity-depth | -0.3 | 60 % | -0.4 | with about 64 layers |" in text
+    assert "by no number of layers" in text
+    assert "power --seeds 7" in text and "(power.png)" in text
+
+
+def test_a_claim_of_level_has_no_power_at_its_level() -> None:
+    level = _curve("balanced-routing", [0.9, 0.94, 0.99], [0, 0, 10])
+    assert "| balanced-routing | 0.95 | – | 0.98 | by no size: a claim of level |" in summary([level], _depth(), 1, "x")
+
+
+def test_a_curve_counts_what_was_significant_in_the_claimed_direction() -> None:
+    def rows(strength: float) -> list[Row]:
+        verdicts = ["replicated", "direction-only", "contradicted", "absent"] if strength > 0.5 else ["absent"] * 4
+        return [
+            {"claims": {"neuron-experts": {"verdict": verdict, "effect": strength if number else None}}}
+            for number, verdict in enumerate(verdicts)
+        ]
+
+    found = curve(LIVE["neuron-experts"], None, {setup_of(s).name: rows(s) for s in STRENGTHS})
+    assert [point.found for point in found.points] == [Rate(2 if s > 0.5 else 0, 4) for s in STRENGTHS]
+    assert [point.effect for point in found.points] == pytest.approx(STRENGTHS)
+
+
+def test_setups_of_all_strengths_and_kinds_are_told_apart() -> None:
+    kinds = ("all", "extremes", "upcycled", "texts")
+    assert len({setup_of(s, kind).name for s in STRENGTHS for kind in kinds}) == len(STRENGTHS) * len(kinds)
+
+
+def test_more_layers_and_larger_effects_are_found_more_often() -> None:
+    found = {(c.test, c.effect, c.layers): c.found.share for c in depth_power(curves=12, layers=(16, 32))}
+    assert found["trend", 0.7, 32] >= 0.9 > found["trend", 0.3, 16]
+    assert found["last layer", 9.0, 32] >= 0.8 > found["last layer", 3.0, 16]
+
+
+def test_the_figure_has_a_panel_for_every_claim(tmp_path: Path) -> None:
+    path = tmp_path / "power.png"
+    draw([_curve("neuron-experts", [0.0, 0.5], [0, 10]), _curve("router-norm", [0.0, 0.5], [0, 10], "total")], path)
+    assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_without_matplotlib_one_line_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "matplotlib", None)
+    with pytest.raises(UsageError, match=r"needs matplotlib: pip install 'moe-claims\[plots\]'"):
+        draw([], tmp_path / "power.png")
