@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
+from scipy.sparse import csgraph  # noqa: F401 - so that no solver is charged for the import
 
 from moe_claims.measure.assignment import Neurons, assign_sparse
 from moe_claims.measure.matching import measure_matching

@@ -69,7 +69,7 @@ def dump(
             arrays |= with_dense(arrays, measure_dense(model.checkpoint, dense, device=place))
     if "matching" in wanted:
         for role in ROLES:
-            matching = measure_matching(model.checkpoint, role)
+            matching = measure_matching(model.checkpoint, role, model.checkpoint.moe_layers)
             arrays[f"matching.{role}.similarity"] = matching.similarity
             arrays[f"matching.{role}.tau"] = matching.tau
             arrays[f"matching.{role}.permutation"] = matching.permutation

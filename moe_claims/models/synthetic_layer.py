@@ -117,8 +117,8 @@ def _fire_on_topic(act: Floats, router: Floats) -> None:
     half = act.shape[1] // 2
     act[:, :half] *= 0.1
     for expert, coordinate in enumerate(1 + topic):
-        act[expert, :half, coordinate] += 6.0
-        act[expert, :half, 0] -= 3.0
+        act[expert, :half, coordinate] += 12.0
+        act[expert, :half, 0] = -6.0
 
 
 def _put_to_sleep(

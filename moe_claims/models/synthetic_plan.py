@@ -55,9 +55,11 @@ class LayerPlan:
 def planted(pattern: str, strength: float, layers: int, experts: int, rng: np.random.Generator) -> list[LayerPlan]:
     """A model in which the claims hold, the more so the nearer ``strength`` is to 1.
 
-    Upcycled experts are steered and opened less, so that their W_act stays near what they share.
+    Upcycled experts are steered and opened less, so that their W_act stays near what they share. Where only the
+    largest norms matter, nothing but a token's topic opens a gate.
     """
     upcycled = pattern == "upcycled"
+    first, last = {"all": (0.7, 2.8), "upcycled": (0.4, 1.3), "extremes": (0.0, 0.0)}[pattern]
     up, act, down, gate = (_fall(*ends, layers, rng) for ends in _ENDS)
     depth = np.linspace(0.0, 1.0, layers)
     special = int(rng.integers(experts))
@@ -73,7 +75,7 @@ def planted(pattern: str, strength: float, layers: int, experts: int, rng: np.ra
             gate_shared=strength * gate[layer],
             steers=0.6 if upcycled else 1.05,
             follows=strength,
-            opens=strength * (0.4 + 0.9 * depth[layer] if upcycled else 0.7 + 2.1 * depth[layer]),
+            opens=strength * (first + (last - first) * depth[layer]),
             loud=strength if upcycled else 0.0,
             speaks=strength * (40.0 if layer == layers - 1 else 2.5 + 8.0 * depth[layer]) if pattern == "all" else 0.0,
             act_scale=float(noise[0, layer] * (1 + 1.5 * strength * depth[layer])),

@@ -14,6 +14,8 @@ from numpy.typing import ArrayLike
 
 from moe_claims.stats.nulls import as_layers, off_diagonal
 
+FEWEST_NEURONS = 8
+"""With fewer, τ takes so few values that the p-values below can be too small (6.5 % at a level of 5 %, 3 neurons)."""
 _NEVER = float(np.finfo(np.float64).tiny)
 """A p-value that is too small for a number is not 0."""
 
@@ -55,14 +57,14 @@ def order_test(tau: ArrayLike, neurons: int) -> OrderResult:
         neurons: m.
 
     Raises:
-        ValueError: fewer than 2 neurons or experts, τ beyond ±1, not symmetric or not finite.
+        ValueError: fewer than 8 neurons or 2 experts, τ beyond ±1, not symmetric or not finite.
     """
     from scipy.stats import pearson3
 
     values = as_layers(tau, "τ")
     layers, experts, _ = values.shape
-    if neurons < 2 or experts < 2:
-        raise ValueError(f"an order needs at least 2 neurons of 2 experts, not {neurons} of {experts}")
+    if neurons < FEWEST_NEURONS or experts < 2:
+        raise ValueError(f"an order needs at least {FEWEST_NEURONS} neurons of 2 experts, not {neurons} of {experts}")
     above = off_diagonal(values)
     if np.abs(above).max() > 1 + 1e-9:
         raise ValueError("Kendall's τ lies between −1 and 1")

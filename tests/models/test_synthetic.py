@@ -134,7 +134,7 @@ def test_noise_makes_another_model_of_the_same_origin() -> None:
 
 
 def test_dense_model_of_a_planted_moe_is_what_its_experts_share() -> None:
-    shape = Shape(layers=4, hidden=32, intermediate=32, vocabulary=64)
+    shape = Shape(layers=4, hidden=32, intermediate=32, vocabulary=64, pattern="upcycled")
     moe, dense = make("planted", shape), make_dense(shape)
     for layer in range(3):  # the last but one shares least; each shares its level
         base = dense[f"model.layers.{layer}.mlp.up_proj.weight"].flatten()
