@@ -16,3 +16,9 @@ def test_router_norm(moe_result: Result) -> None:
 def test_router_norm_diagonal(moe_result: Result) -> None:
     """The i-th largest norm gets the i-th highest score, for every i."""
     conclude(moe_result)
+
+
+@pytest.mark.moe_claim("router-norm-extremes")
+def test_router_norm_extremes(moe_result: Result) -> None:
+    """The few largest norms get the highest scores, and only they."""
+    conclude(moe_result)

@@ -56,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     calibrate.set_defaults(run=_calibrate)
 
     power = commands.add_parser("power", help="how often each claim is found at which size of effect, with a figure")
-    power.add_argument("--seeds", type=int, default=30, help="models of each strength (default 30)")
+    power.add_argument("--seeds", type=int, default=25, help="models of each strength (default 25)")
     power.add_argument("--workers", type=int, default=2, help="processes (default 2)")
     power.add_argument("--log", type=Path, default=Path("power.jsonl"), help="results so far; resumes there")
     power.add_argument("--output", type=Path, required=True, help="Markdown file to write; the figure lies beside it")

@@ -17,7 +17,7 @@ from moe_claims.power_depth import summary as depth_summary
 from moe_claims.trials import ONE_TEXT, THREE_TEXTS, Row, Setup, run
 from moe_claims.types import Verdict
 
-STRENGTHS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.45, 0.7, 1.0)
+STRENGTHS = (0.0, 0.05, 0.1, 0.2, 0.35, 0.6, 1.0)
 WANTED = 0.8
 """Power that is asked for at the smallest effect of interest."""
 _TREND, _LAST = ("trend", 0.3), ("last layer", 3.0)
@@ -145,7 +145,7 @@ def summary(curves: Sequence[Curve], depth: Sequence[DepthPower], seeds: int, fi
     parts = [
         "# Power",
         "How often a claim is found (significant in the claimed direction after correction for multiple testing) "
-        "when the effect has a given size. Planted models of nine strengths, from 0 (nothing planted) to 1, with 16 "
+        "when the effect has a given size. Planted models of seven strengths, from 0 (nothing planted) to 1, with 16 "
         "layers and 8 experts, on the embedded prose (26 sequences, of at most 96 tokens as these models read it). "
         "Between two strengths power and mean effect are interpolated. A claim of level (*at least 0.95*) has at the "
         "level itself the power of its error rate, by definition; it is found when the whole interval lies above.",

@@ -29,7 +29,7 @@ INSTALLS = ("pip install", "git clone", "cd ")
 SMALLER = {
     "--seeds 200": "--seeds 1",
     "--output docs/calibration.md": "--output calibration.md",
-    "--seeds 30": "--seeds 1",
+    "--seeds 25": "--seeds 1",
     "--output docs/power.md": "--output power.md",
     "--text enwik8.gz": "--text enwik8.gz --steps 1",
 }

@@ -97,10 +97,11 @@ def differences(found: Mapping[str, Finding]) -> dict[str, Scalar]:
     Errors are half-widths over 1.96. With few sequences those are larger than the standard
     errors, as much as it takes for Q to hold its level (4 % at 10 and at 26 sequences).
     """
-    errors = [(finding.interval.high - finding.interval.low) / 2 / Z95 for finding in found.values()]
-    if min(errors) <= 0:
+    effects = np.asarray([finding.effect for finding in found.values()])
+    errors = np.asarray([(finding.interval.high - finding.interval.low) / 2 / Z95 for finding in found.values()])
+    if errors.min() <= 1e-12 * max(1.0, float(np.abs(effects).max())):
         return dict.fromkeys(("cochran_q", "cochran_q_p", "i2", "tau"))
-    result = heterogeneity([finding.effect for finding in found.values()], errors)
+    result = heterogeneity(effects, errors)
     return {
         "cochran_q": result.q,
         "cochran_q_p": result.p_value,

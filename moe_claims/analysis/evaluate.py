@@ -212,7 +212,9 @@ def _row(
     claim, finding = trial.claim, trial.outcome if isinstance(trial.outcome, Finding) else None
     published = published_value(claim, trial.variant, hub_id)
     reason = decision.reason
-    artefact = random_init is not None and random_init["verdict"] == decision.verdict == Verdict.REPLICATED
+    replicated = random_init is not None and random_init["verdict"] == decision.verdict == Verdict.REPLICATED
+    # Where the paper finds nothing, a fresh model without it is what one expects, and no artefact.
+    artefact = replicated and claim.paper_says.get(paper_model(hub_id) or "") != "absent"
     if artefact:
         reason += "; replicated at random initialisation too: an artefact of the architecture"
     details: dict[str, Scalar] = {}
@@ -240,7 +242,7 @@ def _row(
         n_units=None if finding is None else finding.n_units,
         published=published,
         criteria=None if finding is None else against_published(finding, published),
-        controls={} if random_init is None else {"random_init": random_init},
+        controls={} if random_init is None else {"random_init": {**random_init, "artefact": artefact}},
         details=details,
         companions={} if finding is None else finding.companions,
     )

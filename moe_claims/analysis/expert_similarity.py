@@ -4,6 +4,7 @@ import numpy as np
 
 from moe_claims.analysis.measured import Measured
 from moe_claims.analysis.neuron_experts import FEWEST_EXPERTS
+from moe_claims.analysis.registry import LIVE
 from moe_claims.errors import NotComparableError
 from moe_claims.models.families import ROLES, Role
 from moe_claims.stats.concordance import concordance
@@ -43,6 +44,8 @@ def matrices_agree(variant: str | None, measured: Measured, rng: np.random.Gener
 
     spread = jackknife(mean_r, experts)
     up_act, act_down, up_down = result.r.mean(axis=0)
+    least, smallest = min(up_act, act_down, up_down), LIVE["matrices-agree"].smallest
+    short = None if least >= smallest else f"two of the three agree less than that (r = {least:.2f})"
     return Finding(
         effect=result.mean_r.statistic,
         interval=spread.interval(0.95),
@@ -51,6 +54,7 @@ def matrices_agree(variant: str | None, measured: Measured, rng: np.random.Gener
         p_opposite=result.mean_r.p_less,
         smallest_p=result.mean_r.smallest_p,
         n_units=layers * experts,
+        falls_short=short,
         details={"mean_r_up_act": float(up_act), "mean_r_up_down": float(up_down), "mean_r_act_down": float(act_down)},
     )
 

@@ -6,6 +6,7 @@ from typing import final
 import numpy as np
 
 from moe_claims.analysis.measured import Measured
+from moe_claims.analysis.registry import LIVE
 from moe_claims.errors import NotComparableError
 from moe_claims.measure.measurement import RoutedMeasurement
 from moe_claims.models.families import ROLES
@@ -102,10 +103,10 @@ def chosen_alike(variant: str | None, measured: Measured, rng: np.random.Generat
     The total is the sum of two parts. Pairs that are alike on average may be chosen together: the
     static part, mean similarity times mean choice, summed over pairs. Its p-value relabels the mean
     similarities in every layer; what is left, the token-specific part, is no function of the means
-    and stays as it is under relabeling. And pairs may be chosen together on those tokens on which
-    they are more alike than on average. That part must hold over sequences AND over layers: with
-    labels that mean nothing a layer's share of it is as likely to be −c as c, but every sequence
-    repeats it.
+    and stays as it is under relabeling. The total must hold over sequences too. And pairs may be
+    chosen together on those tokens on which they are more alike than on average. That part must
+    hold over sequences AND over layers: with labels that mean nothing a layer's share of it is as
+    likely to be −c as c, but every sequence repeats it.
     """
     routed = measured.routed
     experts, k = routed.router_logits.shape[-1], routed.chosen.shape[-1]
@@ -118,11 +119,17 @@ def chosen_alike(variant: str | None, measured: Measured, rng: np.random.Generat
     if variant == "token-specific":
         sums, tests = specific, _over_sequences_and_layers(parts.specific, rng)
     else:
-        sums, tests = parts.total.mean(axis=0), [pair_test(parts.weights, routed.angular_mean, rng=rng)]
+        sums = parts.total.mean(axis=0)
+        tests = [pair_test(parts.weights, routed.angular_mean, rng=rng), sign_flips(sums, rng=rng)]
     counts = routed.lengths
     interval, equivalence = cluster_bootstrap(sums[:, None], counts, lambda means: means[:, 0], rng=rng)
     among = routed.chosen_similarity.sum(axis=1).mean(axis=0) / counts.sum()
     token_specific = float(specific.sum() / counts.sum())
+    static = float(among[0] - among[1]) - token_specific
+    short = None
+    # The p-value of the total is that of its static part: the rest must not make up for a small one.
+    if variant == "total" and abs(static) < LIVE["chosen-alike"].smallest:
+        short = f"pairs that are alike on average make only {static:.3f} of it"
     return Finding(
         effect=float(sums.sum() / counts.sum()),
         interval=interval,
@@ -131,10 +138,11 @@ def chosen_alike(variant: str | None, measured: Measured, rng: np.random.Generat
         p_opposite=max(test.p_less for test in tests),
         smallest_p=max(test.smallest_p for test in tests),
         n_units=len(counts),
+        falls_short=short,
         details={
             "among_chosen": float(among[0]),
             "among_others": float(among[1]),
-            "static_part": float(among[0] - among[1]) - token_specific,
+            "static_part": static,
             "token_specific_part": token_specific,
         },
     )

@@ -22,6 +22,7 @@ HEADLINE = (
         null=f"residual of S_act given S_up and S_down relabeled (MRQAP): {LABELS}; and jackknife interval above 0",
         unit=EXPERTS,
         analysis="moe_claims.analysis.neuron_experts:unique_association",
+        applies="5 experts or more",
     ),
     Claim(
         id="neuron-experts-sign",
@@ -35,6 +36,7 @@ HEADLINE = (
         unit=EXPERTS,
         analysis="moe_claims.analysis.neuron_experts:sign",
         paper_says={"grok-1": "absent"},
+        applies="5 experts or more",
     ),
     Claim(
         id="router-norm",
@@ -44,12 +46,12 @@ HEADLINE = (
         needs="text",
         effect="mean Spearman ρ of norms and scores within a token",
         smallest=0.10,
-        null="total: expert labels of the norms permuted per layer; token-specific: signs of whole sequences flipped, "
-        "and labels permuted (the larger p)",
-        unit="expert within layer (total); sequence (token-specific, intervals)",
+        null="expert labels of the norms permuted per layer; and signs of whole sequences flipped (the larger p)",
+        unit="expert within layer (labels); sequence (signs, intervals)",
         analysis="moe_claims.analysis.router_norm:association",
         variants=("total", "token-specific"),
         paper_says={"grok-1": "opposite"},
+        applies="3 experts or more",
     ),
     Claim(
         id="router-norm-diagonal",
@@ -59,9 +61,10 @@ HEADLINE = (
         needs="text",
         effect="diagonal mass of the rank table − 1/E",
         smallest=0.05,
-        null="expert labels of the norms permuted per layer",
-        unit=f"{EXPERTS}; sequence (interval)",
+        null="expert labels of the norms permuted per layer; and signs of whole sequences flipped (the larger p)",
+        unit=f"{EXPERTS}; sequence (signs, interval)",
         analysis="moe_claims.analysis.router_norm:diagonal",
+        applies="3 experts or more",
     ),
     Claim(
         id="router-norm-extremes",
@@ -71,8 +74,8 @@ HEADLINE = (
         needs="text",
         effect="mean score rank (0 to 1) of the largest norms − of the middle half",
         smallest=0.10,
-        null="expert labels of the norms permuted per layer",
-        unit=f"{EXPERTS}; sequence (interval)",
+        null="expert labels of the norms permuted per layer; and signs of whole sequences flipped (the larger p)",
+        unit=f"{EXPERTS}; sequence (signs, interval)",
         analysis="moe_claims.analysis.extremes:largest_norms",
         applies="8 experts or more",
         paper_says={"grok-1": "opposite"},
@@ -88,6 +91,7 @@ HEADLINE = (
         null=SMOOTH,
         unit="layer; sequence (interval)",
         analysis="moe_claims.analysis.depth:output_diversity",
+        applies="6 MoE layers or more",
     ),
     Claim(
         id="last-layer-outlier",
@@ -100,6 +104,7 @@ HEADLINE = (
         null=SMOOTH,
         unit="layer; sequence (interval)",
         analysis="moe_claims.analysis.depth:output_last_layer",
+        applies="6 MoE layers or more",
     ),
     Claim(
         id="weight-diversity-depth",
@@ -113,6 +118,7 @@ HEADLINE = (
         unit="layer",
         analysis="moe_claims.analysis.depth:weight_diversity",
         variants=("up", "act", "down"),
+        applies="6 MoE layers or more",
     ),
     Claim(
         id="weight-last-layer-outlier",
@@ -126,5 +132,6 @@ HEADLINE = (
         unit="layer",
         analysis="moe_claims.analysis.depth:weight_last_layer",
         variants=("up", "act", "down"),
+        applies="6 MoE layers or more",
     ),
 )

@@ -30,12 +30,13 @@ OUTPUTS = (
         needs="text",
         effect="angular similarity among chosen − among other experts of a token, mean over tokens and layers",
         smallest=0.02,
-        null="total: expert labels of the mean similarities permuted per layer; token-specific (each pair's mean over "
-        "the other sequences taken out): signs of whole sequences flipped",
-        unit=f"{EXPERTS} (total); sequence (token-specific, intervals)",
+        null="total: expert labels of the mean similarities permuted per layer, and signs of whole sequences flipped; "
+        "token-specific (each pair's mean over the other sequences taken out): signs of whole sequences flipped, "
+        "and of whole layers (the larger p)",
+        unit=f"{EXPERTS} (total); sequence (signs, intervals), and layer (token-specific)",
         analysis="moe_claims.analysis.outputs:chosen_alike",
         variants=("total", "token-specific"),
-        applies="top-k of 2 or more that leaves 2 or more experts out",
+        applies="top-k of 2 or more that leaves 2 or more experts out; 2 MoE layers or more (token-specific)",
     ),
     Claim(
         id="top1-confidence",
@@ -45,9 +46,9 @@ OUTPUTS = (
         needs="text",
         effect="mean log ratio of first to second softmax score, less that of Gaussian logits of the same variance",
         smallest=0.18,
-        null="Gaussian logits with the same static and token-to-token variance in every layer; and signs of whole "
-        "sequences flipped (the larger p)",
-        unit="expert within layer (static part); sequence (interval)",
+        null="logits rotated at random over the experts, one rotation per layer; and signs of whole sequences flipped "
+        "(the larger p)",
+        unit="rotation of a layer's logits (p); sequence (signs, interval)",
         analysis="moe_claims.analysis.scores:top1_confidence",
         applies="3 experts or more",
     ),
@@ -103,6 +104,7 @@ OUTPUTS = (
         null="neuron indices of every expert shifted in a circle, by its number times a random step, in every layer",
         unit="order of an expert's neurons (p); sequence (interval)",
         analysis="moe_claims.analysis.activations:same_index",
+        applies="2 experts or more",
         paper_says={"deepseek-moe-16b": "absent"},
     ),
     Claim(

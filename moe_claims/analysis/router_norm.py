@@ -24,8 +24,8 @@ def association(variant: str | None, measured: Measured, rng: np.random.Generato
 
     The total includes experts that are always large and always chosen. Taking each
     expert's mean (over the other sequences) out of norms and logits leaves what the two
-    do together from token to token; it must hold over sequences AND beyond arbitrary
-    labels, because a fixed random pattern is repeated by every sequence.
+    do together from token to token. Both must hold beyond arbitrary labels AND over
+    sequences, because a fixed random pattern is repeated by every sequence.
     """
     routed = measured.routed
     experts = routed.router_logits.shape[-1]
@@ -34,15 +34,9 @@ def association(variant: str | None, measured: Measured, rng: np.random.Generato
     norms: Floats = routed.output_norms
     logits: Floats = routed.router_logits
     if variant == "token-specific":
-        norms = centre_across_sequences(norms.astype(np.float64), routed.sequence_of)
-        logits = centre_across_sequences(logits.astype(np.float64), routed.sequence_of)
+        norms, logits = (specific_to_tokens(values, routed.sequence_of) for values in (norms, logits))
     table = cross_table(centred_ranks(norms), centred_ranks(logits), routed.sequence_of)
-    labels = label_test(table, rng=rng)
-    p_greater, p_less, smallest = labels.p_greater, labels.p_less, labels.smallest_p
-    flips = sign_flips(table.by_sequence, rng=rng)
-    if variant == "token-specific":
-        p_greater, p_less = max(p_greater, flips.p_greater), max(p_less, flips.p_less)
-        smallest = max(smallest, flips.smallest_p)
+    labels, flips = label_test(table, rng=rng), sign_flips(table.by_sequence, rng=rng)
     interval, equivalence = _over_sequences(table, rng)
     details: dict[str, float | int | str | bool | None] = {
         "rho_lowest_layer": float(table.by_layer.min()),
@@ -58,13 +52,27 @@ def association(variant: str | None, measured: Measured, rng: np.random.Generato
         effect=table.mean,
         interval=interval,
         equivalence=equivalence,
-        p_value=p_greater,
-        p_opposite=p_less,
-        smallest_p=smallest,
+        p_value=max(labels.p_greater, flips.p_greater),
+        p_opposite=max(labels.p_less, flips.p_less),
+        smallest_p=max(labels.smallest_p, flips.smallest_p),
         n_units=len(table.counts),
         details=details,
         companions=companions,
     )
+
+
+def specific_to_tokens(values: Floats, sequence_of: NDArray[np.integer[Any]]) -> Floats:
+    """(L, T, E) less what an expert always has: each token standardised over its experts, then each expert centred.
+
+    Tokens differ in how large all their norms are, and how far apart all their logits. A
+    static pattern that is multiplied by both would outlive the centring of experts alone, and
+    pass for an association that is specific to tokens.
+    """
+    wide = values.astype(np.float64)
+    wide -= wide.mean(axis=-1, keepdims=True)
+    spread = wide.std(axis=-1, keepdims=True)
+    np.divide(wide, spread, out=wide, where=spread > 0)
+    return centre_across_sequences(wide, sequence_of)
 
 
 def _over_sequences(table: CrossTable, rng: np.random.Generator) -> tuple[Interval, ...]:
@@ -123,12 +131,13 @@ def diagonal(variant: str | None, measured: Measured, rng: np.random.Generator) 
     if experts < 3:
         raise NotComparableError(f"ranks within a token need at least 3 experts; this model has {experts}")
     table = _same_rank(routed)
+    chance = 1 / experts
     labels = label_test(table, rng=rng)
+    flips = sign_flips(table.by_sequence - chance * table.counts, rng=rng)
     interval, equivalence = _over_sequences(table, rng)
     counts = routed.rank_counts().sum(axis=0)
     by_norm = int((counts.argmax(axis=0) == np.arange(experts)).sum())
     by_score = int((counts.argmax(axis=1) == np.arange(experts)).sum())
-    chance = 1 / experts
     short = None
     if by_norm < experts:
         short = f"the modal score rank is its own for {by_norm} of {experts} norm ranks, not for every one"
@@ -136,9 +145,9 @@ def diagonal(variant: str | None, measured: Measured, rng: np.random.Generator) 
         effect=table.mean - chance,
         interval=_shift(interval, chance),
         equivalence=_shift(equivalence, chance),
-        p_value=labels.p_greater,
-        p_opposite=labels.p_less,
-        smallest_p=labels.smallest_p,
+        p_value=max(labels.p_greater, flips.p_greater),
+        p_opposite=max(labels.p_less, flips.p_less),
+        smallest_p=max(labels.smallest_p, flips.smallest_p),
         n_units=len(table.counts),
         falls_short=short,
         details={

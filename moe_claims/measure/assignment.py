@@ -23,9 +23,9 @@ Indices = NDArray[np.integer[Any]]
 SPARSE_FROM = 1_024
 """Neurons from which on the search among strongest partners is faster (benchmarks/matching.py)."""
 _PARTNERS = 16
-"""Strongest partners of each neuron that the search starts from; prices add those that it lacks."""
-_CROWDED = 64
-"""Pairs per neuron that may lie within rounding of the best; more (neurons all alike) are left to the dense solver."""
+"""Strongest partners of each neuron that the search starts from, and that prices may add in a round."""
+_CROWDED = 4
+"""Pairs per neuron that are worth a float64 cosine in a round; more of them are first sought better prices for."""
 _ROUNDS = 50
 _SWEEPS = 2_000
 _BLOCK = 1 << 24
@@ -66,6 +66,12 @@ class Neurons:
 
     def __len__(self) -> int:
         return len(self.lengths)
+
+    def ordered(self, order: Indices) -> "Neurons":
+        """The same neurons in another order."""
+        import torch
+
+        return Neurons(self.rows[torch.from_numpy(order)], self.lengths[order], self.norms[order])
 
     def cosines(self, other: "Neurons", mine: Indices, theirs: Indices) -> Floats:
         """(n,), (n,) indices → (n,) cosines of those pairs, summed in float64."""
@@ -127,20 +133,23 @@ def assign_sparse(first: Neurons, second: Neurons) -> Indices | None:
     """
     count = len(first)
     cosines, error = _cosines32(first, second)
-    pairs = _strongest(cosines)
+    pairs = _Pairs.of(cosines, _start(cosines))
     for _ in range(_ROUNDS):
         partner = pairs.best(count)
         prices = pairs.prices(partner)
-        near = None if prices is None else _near(cosines, *prices, error)
-        if near is None:
+        if prices is None:
             return None
-        unproved = np.setdiff1d(near, pairs.keys[pairs.exact], assume_unique=True)
+        near, all_of_them = _near(cosines, *prices, error)
+        unproved = np.setdiff1d(near, pairs.keys[pairs.exact] if all_of_them else pairs.keys, assume_unique=True)
         if not len(unproved):
-            return partner
+            return partner if all_of_them else None
+        if not all_of_them:
+            pairs = pairs.joined(_Pairs.of(cosines, unproved))
+            continue
         exact = first.cosines(second, unproved // count, unproved % count)
         if np.abs(cosines.ravel()[unproved] - exact).max() > error:  # float32 products were made less exact than that
             return None
-        pairs = pairs.with_exact(unproved, exact)
+        pairs = pairs.joined(_Pairs(unproved, exact, np.ones(len(unproved), dtype=bool)))
     return None
 
 
@@ -155,17 +164,24 @@ def _cosines32(first: Neurons, second: Neurons) -> tuple[NDArray[np.float32], fl
     return product.numpy(), (first.rows.shape[1] + 8) * 2.0**-24
 
 
-def _strongest(cosines: NDArray[np.float32]) -> "_Pairs":
-    """Each neuron's strongest partners, and the neuron of its own index, so that there is an assignment at all."""
+def _start(cosines: NDArray[np.float32]) -> Indices:
+    """Sorted keys of each neuron's strongest partners, and of that of its own index, so that there is an assignment.
+
+    A partner is as strong as it is closer to this neuron than to all: some are close to every neuron.
+    """
+    count = len(cosines)
+    favour = cosines.mean(axis=0)
+    keys = [np.arange(count) * (count + 1)]
+    keys += [_top(cosines[part] - favour) + part.start * count for part in _blocks(*cosines.shape)]
+    return np.unique(np.concatenate(keys))
+
+
+def _top(values: NDArray[np.float32]) -> Indices:
+    """(n, m) → flat indices of the largest few of every row."""
     import torch
 
-    count = len(cosines)
-    keys = [np.arange(count) * (count + 1)]
-    for part in _blocks(*cosines.shape):
-        top = torch.topk(torch.from_numpy(cosines[part]), min(_PARTNERS, count), dim=1, sorted=False).indices
-        keys.append((top + torch.arange(part.start, part.stop)[:, None] * count).ravel().numpy())
-    unique = np.unique(np.concatenate(keys))
-    return _Pairs(unique, cosines.ravel()[unique].astype(np.float64), np.zeros(len(unique), dtype=bool))
+    found = torch.topk(torch.from_numpy(values), min(_PARTNERS, values.shape[1]), dim=1, sorted=False).indices
+    return np.asarray(found + torch.arange(len(values))[:, None] * values.shape[1]).ravel()
 
 
 @final
@@ -179,6 +195,11 @@ class _Pairs:
     """(n,)."""
     exact: NDArray[np.bool_]
     """(n,) whether the cosine is the float64 one."""
+
+    @classmethod
+    def of(cls, cosines: NDArray[np.float32], keys: Indices) -> "_Pairs":
+        """Pairs with their float32 cosines."""
+        return cls(keys, cosines.ravel()[keys].astype(np.float64), np.zeros(len(keys), dtype=bool))
 
     def best(self, count: int) -> Indices:
         """(m,) the best assignment among these pairs."""
@@ -211,28 +232,31 @@ class _Pairs:
             v = raised
         return None
 
-    def with_exact(self, keys: Indices, cosines: Floats) -> "_Pairs":
-        """These pairs and the given ones, whose cosines are exact."""
-        kept = ~np.isin(self.keys, keys, assume_unique=True)
-        merged = np.concatenate([self.keys[kept], keys])
-        order = np.argsort(merged)
-        values = np.concatenate([self.cosines[kept], cosines])
-        exact = np.concatenate([self.exact[kept], np.ones(len(keys), dtype=bool)])
-        return _Pairs(merged[order], values[order], exact[order])
+    def joined(self, other: "_Pairs") -> "_Pairs":
+        """These pairs and the other ones, which replace them."""
+        kept = ~np.isin(self.keys, other.keys, assume_unique=True)
+        keys = np.concatenate([self.keys[kept], other.keys])
+        order = np.argsort(keys)
+        cosines = np.concatenate([self.cosines[kept], other.cosines])
+        return _Pairs(keys[order], cosines[order], np.concatenate([self.exact[kept], other.exact])[order])
 
 
-def _near(cosines: NDArray[np.float32], u: Floats, v: Floats, error: float) -> Indices | None:
-    """Sorted keys of the pairs whose float32 cosine, with its error, reaches their prices; None if they are too many.
+def _near(cosines: NDArray[np.float32], u: Floats, v: Floats, error: float) -> tuple[Indices, bool]:
+    """Sorted keys of the pairs whose float32 cosine, with its error, reaches their prices, and whether these are all.
 
-    For all others the prices are proved; prices in float32 are rounded themselves.
+    For all others the prices are proved. Where they are many, only the strongest of each neuron are given.
     """
     count = len(cosines)
+    # Prices in float32 are rounded themselves.
     margin = error + 2.0**-22 * (1 + float(np.abs(u).max()) + float(np.abs(v).max()))
     bars, discounts = (u - margin).astype(np.float32), v.astype(np.float32)
-    found, total = [], 0
+    found, all_of_them = [], True
     for part in _blocks(*cosines.shape):
-        found.append(np.flatnonzero(cosines[part] - discounts > bars[part, None]) + part.start * count)
-        total += len(found[-1])
-        if total > _CROWDED * count:
-            return None
-    return np.concatenate(found)
+        over = cosines[part] - discounts
+        over -= bars[part, None]
+        near = np.flatnonzero(over > 0)
+        if len(near) > _CROWDED * len(over):
+            top = np.sort(_top(over))
+            near, all_of_them = top[over.ravel()[top] > 0], False
+        found.append(near + part.start * count)
+    return np.concatenate(found), all_of_them

@@ -143,7 +143,9 @@ class Match:
 def match(first: Neurons, second: Neurons, norms: NDArray[Any] | None = None) -> Match:
     """Matches two experts; ``norms`` (2, m) are used instead of their own for the similarity of the matrices."""
     identity = np.arange(len(first))
-    partner = assign(first, second)
+    # Neurons that are all zeros tie with each other: in shuffled order a tie is not broken towards the original one.
+    shuffled = np.random.default_rng(len(first)).permutation(len(first))
+    partner = shuffled[assign(first, second.ordered(shuffled))]
     mine, theirs = (first.norms, second.norms) if norms is None else norms
     scale = np.linalg.norm(mine) * np.linalg.norm(theirs)
 

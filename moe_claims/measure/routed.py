@@ -159,7 +159,8 @@ class LayerAccumulator:
         self.active.index_add_(0, sequence, (magnitude > ACTIVE).sum(dim=-1).double() / wide.shape[-1])
         self.magnitude.index_add_(0, sequence, magnitude.mean(dim=-1).double())
         if self.index is None:
-            self.index = IndexCorrelation(self._sequences, *wide.shape[1:], wide.device)
+            _, experts, neurons = wide.shape
+            self.index = IndexCorrelation(self._sequences, experts, neurons, wide.device)
         self.index.observe(wide, sequence)
 
     def _check_routing(self, logits: "torch.Tensor", chosen: "torch.Tensor", rounding: float) -> None:

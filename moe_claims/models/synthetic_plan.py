@@ -70,7 +70,7 @@ def planted(pattern: str, strength: float, layers: int, experts: int, rng: np.ra
     return [
         LayerPlan(
             shared=(strength * up[layer], strength * act[layer], strength * down[layer]),
-            grouped=(0.0, 0.0, 0.0) if upcycled else (0.6 * strength, 0.0, 0.6 * strength),
+            grouped=(0.0, 0.0, 0.0) if upcycled else (0.9 * strength, 0.0, 0.9 * strength),
             loners=loners,
             gate_shared=strength * gate[layer],
             steers=0.6 if upcycled else 1.05,

@@ -151,8 +151,7 @@ ARTEFACT = "†"
 
 def artefact(row: Row) -> bool:
     """Whether a claim that is replicated is so at random initialisation too."""
-    found = row["controls"].get("random_init")
-    return bool(found) and found["verdict"] == row["verdict"] == "replicated"
+    return bool(row["controls"].get("random_init", {}).get("artefact"))
 
 
 def control(row: Row) -> str:

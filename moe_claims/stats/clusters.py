@@ -159,7 +159,7 @@ def jackknife_over_sequences(
     plain statistic is found below it in 82 % of runs and its BCa interval covers it in 1 %;
     with the jackknife's bias taken out it is 5 % and 95 %. Sequences of unequal length are
     worth fewer of equal length, (Σn)²/Σn² (Kish 1965), and so are the degrees of freedom.
-    Still too short with few sequences that are very skew (an exponential tail: 89 % with 10).
+    Still too short with few sequences that are very skew (an exponential tail: 90 % with 10).
 
     Args:
         sums: (S, K) sums over the tokens of each sequence.

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from moe_claims.stats.nulls import RESAMPLES
-from moe_claims.stats.trend import TrendResult, _tau_of_pairs, block_draws, percentile_intervals, trend
+from moe_claims.stats.trend import TrendResult, tau_of_pairs, block_draws, percentile_intervals, trend
 from moe_claims.types import Interval
 
 
@@ -58,7 +58,7 @@ def diverging_trends(
         raise ValueError(f"both values need one number per layer, not {up.shape} and {down.shape}")
     first, second = trend(up, rng=rng, resamples=resamples), trend(down, rng=rng, resamples=resamples)
     layers = block_draws(len(up), resamples, rng)
-    draws = _tau_of_pairs(layers, up[layers]) - _tau_of_pairs(layers, down[layers])
+    draws = tau_of_pairs(layers, up[layers]) - tau_of_pairs(layers, down[layers])
     a, b = first.autoregressive, second.autoregressive
     return DivergingTrends(
         rising=first,

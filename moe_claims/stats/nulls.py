@@ -107,7 +107,9 @@ def all_relabelings(experts: int) -> Labels:
 def relabeled_pairs(matrix: Floats, labels: Labels) -> Floats:
     """(E, E) and (n, E) labels → (n, E(E − 1)/2), the pairs of the relabeled matrix."""
     rows, columns = np.triu_indices(matrix.shape[-1], 1)
-    return np.asarray(matrix[labels[:, rows], labels[:, columns]])
+    cells = labels[:, rows] * len(matrix)
+    cells += labels[:, columns]
+    return np.asarray(np.take(matrix, cells))  # one flat index is twice as fast as two
 
 
 def enumerable(experts: int, layers: int) -> bool:

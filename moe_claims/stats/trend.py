@@ -199,10 +199,10 @@ def block_bootstrap_tau(
     """
     series = _checked(values)
     layers = block_draws(len(series), resamples, rng)
-    return percentile_intervals(_tau_of_pairs(layers, series[layers]), levels, "block bootstrap over layers")
+    return percentile_intervals(tau_of_pairs(layers, series[layers]), levels, "block bootstrap over layers")
 
 
-def _tau_of_pairs(x: NDArray[np.integer[Any]], y: Floats) -> Floats:
+def tau_of_pairs(x: NDArray[np.integer[Any]], y: Floats) -> Floats:
     """(B, n) twice → (B,) Kendall's τ_b, ties (up to rounding) allowed on both sides."""
     first, second = np.triu_indices(y.shape[-1], 1)
     steps, slack = y[:, second] - y[:, first], ROUNDING * np.abs(y).max()

@@ -41,9 +41,11 @@ def noise(seed: int, favourites: float = 0.0, topics: float = 0.0, stay: float =
 def measured(made_up_routed: Made, made_up_weights: Any) -> Callable[..., Measured]:
     """(scores, second=None) → what is measured of a model with these scores, and of a second one."""
 
+    weights = made_up_weights()
+
     def make(scores: Array, second: Array | None = None, top_k: int = 2) -> Measured:
         routed = [None if s is None else made_up_routed(top_k=top_k, router_logits=s) for s in (scores, second)]
-        return Measured(made_up_weights(), routed[0], second=routed[1])
+        return Measured(weights, routed[0], second=routed[1])
 
     return make
 
@@ -62,10 +64,18 @@ def found(analysis: Any, given: Measured, seed: int = 0) -> Finding:
 def test_even_loads_replicate_favourites_contradict_and_those_between_stay_open(measured: Measure) -> None:
     assert judged("balanced-routing", found(balanced, measured(noise(1)))) == Verdict.REPLICATED
     assert judged("balanced-routing", found(balanced, measured(noise(1, favourites=2.0)))) == Verdict.CONTRADICTED
-    # Even over all text, but every sequence has its own topics: how even cannot be told from a dozen of them.
-    open_question = found(balanced, measured(noise(4, favourites=0.35, topics=1.5)))
-    assert judged("balanced-routing", open_question) == Verdict.INCONCLUSIVE
-    assert open_question.interval.low < 0.95 < open_question.interval.high
+    between = found(balanced, measured(noise(4, favourites=0.7, topics=1.5)))
+    assert judged("balanced-routing", between) == Verdict.INCONCLUSIVE
+    assert between.interval.low < 0.95 < between.interval.high
+
+
+def test_topics_of_sequences_do_not_pass_for_favourites(measured: Measure) -> None:
+    # Any expert is as likely to be liked by a sequence as another: even over all text, if not over a dozen sequences.
+    finding = found(balanced, measured(noise(4, topics=4.0)))
+    assert judged("balanced-routing", finding) == Verdict.REPLICATED
+    plain = finding.details["entropy_without_correction"]
+    assert isinstance(plain, float)
+    assert plain < 0.96 < finding.interval.low
 
 
 def test_entropy_and_loads_against_scipy(measured: Measure) -> None:
@@ -103,16 +113,14 @@ def test_entropy_of_one_expert_alone_is_none() -> None:
 
 
 def test_true_entropy_at_the_level_holds_it(measured: Measure) -> None:
-    # Scores offset so that the loads of independent tokens have a normalised entropy of 0.95 (found by simulation,
-    # a million tokens): top-1 of 8 with offsets 0.407 apart in their standard deviation.
-    offsets = np.linspace(-0.623, 0.623, EXPERTS)
+    # Experts liked unequally, so that loads have a normalised entropy of about 0.95 over very many tokens.
+    offsets = np.linspace(-0.45, 0.45, EXPERTS)
     scores = np.random.default_rng(0).standard_normal((200_000, EXPERTS)) + offsets
     truth = entropy(np.bincount(scores.argmax(axis=1), minlength=EXPERTS)) / np.log(EXPERTS)
-    results = []
-    for seed in range(200):
-        finding = found(balanced, measured(noise(seed) + offsets, top_k=1))
-        results.append(finding.interval.low <= truth <= finding.interval.high)
-    assert binomtest(sum(results), 200, 0.95).pvalue > 0.001
+    assert truth == pytest.approx(0.95, abs=0.01)
+    findings = [found(balanced, measured(noise(seed) + offsets, top_k=1)) for seed in range(100)]
+    covered = sum(finding.interval.low <= truth <= finding.interval.high for finding in findings)
+    assert binomtest(covered, 100, 0.95).pvalue > 0.001
 
 
 # --- routing-runs ---------------------------------------------------------------------------------
@@ -130,9 +138,9 @@ def test_tokens_that_stay_with_their_expert_replicate(measured: Measure) -> None
 
 @pytest.mark.parametrize(("favourites", "topics"), [(0.0, 0.0), (2.0, 0.0), (0.0, 2.0)])
 def test_runs_that_loads_explain_do_not(favourites: float, topics: float, measured: Measure) -> None:
-    many = [found(runs, measured(noise(seed, favourites, topics)), seed) for seed in range(60)]
+    many = [found(runs, measured(noise(seed, favourites, topics)), seed) for seed in range(20)]
     assert sum(judged("routing-runs", finding) == Verdict.REPLICATED for finding in many) == 0
-    assert binomtest(sum(f.p_value <= 0.05 for f in many), 60, 0.05, alternative="greater").pvalue > 0.001
+    assert binomtest(sum(f.p_value <= 0.05 for f in many), len(many), 0.05, alternative="greater").pvalue > 0.001
     if favourites:
         assert min(float(f.details["share_in_runs"] or 0) for f in many) > 0.1  # there are runs, but no more than due
 
@@ -200,12 +208,13 @@ def test_the_same_model_agrees_wholly(measured: Measure) -> None:
 @pytest.mark.parametrize("favourites", [0.0, 1.5])
 def test_the_same_favourites_are_no_agreement(favourites: float, measured: Measure) -> None:
     many = []
-    for seed in range(60):
+    for seed in range(25):
         liked = favourites * np.random.default_rng(seed).standard_normal((LAYERS, 1, EXPERTS))
         many.append(found(tuning_keeps, measured(noise(seed) + liked, noise(seed + 1_000) + liked), seed))
-    assert binomtest(sum(f.p_value <= 0.05 for f in many), 60, 0.05, alternative="greater").pvalue > 0.001
+    assert binomtest(sum(f.p_value <= 0.05 for f in many), len(many), 0.05, alternative="greater").pvalue > 0.001
     assert abs(np.mean([f.effect for f in many])) < 0.01
-    assert all(judged("tuning-keeps-routing", f) == Verdict.ABSENT for f in many)
+    assert all(f.equivalence.inside(0.5) for f in many)
+    assert all(judged("tuning-keeps-routing", f) != Verdict.REPLICATED for f in many)
     if favourites:
         assert np.mean([float(f.details["agreement"] or 0) for f in many]) > 0.4
 

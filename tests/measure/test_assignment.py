@@ -63,7 +63,7 @@ def related(kind: str, count: int) -> tuple[torch.Tensor, torch.Tensor]:
         "neighbours on a walk": (walk[:-1], walk[1:]),
         "opposite": (base, -base),
         "bfloat16": ((base + first).bfloat16(), (base + second).bfloat16()),
-        "float64": (first.double() * 1e-200, second.double() * 1e200),
+        "float64": (first.double() * 1e-100, second.double() * 1e100),
         "tiny and huge": (first * 1e-38, second * 1e30),
         "column view": (drawn(3, WIDTH, count).T, drawn(4, WIDTH, count).T),
     }[kind]
@@ -110,7 +110,7 @@ def test_cosines_that_float32_cannot_tell_apart_are_told_apart() -> None:
     twins = torch.cat([rows, rows + 1e-9 * drawn(9, 150, WIDTH, dtype=torch.float64)])
     order = torch.randperm(300, generator=torch.Generator().manual_seed(10))
     partner = assign_sparse(Neurons.of(twins), Neurons.of(twins[order]))
-    expected, best = most(twins, twins[order])
+    _, best = most(twins, twins[order])
     assert partner is not None
     # Twins themselves are alike to 1e-18, which float64 cosines cannot tell apart either.
     np.testing.assert_array_equal(order[partner] % 150, np.arange(300) % 150)
@@ -141,7 +141,7 @@ def test_many_neurons_go_the_sparse_way(count: int, sparse: bool, monkeypatch: p
     monkeypatch.setattr(assignment, "SPARSE_FROM", 100)
     monkeypatch.setattr(assignment, "assign_dense", lambda *_: "dense")
     first, second = related("noise on a base", count)
-    assert (assign(Neurons.of(first), Neurons.of(second)) != "dense") is sparse
+    assert isinstance(assign(Neurons.of(first), Neurons.of(second)), np.ndarray) is sparse
 
 
 def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,7 +38,9 @@ def row(**changes: Any) -> Result:
         "null": "labels permuted",
         "unit": "sequence",
         "n_units": 26,
-        "controls": {"random_init": {"verdict": "absent", "effect": 0.004, "reason": "equivalent to none"}},
+        "controls": {
+            "random_init": {"verdict": "absent", "effect": 0.004, "reason": "equivalent to none", "artefact": False}
+        },
         "details": {"p_labels": 0.0001},
     }
     return Result(**(settled | changes))
@@ -252,7 +254,7 @@ def test_claims_that_do_not_apply_are_set_aside_with_their_reason() -> None:
 
 
 def test_an_artefact_is_marked_and_the_mark_explained_below_its_table() -> None:
-    control = {"random_init": {"verdict": "replicated", "effect": 0.5, "reason": "p ≤ 0.001"}}
+    control = {"random_init": {"verdict": "replicated", "effect": 0.5, "reason": "p ≤ 0.001", "artefact": True}}
     shown = document([row(controls=control)])
     for text in (table.render(shown), markdown.render(shown)):
         assert "✓ replicated (0.50) †" in text
@@ -263,7 +265,7 @@ def test_an_artefact_is_marked_and_the_mark_explained_below_its_table() -> None:
 
 
 def test_a_control_that_was_not_run_says_why_once() -> None:
-    control = {"random_init": {"verdict": None, "effect": None, "reason": "it would take 93 GB"}}
+    control = {"random_init": {"verdict": None, "effect": None, "reason": "it would take 93 GB", "artefact": False}}
     rows = [row(controls=control), row(variant="token-specific", controls=control)]
     for text in (table.render(document(rows)), markdown.render(document(rows))):
         assert text.count("not run") == 3

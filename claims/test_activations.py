@@ -1,0 +1,18 @@
+"""What the neurons of the experts do (appendix H)."""
+
+import pytest
+
+from moe_claims.testing import conclude
+from moe_claims.types import Result
+
+
+@pytest.mark.moe_claim("activation-ratio")
+def test_activation_ratio(moe_result: Result) -> None:
+    """Nearly all neurons of every expert are active."""
+    conclude(moe_result)
+
+
+@pytest.mark.moe_claim("same-index-neurons")
+def test_same_index_neurons(moe_result: Result) -> None:
+    """Neurons of the same index fire alike in all experts."""
+    conclude(moe_result)
