@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from importlib.util import find_spec
 from multiprocessing import get_context
 from pathlib import Path
@@ -101,8 +102,12 @@ def solvers(counts: list[int], width: int, methods: list[str], kinds: list[str])
         for kind in kinds:
             seconds = best = None
             for method in methods:
-                with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as alone:
-                    cosines, assigned, peak, total = alone.submit(solve, method, kind, count, width).result()
+                try:
+                    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as alone:
+                        cosines, assigned, peak, total = alone.submit(solve, method, kind, count, width).result()
+                except BrokenProcessPool:
+                    say(f"{count:>8,} {kind:<18} {method:<30} crashed\n")
+                    continue
                 if seconds is None or best is None:
                     seconds, best = cosines + assigned, total
                 say(f"{count:>8,} {kind:<18} {method:<30} {cosines:>8.2f} {assigned:>8.2f} {cosines + assigned:>8.2f} ")

@@ -49,7 +49,12 @@ KINDS = (
     _few("planted: only the largest norms", True, EXTREMES, _PLANTED[0] + "&pattern=extremes"),
     _few("planted: experts near the dense model", True, UPCYCLED, _PLANTED[0] + _UP, dense=_PLANTED[1] + _UP),
     _few("planted, on three texts", True, TEXTS, _PLANTED[0], texts=THREE_TEXTS),
-    Kind("null: router apart, static patterns, smooth depth", Setup(*_NULL), False, _without(*_SHARED, *TEXTS)),
+    Kind(
+        "null: router apart, static patterns, smooth depth",
+        Setup(*_NULL, claims=_without(*_SHARED)),
+        False,
+        _without(*_SHARED, *TEXTS),
+    ),
     _few("null: experts share nothing", False, _SHARED, _NULL[0] + "&pattern=apart"),
     _few("null: all three matrices alike", False, ("neuron-experts",), _NULL[0] + "&pattern=equal"),
     _few(
@@ -71,14 +76,17 @@ def calibrate(*, seeds: int, workers: int, log: Path) -> str:
     """Runs what the log lacks, and summarises it as Markdown.
 
     Args:
-        seeds: models of each kind.
+        seeds: models of each kind; a quarter as many at random initialisation, of which nothing is asserted.
         workers: processes.
         log: JSON lines, one per model; an interrupted calibration goes on from it.
 
     Raises:
         UsageError: the log was made by another version.
     """
-    rows = run([kind.setup for kind in KINDS], seeds, workers=workers, log=log, label="calibrating")
+    asserted = [kind.setup for kind in KINDS if kind.truth is not None]
+    fresh = [kind.setup for kind in KINDS if kind.truth is None]
+    rows = dict(run(asserted, seeds, workers=workers, log=log, label="calibrating"))
+    rows |= run(fresh, -(-seeds // 4), workers=workers, log=log, label="random initialisation")
     return summary(rows, seeds)
 
 

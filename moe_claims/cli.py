@@ -49,7 +49,12 @@ def _parser() -> argparse.ArgumentParser:
     measure.set_defaults(run=_measure)
 
     calibrate = commands.add_parser("calibrate", help="how often each claim replicates on planted and null models")
-    calibrate.add_argument("--seeds", type=int, default=200, help="models of each kind (default 200)")
+    calibrate.add_argument(
+        "--seeds",
+        type=int,
+        default=200,
+        help="models of each kind, a quarter as many at random initialisation (default 200)",
+    )
     calibrate.add_argument("--workers", type=int, default=2, help="processes (default 2)")
     calibrate.add_argument("--log", type=Path, default=Path("calibration.jsonl"), help="results so far; resumes there")
     calibrate.add_argument("--output", type=Path, help="Markdown file to write (default: print it)")

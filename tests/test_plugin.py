@@ -111,12 +111,15 @@ def test_same_seed_gives_the_same_file_and_another_seed_another(run, pytester: p
     assert without_time(one) != without_time(three)
 
 
-def test_selecting_one_claim_changes_no_number(run, pytester: pytest.Pytester) -> None:
+def test_selecting_one_claim_changes_no_number_and_quick_runs_no_control(run, pytester: pytest.Pytester) -> None:
     run("--moe-model", TINY, *QUICK, "--moe-report", "all", "-k", "router_norm or neuron_experts")
     run("--moe-model", TINY, *QUICK, "--moe-report", "some", "-k", "test_router_norm_diagonal")
     everything = load(pytester.path / "all")["results"]
-    (only,) = load(pytester.path / "some")["results"]
+    document = load(pytester.path / "some")
+    (only,) = document["results"]
     assert only in everything
+    assert only["controls"] == {}
+    assert document["environment"]["profile"] == "quick"
 
 
 def test_workers_give_the_same_report(run, pytester: pytest.Pytester) -> None:
@@ -160,13 +163,6 @@ def test_claims_that_do_not_apply_are_skipped_with_the_reason(run) -> None:
     assert "needs at least 6 MoE layers; this model has 3" in result.stdout.str()
     assert "need at least 5 experts; this model has 4" in result.stdout.str()
     assert set(result.parseoutcomes()) <= {"skipped", "deselected"}
-
-
-def test_quick_profile_runs_no_control(run, pytester: pytest.Pytester) -> None:
-    run("--moe-model", TINY, *QUICK, "-k", "router_norm")
-    document = load(pytester.path / "claims-report")
-    assert all(row["controls"] == {} for row in document["results"])
-    assert document["environment"]["profile"] == "quick"
 
 
 # --- options -------------------------------------------------------------------------------------
@@ -220,19 +216,25 @@ def test_options_come_from_ini_and_environment_too(run, pytester: pytest.Pyteste
 # --- models that cannot be measured ---------------------------------------------------------------
 
 
-def test_a_broken_model_is_an_error_of_its_own_tests_alone(run, pytester: pytest.Pytester) -> None:
+def test_a_broken_model_is_an_error_of_its_own_tests_alone(
+    run, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     broken = pytester.mkdir("broken")
-    result = run("--moe-model", str(broken), "--moe-model", TINY, *QUICK, "-k", "neuron_experts")
-    result.assert_outcomes(errors=2, passed=2)
+    models = ("--moe-model", str(broken), "--moe-model", "org/absent", "--moe-model", TINY)
+    result = run(*models, *QUICK, "-k", "neuron_experts")
+    result.assert_outcomes(errors=4, passed=2)
     assert result.ret == 1
     document = load(pytester.path / "claims-report")
     jsonschema.validate(document, results.schema())
     assert {row["model"] for row in document["results"]} == {TINY}
-    assert {error["model"] for error in document["errors"]} == {str(broken)}
-    assert "has no config.json" in document["errors"][0]["message"]
+    said = {error["model"]: error["message"] for error in document["errors"]}
+    assert set(said) == {str(broken), "org/absent"}
+    assert "has no config.json" in said[str(broken)]
+    assert "'org/absent' is not in the local cache and HF_HUB_OFFLINE is set: download it" in said["org/absent"]
     assert "Traceback" not in result.stdout.str()
     assert "exception" not in result.stdout.str()
-    assert "1 thing(s) could not be measured" in result.outlines[-1]
+    assert "2 thing(s) could not be measured" in result.outlines[-1]
 
 
 def test_a_text_that_is_too_short_stops_only_what_needs_it(run, pytester: pytest.Pytester) -> None:
@@ -242,13 +244,6 @@ def test_a_text_that_is_too_short_stops_only_what_needs_it(run, pytester: pytest
     result = run("--moe-model", TINY, "--moe-text", str(text), *QUICK, "-k", only)
     result.assert_outcomes(passed=1, errors=1)
     assert "is too short: it has 1 passage" in result.stdout.str()
-
-
-def test_a_hub_id_while_offline_is_an_error_of_that_model(run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    result = run("--moe-model", "org/absent", "--moe-model", TINY, *QUICK, "-k", "neuron_experts_sign")
-    result.assert_outcomes(errors=1, passed=1)
-    assert "'org/absent' is not in the local cache and HF_HUB_OFFLINE is set: download it" in result.stdout.str()
 
 
 # --- models to compare with --------------------------------------------------------------------------
@@ -336,10 +331,10 @@ def test_every_option_belongs_to_the_plugin(pytester: pytest.Pytester) -> None:
 
 def test_interrupted_runs_keep_what_was_measured(run, pytester: pytest.Pytester) -> None:
     anew = ("--moe-cache", str(pytester.path / "cache"))
-    run("--moe-model", TINY, *anew, "-k", "router_norm_diagonal")
+    run("--moe-model", TINY, *anew, *QUICK, "-k", "router_norm_diagonal")
     stored = sorted((pytester.path / "cache").glob("*.npz"))
     stamps = [path.stat().st_mtime_ns for path in stored]
-    assert len(stored) == 10  # weights, three matchings and behaviour, of the model and of its control
+    assert len(stored) == 5  # weights, three matchings and behaviour
     time.sleep(0.01)
-    run("--moe-model", TINY, *anew, "-k", "diversity")
+    run("--moe-model", TINY, *anew, *QUICK, "-k", "diversity")
     assert [path.stat().st_mtime_ns for path in stored] == stamps

@@ -26,12 +26,15 @@ _PARTNERS = 16
 """Strongest partners of each neuron that the search starts from, and that prices may add in a round."""
 _CROWDED = 4
 """Pairs per neuron that are worth a float64 cosine in a round; more of them are first sought better prices for."""
-_ROUNDS = 50
+_ROUNDS = 30
 _SWEEPS = 2_000
 _BLOCK = 1 << 24
 """Numbers that are worked on at a time."""
-SLACK = 1e-13
-"""Cosine by which a price may be off; no assignment is better than the result by more than m times this."""
+UNIT = 2.0**-44
+"""Step to which the sparse search rounds cosines: no assignment is better than its result by more than m times this.
+
+In whole steps every sum and difference is exact. SciPy's sparse solver may go round in circles where they are not.
+"""
 _FALLBACK = Lock()
 """Held by the one thread that may hold twice the memory of the others."""
 
@@ -149,7 +152,7 @@ def assign_sparse(first: Neurons, second: Neurons) -> Indices | None:
         exact = first.cosines(second, unproved // count, unproved % count)
         if np.abs(cosines.ravel()[unproved] - exact).max() > error:  # float32 products were made less exact than that
             return None
-        pairs = pairs.joined(_Pairs(unproved, exact, np.ones(len(unproved), dtype=bool)))
+        pairs = pairs.joined(_Pairs(unproved, np.rint(exact / UNIT), np.ones(len(unproved), dtype=bool)))
     return None
 
 
@@ -191,22 +194,23 @@ class _Pairs:
 
     keys: Indices
     """(n,) index of the first neuron times m, plus that of the second."""
-    cosines: Floats
-    """(n,)."""
+    steps: Floats
+    """(n,) cosines in whole steps of ``UNIT``."""
     exact: NDArray[np.bool_]
     """(n,) whether the cosine is the float64 one."""
 
     @classmethod
     def of(cls, cosines: NDArray[np.float32], keys: Indices) -> "_Pairs":
         """Pairs with their float32 cosines."""
-        return cls(keys, cosines.ravel()[keys].astype(np.float64), np.zeros(len(keys), dtype=bool))
+        steps = np.rint(cosines.ravel()[keys].astype(np.float64) / UNIT)
+        return cls(keys, steps, np.zeros(len(keys), dtype=bool))
 
     def best(self, count: int) -> Indices:
         """(m,) the best assignment among these pairs."""
         from scipy.sparse import csr_array
         from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
-        costs = 2.0 - self.cosines  # above 0, since SciPy takes 0 for no pair
+        costs = 2 / UNIT - self.steps  # above 0, since SciPy takes 0 for no pair
         graph = csr_array((costs, (self.keys // count, self.keys % count)), shape=(count, count))
         return np.asarray(min_weight_full_bipartite_matching(graph)[1], dtype=np.int64)
 
@@ -214,21 +218,21 @@ class _Pairs:
         """(m,) prices u and v: u_i + v_j ≥ cosine over these pairs, = on the assignment; None if they do not settle.
 
         v is the longest path to each second neuron, a step from the partner of i to j gaining what i would gain
-        (Bellman–Ford, all pairs at once); on the best assignment no cycle gains anything.
+        (Bellman–Ford, all pairs at once); on the best assignment no cycle gains anything, so that it ends.
         """
         count = len(partner)
         order = np.argsort(self.keys % count, kind="stable")  # by second neuron
-        rows, columns, gains = self.keys[order] // count, self.keys[order] % count, self.cosines[order]
+        rows, columns, gains = self.keys[order] // count, self.keys[order] % count, self.steps[order]
         held = np.empty(count)
         matched = partner[rows] == columns
         held[rows[matched]] = gains[matched]
         starts = np.searchsorted(columns, np.arange(count))
-        steps, sources = gains - held[rows], partner[rows]
+        more, sources = gains - held[rows], partner[rows]
         v = np.zeros(count)
         for _ in range(_SWEEPS):
-            raised = np.maximum(v, np.maximum.reduceat(v[sources] + steps, starts))
-            if (raised - v).max() <= SLACK:
-                return held - v[partner], v
+            raised = np.maximum(v, np.maximum.reduceat(v[sources] + more, starts))
+            if np.array_equal(raised, v):
+                return (held - v[partner]) * UNIT, v * UNIT
             v = raised
         return None
 
@@ -237,8 +241,8 @@ class _Pairs:
         kept = ~np.isin(self.keys, other.keys, assume_unique=True)
         keys = np.concatenate([self.keys[kept], other.keys])
         order = np.argsort(keys)
-        cosines = np.concatenate([self.cosines[kept], other.cosines])
-        return _Pairs(keys[order], cosines[order], np.concatenate([self.exact[kept], other.exact])[order])
+        steps = np.concatenate([self.steps[kept], other.steps])
+        return _Pairs(keys[order], steps[order], np.concatenate([self.exact[kept], other.exact])[order])
 
 
 def _near(cosines: NDArray[np.float32], u: Floats, v: Floats, error: float) -> tuple[Indices, bool]:
@@ -254,7 +258,7 @@ def _near(cosines: NDArray[np.float32], u: Floats, v: Floats, error: float) -> t
     for part in _blocks(*cosines.shape):
         over = cosines[part] - discounts
         over -= bars[part, None]
-        near = np.flatnonzero(over > 0)
+        near: Indices = np.flatnonzero(over > 0)
         if len(near) > _CROWDED * len(over):
             top = np.sort(_top(over))
             near, all_of_them = top[over.ravel()[top] > 0], False

@@ -14,7 +14,7 @@ def pair_seconds(neurons: int, width: int) -> float:
 
     Fitted to the times in docs/matching.md; other machines are faster or slower by a factor.
     """
-    return 1e-3 + 1.3e-8 * neurons * width + 3.1e-11 * neurons**2 * width + 2.5e-8 * neurons**2
+    return 3e-4 + 3e-8 * neurons * width + 2.35e-11 * neurons**2 * width + 3.6e-8 * neurons**2
 
 
 def pair_bytes(neurons: int, width: int) -> int:

@@ -122,7 +122,7 @@ class DenseModel:
 
 def activation_of(config: Mapping[str, Any]) -> str:
     """Name of σ, as transformers knows it."""
-    name = str(config.get("hidden_act", _ACTIVATION))
+    name = str(config.get("hidden_act") or _ACTIVATION)
     return _SAME.get(name, name)
 
 

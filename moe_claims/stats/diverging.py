@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from moe_claims.stats.nulls import RESAMPLES
-from moe_claims.stats.trend import TrendResult, tau_of_pairs, block_draws, percentile_intervals, trend
+from moe_claims.stats.trend import TrendResult, block_draws, percentile_intervals, tau_of_pairs, trend
 from moe_claims.types import Interval
 
 

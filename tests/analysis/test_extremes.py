@@ -115,6 +115,12 @@ def test_labels_do_not_matter_even_where_all_tie(find: Find, made_up_routed: Mad
     assert alike.p_value == alike.p_opposite == 1.0
 
 
+def test_few_sequences_bound_the_p_value(find: Find) -> None:
+    norms, logits = noise(1)
+    found = find(norms, logits + 3.0 * is_top(norms), sequences=3, tokens=80)
+    assert found.p_value == found.smallest_p == pytest.approx(1 / 8)  # three signs
+
+
 def test_few_experts_are_not_comparable(find: Find) -> None:
     with pytest.raises(NotComparableError, match="need at least 8 experts; this model has 7"):
         find(*noise(0, experts=7))
