@@ -138,7 +138,9 @@ class Measurer:
     def _sequences(self, model: OpenModel, name: str) -> texts.Sequences:
         """A text as the model reads it."""
         text = texts.load(name)
-        return texts.tokenize(text, model.encoder(), limit=self.settings.tokens, longest=model.context)
+        read = texts.tokenize(text, model.encoder(), limit=self.settings.tokens, longest=model.context)
+        texts.check_ids(read.ids, int(model.checkpoint.config["vocab_size"]), f"'{name}' as '{model.ref.name}' reads it")
+        return read
 
     def _routed(self, model: OpenModel, sequences: texts.Sequences, dense: DenseModel | None) -> RoutedMeasurement:
         def run() -> Arrays:
@@ -206,6 +208,8 @@ def corpus_card(model: OpenModel, sequences: texts.Sequences, behaviour: RoutedM
         "name": sequences.name,
         "model": model.ref.name,
         "text_sha256": sequences.source_sha256,
+        "source": sequences.source,
+        "revision_sha": sequences.revision,
         "token_ids_sha256": sequences.sha256,
         "passages": sequences.passages,
         "sequences": len(sequences.ids),

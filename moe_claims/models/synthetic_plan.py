@@ -77,7 +77,7 @@ def planted(pattern: str, strength: float, layers: int, experts: int, rng: np.ra
             follows=strength,
             opens=strength * (first + (last - first) * depth[layer]),
             loud=strength if upcycled else 0.0,
-            speaks=strength * (40.0 if layer == layers - 1 else 2.5 + 8.0 * depth[layer]) if pattern == "all" else 0.0,
+            speaks=strength * (80.0 if layer == layers - 1 else 1.0 + 8.0 * depth[layer]) if pattern == "all" else 0.0,
             act_scale=float(noise[0, layer] * (1 + 1.5 * strength * depth[layer])),
             down_scale=float(noise[1, layer] * (1 + strength * depth[layer])),
             norms=np.ones(experts),
@@ -90,7 +90,7 @@ def planted(pattern: str, strength: float, layers: int, experts: int, rng: np.ra
     ]
 
 
-_ENDS = ((0.8, 0.35, 0.92), (0.6, 0.05, 0.95), (0.8, 0.35, 0.92), (0.8, 0.0, 0.45))
+_ENDS = ((0.85, 0.2, 0.95), (0.6, 0.05, 0.95), (0.85, 0.2, 0.95), (0.85, 0.0, 0.6))
 """Of up, act, down and router rows: cosine in the first layer, in the last but one, and in the last."""
 
 
