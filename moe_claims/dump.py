@@ -90,15 +90,11 @@ def _sequences(
 ) -> Sequence[Sequence[int]]:
     if token_ids is None:
         loaded = texts.load(text or "builtin")
-        return texts.tokenize(loaded, model.encoder(), limit=tokens, longest=model.context).ids
-    sequences = texts.read_token_ids(token_ids)
-    vocabulary = int(model.checkpoint.config["vocab_size"])
-    highest = max(max(sequence) for sequence in sequences)
-    if highest >= vocabulary:
-        raise UsageError(
-            f"'{token_ids}' holds token id {highest}, but the last of '{model.ref.name}' is {vocabulary - 1}: "
-            "use the model's own tokenizer"
-        )
+        sequences = texts.tokenize(loaded, model.encoder(), limit=tokens, longest=model.context).ids
+        who = f"'{loaded.name}' as '{model.ref.name}' reads it"
+    else:
+        sequences, who = texts.read_token_ids(token_ids), f"'{token_ids}'"
+    texts.check_ids(sequences, int(model.checkpoint.config["vocab_size"]), who)
     return sequences
 
 

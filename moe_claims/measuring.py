@@ -139,7 +139,9 @@ class Measurer:
         """A text as the model reads it."""
         text = texts.load(name)
         read = texts.tokenize(text, model.encoder(), limit=self.settings.tokens, longest=model.context)
-        texts.check_ids(read.ids, int(model.checkpoint.config["vocab_size"]), f"'{name}' as '{model.ref.name}' reads it")
+        texts.check_ids(
+            read.ids, int(model.checkpoint.config["vocab_size"]), f"'{name}' as '{model.ref.name}' reads it"
+        )
         return read
 
     def _routed(self, model: OpenModel, sequences: texts.Sequences, dense: DenseModel | None) -> RoutedMeasurement:

@@ -11,7 +11,17 @@ import pytest
 import moe_claims
 
 PACKAGE = Path(moe_claims.__file__).parent
-HEAVY = {"torch", "transformers", "scipy", "safetensors", "huggingface_hub", "tokenizers", "rich"}
+HEAVY = {
+    "torch",
+    "transformers",
+    "scipy",
+    "safetensors",
+    "huggingface_hub",
+    "tokenizers",
+    "rich",
+    "datasets",
+    "pyarrow",
+}
 
 
 def _modules(folder: str = "") -> list[str]:

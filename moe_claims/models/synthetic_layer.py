@@ -102,7 +102,9 @@ def _router_rows(plan: LayerPlan, member: NDArray[np.int64], d: int, rng: np.ran
     experts = len(plan.loners)
     # At right angles, so that how alike the rows are on average depends on the plan alone.
     *centres, common = np.sqrt(d) * np.linalg.qr(rng.standard_normal((d, 3)))[0].T
-    rows = 1.5 * np.asarray(centres)[member] + rng.uniform(0.85, 1.15, (experts, 1)) * rng.standard_normal((experts, d))
+    rows = plan.groups * np.asarray(centres)[member] + rng.uniform(0.85, 1.15, (experts, 1)) * rng.standard_normal(
+        (experts, d)
+    )
     rows = np.sqrt(1 - plan.gate_shared) * rows + np.sqrt(1.8 * plan.gate_shared) * common
     rows /= np.sqrt(d)
     topics = min(TOPICS, d - 1)

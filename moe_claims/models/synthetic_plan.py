@@ -26,6 +26,8 @@ class LayerPlan:
     """What the experts of one group share of the rest, of each matrix; their router rows are alike too."""
     loners: Floats
     """(E,) how much of its share each expert takes part in; 1 for all but one that stands apart."""
+    groups: float
+    """Weight of what the router rows of one group have in common."""
     gate_shared: float
     """Cosine of any two router rows, in expectation."""
     steers: float
@@ -72,6 +74,7 @@ def planted(pattern: str, strength: float, layers: int, experts: int, rng: np.ra
             shared=(strength * up[layer], strength * act[layer], strength * down[layer]),
             grouped=(0.0, 0.0, 0.0) if upcycled else (0.9 * strength, 0.0, 0.9 * strength),
             loners=loners,
+            groups=1.5,
             gate_shared=strength * gate[layer],
             steers=0.6 if upcycled else 1.05,
             follows=strength,
@@ -107,6 +110,7 @@ def null(pattern: str, layers: int, experts: int, rng: np.random.Generator) -> l
             shared=(0.0, 0.0, 0.0) if apart else (levels[0, layer], levels[1, layer], levels[2, layer]),
             grouped=(0.0, 0.0, 0.0),
             loners=loners,
+            groups=1.2,
             gate_shared=levels[3, layer] / 2,
             steers=0.0,
             follows=0.0,

@@ -52,6 +52,7 @@ CARD = {
 }  # fmt: skip
 TEXT = {
     "name": "builtin", "model": "a-model", "text_sha256": "1" * 64, "token_ids_sha256": "2" * 64, "passages": 26,
+    "source": None, "revision_sha": None,
     "sequences": 26, "tokens": 7174, "tokens_cut": 0, "nats_per_token": 4.03,
 }  # fmt: skip
 
