@@ -61,31 +61,31 @@ def planted(pattern: str, strength: float, layers: int, experts: int, rng: np.ra
     largest norms matter, nothing but a token's topic opens a gate.
     """
     upcycled = pattern == "upcycled"
-    first, last = {"all": (0.7, 2.8), "upcycled": (0.4, 1.3), "extremes": (0.0, 0.0)}[pattern]
+    first, last = {"all": (0.6, 2.8), "upcycled": (0.4, 1.3), "extremes": (0.0, 0.0)}[pattern]
     up, act, down, gate = (_fall(*ends, layers, rng) for ends in _ENDS)
     depth = np.linspace(0.0, 1.0, layers)
     special = int(rng.integers(experts))
     loners, offsets = np.ones(experts), np.zeros(experts)
     loners[special] -= 0.75 * strength
-    offsets[special] -= 0.14 * strength
+    offsets[special] -= 0.135 * strength
     noise = np.exp(0.02 * rng.standard_normal((2, layers)))
     return [
         LayerPlan(
             shared=(strength * up[layer], strength * act[layer], strength * down[layer]),
             grouped=(0.0, 0.0, 0.0) if upcycled else (0.9 * strength, 0.0, 0.9 * strength),
             loners=loners,
-            groups=1.5,
+            groups=1.7,
             gate_shared=strength * gate[layer],
-            steers=0.6 if upcycled else 1.05,
+            steers=0.6 if upcycled else 0.85,
             follows=strength,
             opens=strength * (first + (last - first) * depth[layer]),
             loud=strength if upcycled else 0.0,
-            speaks=strength * (80.0 if layer == layers - 1 else 1.0 + 8.0 * depth[layer]) if pattern == "all" else 0.0,
+            speaks=strength * (80.0 if layer == layers - 1 else 3.0 + 9.0 * depth[layer]) if pattern == "all" else 0.0,
             act_scale=float(noise[0, layer] * (1 + 1.5 * strength * depth[layer])),
             down_scale=float(noise[1, layer] * (1 + strength * depth[layer])),
             norms=np.ones(experts),
             offsets=offsets,
-            topics=1.2 * strength,
+            topics=1.1 * strength,
             asleep=0.1 * (1 - strength),
             hidden_pattern=0.0,
         )
@@ -93,7 +93,7 @@ def planted(pattern: str, strength: float, layers: int, experts: int, rng: np.ra
     ]
 
 
-_ENDS = ((0.85, 0.2, 0.95), (0.6, 0.05, 0.95), (0.85, 0.2, 0.95), (0.85, 0.0, 0.6))
+_ENDS = ((0.9, 0.1, 0.95), (0.58, 0.05, 0.95), (0.9, 0.1, 0.95), (0.9, 0.0, 0.65))
 """Of up, act, down and router rows: cosine in the first layer, in the last but one, and in the last."""
 
 
