@@ -154,7 +154,7 @@ def make(kind: str, shape: Shape) -> "dict[str, torch.Tensor]":
     little, so that every layer sees the same well-spread inputs, and coordinate 0 of the
     embeddings is constant, which gives W_act a bias to work around.
     """
-    rng = np.random.default_rng((shape.seed, ("planted", "null").index(kind)))
+    shape, rng = _begin(kind, shape)
     weights = _outside(kind, shape, rng)
     for layer, drawn in enumerate(_layers(kind, shape, rng)):
         block = f"model.layers.{layer}.block_sparse_moe"
@@ -177,13 +177,18 @@ def make_dense(shape: Shape) -> "dict[str, torch.Tensor]":
     Of a planted model it is what the experts share; of a null model it is one more expert.
     """
     kind = shape.of
-    shape = replace(shape, pattern=shape.pattern or PATTERNS[kind][0])
-    rng = np.random.default_rng((shape.seed, ("planted", "null").index(kind)))
+    shape, rng = _begin(kind, shape)
     weights = _outside(kind, shape, rng)
     for layer, drawn in enumerate(_layers(kind, shape, rng)):
         for name, matrix in (("gate", drawn.act), ("down", drawn.down), ("up", drawn.up)):
             weights[f"model.layers.{layer}.mlp.{name}_proj.weight"] = matrix[-1]
     return _tensors(weights)
+
+
+def _begin(kind: str, shape: Shape) -> tuple[Shape, np.random.Generator]:
+    """The shape with a pattern, if need be the kind's own, and the generator that draws a model of that kind."""
+    pattern = shape.pattern or PATTERNS[kind][0]
+    return replace(shape, pattern=pattern), np.random.default_rng((shape.seed, list(PATTERNS).index(kind)))
 
 
 def _outside(kind: str, shape: Shape, rng: np.random.Generator) -> dict[str, Floats]:

@@ -115,6 +115,7 @@ def test_what_the_paper_says_of_the_model_stands_beside_its_value() -> None:
         ("expert-similarity-level", GROK),
         ("neuron-order", DEEPSEEK),
         ("neuron-order", GROK),
+        ("neuron-experts-sign", GROK),
     }
     assert {key for key, said in says.items() if said == "opposite"} == {("activation-ratio", GROK)}
 

@@ -218,6 +218,9 @@ def test_the_nulls_that_name_sequences_are_those_tested_over_sequences() -> None
     # The projection asks the record's null whether more text can lower the p-value.
     assert {claim.id for claim in LIVE.values() if "sequence" in claim.null} == {
         "router-norm",
+        "router-norm-diagonal",
+        "router-norm-extremes",
+        "special-expert-chosen-less",
         "chosen-alike",
         "top1-confidence",
         "activation-ratio",

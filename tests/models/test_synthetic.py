@@ -194,7 +194,7 @@ def test_planted_similarity_falls_with_depth_but_for_the_last_layer() -> None:
         level = _off_diagonal(matrix).mean(axis=1)
         slope = np.polyfit(np.arange(9), level[:-1], 1)[0]
         assert slope < -0.015, role
-        assert level[-1] > level[:-1].max(), role
+        assert level[-1] > level[-2] + 0.1, role
 
 
 def test_null_similarity_has_no_trend_on_average() -> None:
@@ -213,8 +213,9 @@ def test_router_pattern_is_where_it_was_planted_and_nowhere_else() -> None:
         pairs = zip(_off_diagonal(weights.router), _off_diagonal(weights.mean[role]), strict=True)
         return float(np.mean([pearsonr(a, b).statistic for a, b in pairs]))
 
-    assert association("planted", "all", "act") > 0.6
-    assert abs(association("planted", "all", "up")) < 0.5
+    act, up = association("planted", "all", "act"), association("planted", "all", "up")
+    assert act > 0.8
+    assert up < act - 0.2  # some: the experts of a group are alike in their router rows and in their neurons
     assert all(abs(association("null", "none", role)) < 0.25 for role in ("up", "act", "down"))
     assert all(association("null", "equal", role) > 0.5 for role in ("up", "act", "down"))
 
