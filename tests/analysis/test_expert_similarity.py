@@ -61,6 +61,9 @@ def test_two_that_agree_and_a_third_that_does_not_are_told_apart(made_up_weights
     assert found.details["mean_r_up_act"] == pytest.approx(1.0)
     assert abs(found.details["mean_r_up_down"]) < 0.2
     assert found.effect == pytest.approx(1 / 3, abs=0.1)
+    assert found.falls_short is not None
+    assert found.falls_short.startswith("two of the three agree less than that (r = ")
+    assert verdict("matrices-agree", found) == Verdict.DIRECTION_ONLY
 
 
 def test_unrelated_matrices_are_absent(made_up_weights: MakeWeights) -> None:
