@@ -1,9 +1,11 @@
 """Power: how often each claim is found at which size of effect, on planted models of every strength."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from statistics import NormalDist
 from typing import final
 
 import numpy as np
@@ -14,10 +16,16 @@ from moe_claims.analysis.registry import LIVE
 from moe_claims.calibrate import EXTREMES, TEXTS, UPCYCLED, Rate
 from moe_claims.power_depth import DepthPower, layers_that_reach
 from moe_claims.power_depth import summary as depth_summary
-from moe_claims.trials import ONE_TEXT, THREE_TEXTS, Row, Setup, run
+from moe_claims.trials import ALPHA, ONE_TEXT, THREE_TEXTS, Row, Setup, run
 from moe_claims.types import Verdict
 
-STRENGTHS = (0.0, 0.05, 0.1, 0.2, 0.35, 0.6, 1.0)
+STRENGTHS = {
+    "all": (0.0, 0.05, 0.1, 0.2, 0.35, 0.6, 0.8, 0.9, 1.0),
+    "extremes": (0.0, 0.2, 0.6, 0.8, 1.0),
+    "upcycled": (0.0, 0.003, 0.01, 0.05, 0.2, 0.6, 1.0),
+    "texts": (0.0, 0.05, 0.1, 0.2, 0.35, 0.6, 1.0),
+}
+"""Of each kind of planted model, close together where effects of the smallest size lie."""
 WANTED = 0.8
 """Power that is asked for at the smallest effect of interest."""
 _TREND, _LAST = ("trend", 0.3), ("last layer", 3.0)
@@ -31,8 +39,14 @@ _OVER_DEPTH = {
     "weight-last-layer-outlier": _LAST,
     "gate-last-layer": _LAST,
     "last-layer-norm-spread": _LAST,
+    "corpus-robust[diversity-depth]": _TREND,
+    "corpus-robust[last-layer-outlier]": _LAST,
 }
-"""Claims whose unit is the layer, with the simulated test and the size that stand for their smallest effect."""
+"""Claims over depth, with the simulated test and the size that stand for their smallest effect."""
+_TRENDS = {"gate-act-opposite-trends": 2}
+"""How many trends a claim needs at once, where more than one."""
+_LAYERS, _SEQUENCES = 16, 26
+"""Of the models and the text here."""
 _OWN = {"extremes": EXTREMES, "upcycled": UPCYCLED, "texts": TEXTS}
 """Claims that need planted models, or texts, of their own; they are analysed alone."""
 
@@ -104,7 +118,7 @@ def power(*, seeds: int, workers: int, log: Path) -> list[Curve]:
     Raises:
         UsageError: the log was made by another version.
     """
-    setups = [setup_of(strength, kind) for kind in ("all", *_OWN) for strength in STRENGTHS]
+    setups = [setup_of(strength, kind) for kind, strengths in STRENGTHS.items() for strength in strengths]
     rows = run(setups, seeds, workers=workers, log=log, label="measuring power")
     return [curve(claim, variant, rows) for claim in LIVE.values() for variant in claim.variants]
 
@@ -113,7 +127,7 @@ def curve(claim: Claim, variant: str | None, rows: Mapping[str, Sequence[Row]]) 
     """One claim's power, from the rows of all setups."""
     kind = _kind_of(claim)
     points = []
-    for strength in STRENGTHS:
+    for strength in STRENGTHS[kind]:
         found = [row["claims"][key_of(claim.id, variant)] for row in rows[setup_of(strength, kind).name]]
         effects = [row["effect"] for row in found if row["effect"] is not None]
         detected = sum(_is_found(claim, row) for row in found)
@@ -145,10 +159,14 @@ def summary(curves: Sequence[Curve], depth: Sequence[DepthPower], seeds: int, fi
     parts = [
         "# Power",
         "How often a claim is found (significant in the claimed direction after correction for multiple testing) "
-        "when the effect has a given size. Planted models of seven strengths, from 0 (nothing planted) to 1, with 16 "
+        "when the effect has a given size. Planted models of growing strength, from 0 (nothing planted) to 1, with 16 "
         "layers and 8 experts, on the embedded prose (26 sequences, of at most 96 tokens as these models read it). "
         "Between two strengths power and mean effect are interpolated. A claim of level (*at least 0.95*) has at the "
         "level itself the power of its error rate, by definition; it is found when the whole interval lies above.",
+        "The last column says what would bring the power at the smallest effect to 80 %. For claims over depth that "
+        "is read from the simulations below. For others it is the normal approximation, in which errors fall with the "
+        "root of the number of layers (where chance lies in labels or layers) or of sequences; it takes the level of 5 "
+        "% before any correction, and so asks for rather too many.",
         f"Made by `python -m moe_claims power --seeds {seeds} --output docs/power.md` with moe_claims {__version__}.",
         f"![Share of models in which each claim is found, over its mean effect]({figure})",
         "\n".join(lines),
@@ -171,8 +189,24 @@ def _reached_with(one: Curve, depth: Sequence[DepthPower]) -> str:
         return "by no size: a claim of level"
     if one.at_smallest is not None and one.at_smallest >= WANTED:
         return "with this text and these layers"
-    if one.claim.id in _OVER_DEPTH:
-        test, effect = _OVER_DEPTH[one.claim.id]
-        layers = layers_that_reach(depth, test, effect, WANTED)
+    if over_depth := _OVER_DEPTH.get(one.claim.id, _OVER_DEPTH.get(key_of(one.claim.id, one.variant))):
+        layers = layers_that_reach(depth, *over_depth, WANTED ** (1 / _TRENDS.get(one.claim.id, 1)))
         return "by no number of layers" if layers is None else f"with about {layers} layers"
-    return "not with this text"
+    times = None if one.at_smallest is None else times_as_many(one.at_smallest)
+    if times is None:
+        return "not known: next to none is found here"
+    if "layer" in one.claim.unit:
+        return f"with about {math.ceil(times * _LAYERS)} layers"
+    return f"with about {math.ceil(times * _SEQUENCES)} sequences"
+
+
+def times_as_many(found: float) -> float | None:
+    """How many times the units bring this power to the power wanted; None where less than the level is found.
+
+    A z statistic grows with the root of the number of units. The level before correction is taken; a
+    stricter one would ask for fewer times as many.
+    """
+    level = NormalDist().inv_cdf(1 - ALPHA)
+    if found <= ALPHA:
+        return None
+    return max(1.0, (level + NormalDist().inv_cdf(WANTED)) / (level + NormalDist().inv_cdf(min(found, WANTED)))) ** 2

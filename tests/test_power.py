@@ -7,7 +7,7 @@ import pytest
 from moe_claims.analysis.registry import LIVE
 from moe_claims.calibrate import Rate
 from moe_claims.errors import UsageError
-from moe_claims.power import STRENGTHS, Curve, Point, curve, setup_of, summary
+from moe_claims.power import STRENGTHS, Curve, Point, curve, setup_of, summary, times_as_many
 from moe_claims.power_depth import DepthPower, depth_power, layers_that_reach
 from moe_claims.power_figure import draw
 from moe_claims.trials import Row
@@ -34,7 +34,18 @@ def test_what_no_strength_reaches_is_not_reached() -> None:
     weak = _curve("neuron-experts", [0.0, 0.02], [0, 3])
     assert weak.at_smallest is None
     assert weak.effect_found is None
-    assert "| neuron-experts | 0.1 | – | not reached | not with this text |" in summary([weak], _depth(), 1, "x.png")
+    line = "| neuron-experts | 0.1 | – | not reached | not known: next to none is found here |"
+    assert line in summary([weak], _depth(), 1, "x.png")
+
+
+def test_what_reaches_the_power_wanted_is_what_a_z_test_needs() -> None:
+    # One-sided, at 5 %: an effect of δ standard errors is found with probability Φ(δ − 1.645).
+    for found, times in ((0.8, 1.0), (0.95, 1.0), (0.5, (2.4865 / 1.6449) ** 2), (0.2, (2.4865 / 0.8032) ** 2)):
+        assert times_as_many(found) == pytest.approx(times, rel=1e-3)
+    assert times_as_many(0.04) is None
+    labels, text = _curve("neuron-experts", [0.0, 0.2], [0, 10]), _curve("routing-runs", [0.0, 0.1], [0, 10])
+    assert "| 50 % | 0.16 | with about 37 layers |" in summary([labels], _depth(), 1, "x")
+    assert "| 50 % | 0.08 | with about 60 sequences |" in summary([text], _depth(), 1, "x")
 
 
 def _depth() -> list[DepthPower]:
@@ -70,14 +81,14 @@ def test_a_curve_counts_what_was_significant_in_the_claimed_direction() -> None:
             for number, verdict in enumerate(verdicts)
         ]
 
-    found = curve(LIVE["neuron-experts"], None, {setup_of(s).name: rows(s) for s in STRENGTHS})
-    assert [point.found for point in found.points] == [Rate(2 if s > 0.5 else 0, 4) for s in STRENGTHS]
-    assert [point.effect for point in found.points] == pytest.approx(STRENGTHS)
+    found = curve(LIVE["neuron-experts"], None, {setup_of(s).name: rows(s) for s in STRENGTHS["all"]})
+    assert [point.found for point in found.points] == [Rate(2 if s > 0.5 else 0, 4) for s in STRENGTHS["all"]]
+    assert [point.effect for point in found.points] == pytest.approx(STRENGTHS["all"])
 
 
 def test_setups_of_all_strengths_and_kinds_are_told_apart() -> None:
-    kinds = ("all", "extremes", "upcycled", "texts")
-    assert len({setup_of(s, kind).name for s in STRENGTHS for kind in kinds}) == len(STRENGTHS) * len(kinds)
+    names = [setup_of(strength, kind).name for kind, strengths in STRENGTHS.items() for strength in strengths]
+    assert len(set(names)) == len(names) > 20
 
 
 def test_more_layers_and_larger_effects_are_found_more_often() -> None:
