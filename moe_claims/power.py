@@ -20,7 +20,7 @@ from moe_claims.trials import ALPHA, ONE_TEXT, THREE_TEXTS, Row, Setup, run
 from moe_claims.types import Verdict
 
 STRENGTHS = {
-    "all": (0.0, 0.05, 0.1, 0.2, 0.35, 0.6, 0.8, 0.9, 1.0),
+    "all": (0.0, 0.05, 0.1, 0.2, 0.35, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0),
     "extremes": (0.0, 0.2, 0.6, 0.8, 1.0),
     "upcycled": (0.0, 0.003, 0.01, 0.05, 0.2, 0.6, 1.0),
     "texts": (0.0, 0.05, 0.1, 0.2, 0.35, 0.6, 1.0),
@@ -82,7 +82,8 @@ class Curve:
     claim: Claim
     variant: str | None
     points: tuple[Point, ...]
-    """In order of strength; models to which the claim does not apply are left out of the mean, not of the rate."""
+    """In order of strength, those at which the claim applies to a fifth of the models at least; the others of these
+    models are left out."""
 
     @property
     def at_smallest(self) -> float | None:
@@ -93,14 +94,16 @@ class Curve:
     @property
     def effect_found(self) -> float | None:
         """The effect that is found with the power asked for, interpolated; None where no strength reaches it."""
-        found = _cross([p.found.share for p in self.points], [p.effect for p in self.points], WANTED)
-        return found
+        shares = [p.found.share for p in self.points]
+        if shares and shares[0] >= WANTED:
+            return self.points[0].effect
+        return _cross(shares, [p.effect for p in self.points], WANTED)
 
 
 def _cross(x: Sequence[float], y: Sequence[float], at: float) -> float | None:
     """The value of y where x first rises to ``at``, on straight lines between the points."""
-    if x[0] >= at:
-        return y[0]
+    if x and x[0] >= at:  # an effect of nothing is found next to never
+        return y[0] * at / x[0]
     for (x0, x1), (y0, y1) in zip(pairwise(x), pairwise(y), strict=True):
         if x0 < at <= x1:
             return y0 + (y1 - y0) * (at - x0) / (x1 - x0)
@@ -129,9 +132,10 @@ def curve(claim: Claim, variant: str | None, rows: Mapping[str, Sequence[Row]]) 
     points = []
     for strength in STRENGTHS[kind]:
         found = [row["claims"][key_of(claim.id, variant)] for row in rows[setup_of(strength, kind).name]]
-        effects = [row["effect"] for row in found if row["effect"] is not None]
-        detected = sum(_is_found(claim, row) for row in found)
-        points.append(Point(float(np.mean(effects)) if effects else 0.0, Rate(detected, len(found))))
+        applies = [row for row in found if row["effect"] is not None]
+        if applies and 5 * len(applies) >= len(found):
+            effect = float(np.mean([row["effect"] for row in applies]))
+            points.append(Point(effect, Rate(sum(_is_found(claim, row) for row in applies), len(applies))))
     return Curve(claim, variant, tuple(points))
 
 

@@ -82,8 +82,28 @@ def test_a_curve_counts_what_was_significant_in_the_claimed_direction() -> None:
         ]
 
     found = curve(LIVE["neuron-experts"], None, {setup_of(s).name: rows(s) for s in STRENGTHS["all"]})
-    assert [point.found for point in found.points] == [Rate(2 if s > 0.5 else 0, 4) for s in STRENGTHS["all"]]
+    assert [point.found for point in found.points] == [Rate(1 if s > 0.5 else 0, 3) for s in STRENGTHS["all"]]
     assert [point.effect for point in found.points] == pytest.approx(STRENGTHS["all"])
+
+
+def test_strengths_at_which_a_claim_hardly_applies_are_left_out() -> None:
+    def rows(strength: float) -> list[Row]:
+        effects = [strength if number < 10 * strength else None for number in range(10)]
+        verdicts = ["not-applicable" if effect is None else "replicated" for effect in effects]
+        return [
+            {"claims": {"pca-clusters[up]": {"verdict": verdict, "effect": effect}}}
+            for verdict, effect in zip(verdicts, effects, strict=True)
+        ]
+
+    found = curve(LIVE["pca-clusters"], "up", {setup_of(s, "upcycled").name: rows(s) for s in STRENGTHS["upcycled"]})
+    assert [(point.effect, point.found) for point in found.points] == [
+        (pytest.approx(0.2), Rate(2, 2)),
+        (pytest.approx(0.6), Rate(6, 6)),
+        (pytest.approx(1.0), Rate(10, 10)),
+    ]
+    # All were found at 0.2; of a smaller effect less is known, and a share is taken in proportion.
+    assert found.effect_found == pytest.approx(0.2)
+    assert _curve("neuron-experts", [0.4, 0.6], [8, 10]).at_smallest == pytest.approx(0.2)
 
 
 def test_setups_of_all_strengths_and_kinds_are_told_apart() -> None:

@@ -76,7 +76,7 @@ def planted(pattern: str, strength: float, layers: int, experts: int, rng: np.ra
             loners=loners,
             groups=1.7,
             gate_shared=strength * gate[layer],
-            steers=0.6 if upcycled else 0.85,
+            steers=strength * (0.6 if upcycled else 0.85),
             follows=strength,
             opens=strength * (first + (last - first) * depth[layer]),
             loud=strength if upcycled else 0.0,
