@@ -14,7 +14,7 @@ from moe_claims import __version__
 from moe_claims.analysis.claim import Claim, key_of
 from moe_claims.analysis.registry import LIVE
 from moe_claims.calibrate import EXTREMES, TEXTS, UPCYCLED, Rate
-from moe_claims.power_depth import DepthPower, layers_that_reach
+from moe_claims.power_depth import DepthPower, effect_that_is_reached, layers_that_reach
 from moe_claims.power_depth import summary as depth_summary
 from moe_claims.trials import ALPHA, ONE_TEXT, THREE_TEXTS, Row, Setup, run
 from moe_claims.types import Verdict
@@ -194,8 +194,12 @@ def _reached_with(one: Curve, depth: Sequence[DepthPower]) -> str:
     if one.at_smallest is not None and one.at_smallest >= WANTED:
         return "with this text and these layers"
     if over_depth := _OVER_DEPTH.get(one.claim.id, _OVER_DEPTH.get(key_of(one.claim.id, one.variant))):
-        layers = layers_that_reach(depth, *over_depth, WANTED ** (1 / _TRENDS.get(one.claim.id, 1)))
-        return "by no number of layers" if layers is None else f"with about {layers} layers"
+        wanted = WANTED ** (1 / _TRENDS.get(one.claim.id, 1))
+        layers = layers_that_reach(depth, *over_depth, wanted)
+        if layers is not None:
+            return f"with about {layers} layers"
+        enough = effect_that_is_reached(depth, over_depth[0], wanted)
+        return "by no number of layers" + ("" if enough is None else f"; {enough:g} is reached with {_LAYERS}")
     times = None if one.at_smallest is None else times_as_many(one.at_smallest)
     if times is None:
         return "not known: next to none is found here"

@@ -99,3 +99,10 @@ def layers_that_reach(found: Sequence[DepthPower], test: str, effect: float, wan
     """The fewest simulated layers with the power wanted; None where none has it."""
     reached = [c.layers for c in found if (c.test, c.effect) == (test, effect) and c.found.share >= wanted]
     return min(reached) if reached else None
+
+
+def effect_that_is_reached(found: Sequence[DepthPower], test: str, wanted: float) -> float | None:
+    """The smallest simulated effect with the power wanted at the fewest layers simulated; None where none has it."""
+    fewest = min(c.layers for c in found)
+    reached = [c.effect for c in found if (c.test, c.layers) == (test, fewest) and c.found.share >= wanted]
+    return min(reached) if reached else None

@@ -64,7 +64,9 @@ def test_layers_are_what_claims_over_depth_lack() -> None:
     last = _curve("last-layer-outlier", [0.0, 6.0], [0, 9])
     text = summary([trend, last], depth, 7, "power.png")
     assert "| diversity-depth | -0.3 | 60 % | -0.4 | with about 64 layers |" in text
-    assert "by no number of layers" in text
+    assert "| last-layer-outlier | 3 | 45 % | 5.3 | by no number of layers |" in text
+    more = summary([last], [*depth, DepthPower("last layer", 6.0, 16, Rate(9, 10))], 7, "power.png")
+    assert "| by no number of layers; 6 is reached with 16 |" in more
     assert "power --seeds 7" in text and "(power.png)" in text
 
 
