@@ -166,8 +166,9 @@ def summary(curves: Sequence[Curve], depth: Sequence[DepthPower], seeds: int, fi
         "when the effect has a given size. Planted models of growing strength, from 0 (nothing planted) to 1, with 16 "
         "layers and 8 experts, on the embedded prose (26 sequences, of at most 96 tokens as these models read it). "
         "Between two strengths power and mean effect are interpolated; below the smallest effect that these models "
-        "have, power is taken in proportion to the effect, which understates it. A claim of level (*at least 0.95*) has "
-        "at the level itself the power of its error rate, by definition; it is found when the whole interval lies above.",
+        "have, power is taken in proportion to the effect, which understates it. A claim of level (*at least 0.95*) "
+        "has at the level itself the power of its error rate, by definition; it is found when the whole interval lies "
+        "above.",
         "The last column says what would bring the power at the smallest effect to 80 %. For claims over depth that "
         "is read from the simulations below. For others it is the normal approximation, in which errors fall with the "
         "root of the number of layers (where chance lies in labels or layers) or of sequences; it takes the level of 5 "
