@@ -132,9 +132,10 @@ class LayerAccumulator:
         self._next = here.stop
         real, sequence = self._real[here], self._sequence[here]
         outputs, hidden = _wide(batch.outputs[real]), _wide(batch.hidden[real])
-        logits = hidden @ self._router.to(hidden.dtype).T
+        logits = _wide(batch.asked[real]) @ self._router.to(hidden.dtype).T
         chosen = batch.chosen[real]
-        self._check_routing(logits, chosen, torch.finfo(batch.hidden.dtype).eps)
+        answers = [_wide(answer[real]) for answer in batch.answers]
+        self._check_routing(logits, chosen, answers, torch.finfo(batch.hidden.dtype).eps)
         self.logits.append(logits.cpu())
         self.norms.append(outputs.norm(dim=-1).cpu())
         self.chosen.append(chosen.to("cpu").short())
@@ -163,19 +164,30 @@ class LayerAccumulator:
             self.index = IndexCorrelation(self._sequences, experts, neurons, wide.device)
         self.index.observe(wide, sequence)
 
-    def _check_routing(self, logits: "torch.Tensor", chosen: "torch.Tensor", rounding: float) -> None:
-        """The k largest recomputed scores must be the experts that the model chose, rounding apart."""
+    def _check_routing(
+        self, logits: "torch.Tensor", chosen: "torch.Tensor", answers: "list[torch.Tensor]", rounding: float
+    ) -> None:
+        """The recomputed scores must be those of the router, rounding apart.
+
+        Either the experts of the k largest ones were chosen, or, where other rules have a say
+        (groups of experts, a bias that balances their loads), the router itself returned them.
+        """
         import torch
 
         if not bool(torch.isfinite(logits).all()):
             raise ModelError(f"{self._where}: the hidden states hold NaN or infinite numbers on this text")
         top = logits.topk(chosen.shape[1], dim=-1).values
         used = logits.gather(1, chosen.long()).sort(dim=-1, descending=True).values
-        slack = max(1e-3, 8 * rounding) * logits.abs().amax(dim=-1, keepdim=True).clamp_min(1e-6)
-        if not bool(torch.all((top - used).abs() <= slack.expand_as(top))):
+
+        def near(values: torch.Tensor, others: torch.Tensor, size: torch.Tensor) -> bool:
+            slack = max(1e-3, 8 * rounding) * size.abs().amax(dim=-1, keepdim=True).clamp_min(1e-6)
+            return bool(torch.all((values - others).abs() <= slack))
+
+        forms = (logits, logits.softmax(dim=-1), logits.sigmoid())
+        if not near(top, used, logits) and not any(near(a, form, form) for a in answers for form in forms):
             raise ModelError(
                 f"{self._where}: the experts that the model chose are not those of the largest recomputed router "
-                "scores, so its routing rule is not the plain top-k of this family: it cannot be measured so far"
+                "scores, and its router returned other scores: it cannot be measured so far"
             )
 
 
@@ -203,7 +215,8 @@ def measure_routed(
 
     if dense is not None:
         dense.check_fits(model.checkpoint)
-    batches = [pad(sequences, *bounds, model.device) for bounds in micro_batches(sequences)]
+    alone = model.checkpoint.family.alone
+    batches = [pad(sequences, *bounds, model.device) for bounds in micro_batches(sequences, alone=alone)]
     layers: dict[int, LayerAccumulator] = {}
 
     def observer(layer: int, router: "torch.Tensor") -> LayerAccumulator:

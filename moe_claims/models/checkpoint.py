@@ -60,7 +60,7 @@ class Checkpoint:
     @cached_property
     def moe_layers(self) -> tuple[int, ...]:
         """Indices of the layers that have a router, in order; dense layers keep theirs."""
-        pattern = re.compile(rf"{re.escape(self.family.layers)}\.(\d+)\.{self._block}\.{re.escape(self.family.router)}")
+        pattern = re.compile(rf"{re.escape(self.family.layers)}\.(\d+)\.{re.escape(self._router)}")
         return tuple(sorted(int(found[1]) for found in map(pattern.fullmatch, self._names) if found))
 
     @cached_property
@@ -71,31 +71,41 @@ class Checkpoint:
     @property
     def top_k(self) -> int:
         """Number k of experts chosen per token."""
-        try:
-            return int(self.config["num_experts_per_tok"])
-        except KeyError:
-            raise ModelError(f"the config of '{self.name}' does not say num_experts_per_tok") from None
+        value = self.config.get(self.family.top_k)
+        if isinstance(value, list) and len(set(value)) == 1:  # one for each layer
+            value = value[0]
+        if not isinstance(value, int):
+            raise ModelError(f"the config of '{self.name}' does not say {self.family.top_k}, one number for all layers")
+        return value
 
     @cached_property
+    def _router(self) -> str:
+        for router in self.family.routers:
+            if any(name.endswith(f".{router}") for name in self._names):
+                return router
+        return self.family.routers[-1]
+
+    @property
     def _block(self) -> str:
-        for block in self.family.blocks:
-            prefix = f".{block}.{self.family.router}"
-            if any(name.endswith(prefix) for name in self._names):
-                return block
-        return self.family.blocks[-1]
+        return self._router.partition(".")[0]
 
     def _layer(self, layer: int) -> str:
         return f"{self.family.layers}.{layer}"
 
     def _router_name(self, layer: int) -> str:
-        return f"{self._layer(layer)}.{self._block}.{self.family.router}"
+        return f"{self._layer(layer)}.{self._router}"
 
     @property
     def _fused(self) -> bool:
         """Whether all experts of a layer share one tensor, as transformers saves them."""
         return f"{self._layer(self.moe_layers[0])}.{self._block}.experts.down_proj" in self._names
 
-    def _get(self, name: str) -> "torch.Tensor":
+    def get(self, name: str) -> "torch.Tensor":
+        """A tensor by its name on disk, stored dtype.
+
+        Raises:
+            ModelError: it is missing, damaged or not finite.
+        """
         import torch
 
         try:
@@ -108,7 +118,7 @@ class Checkpoint:
 
     def router(self, layer: int) -> "torch.Tensor":
         """Router rows W_g of a layer, (E, d), stored dtype."""
-        return self._get(self._router_name(layer))
+        return self.get(self._router_name(layer))
 
     def matrix(self, layer: int, role: Role) -> "torch.Tensor":
         """One matrix of every expert of a layer: up and act (E, m, d), down (E, d, m), stored dtype."""
@@ -117,7 +127,7 @@ class Checkpoint:
         experts = f"{self._layer(layer)}.{self._block}.experts"
         if not self._fused:
             names = (f"{experts}.{expert}.{self.family.matrix(role)}.weight" for expert in range(self.experts))
-            matrices = [self._get(name) for name in names]
+            matrices = [self.get(name) for name in names]
             shapes = sorted({tuple(matrix.shape) for matrix in matrices})
             if len(shapes) > 1:
                 raise ModelError(
@@ -126,32 +136,35 @@ class Checkpoint:
                 )
             return torch.stack(matrices)
         if role == "down":
-            return self._get(f"{experts}.down_proj")
-        act, up = self._get(f"{experts}.gate_up_proj").chunk(2, dim=1)
+            return self.get(f"{experts}.down_proj")
+        act, up = self.get(f"{experts}.gate_up_proj").chunk(2, dim=1)
         return act if role == "act" else up
 
-    def tensor(self, name: str) -> "torch.Tensor":
-        """A tensor by its name in the transformers module (fused experts), whatever the layout on disk."""
+    def is_experts(self, name: str) -> bool:
+        """Whether a tensor of the transformers module holds matrices of all experts of a layer."""
+        _, experts, leaf = name.rpartition(".experts.")
+        return bool(experts) and leaf in ("gate_up_proj", "down_proj")
+
+    def fused(self, name: str) -> "torch.Tensor":
+        """Matrices of all experts as the transformers module has them, whatever the layout on disk."""
         import torch
 
-        prefix, fused, leaf = name.rpartition(".mlp.experts.")
-        if fused and not self._fused and leaf in ("gate_up_proj", "down_proj"):
-            layer = int(prefix.rpartition(".")[2])
-            if leaf == "down_proj":
-                return self.matrix(layer, "down")
-            return torch.cat([self.matrix(layer, "act"), self.matrix(layer, "up")], dim=1)
-        return self._get(self._on_disk(name))
+        prefix, _, leaf = name.rpartition(".experts.")
+        if self._fused:
+            return self.get(f"{prefix.rpartition('.')[0]}.{self._block}.experts.{leaf}")
+        layer = int(re.findall(r"\.(\d+)\.", f"{prefix}.")[-1])
+        if leaf == "down_proj":
+            return self.matrix(layer, "down")
+        return torch.cat([self.matrix(layer, "act"), self.matrix(layer, "up")], dim=1)
 
-    def _on_disk(self, name: str) -> str:
-        return name.replace(".mlp.", f".{self._block}.") if name.startswith(self.family.layers) else name
-
-    def has(self, name: str) -> bool:
-        """Whether the checkpoint stores this tensor (module naming) by itself; tied weights are absent."""
-        return self._on_disk(name) in self._names
+    @property
+    def names(self) -> frozenset[str]:
+        """Of all tensors, as they are stored."""
+        return frozenset(self._names)
 
     @cached_property
     def sha256(self) -> str:
-        """Hash of all weights by role: the same weights have the same hash in both layouts."""
+        """Hash of all weights by role: the same in both layouts, unless more than the experts have other names."""
         import torch
 
         digest = hashlib.sha256()
@@ -164,7 +177,7 @@ class Checkpoint:
         # Sorted by label, since the block's name in one layout sorts elsewhere than in the other.
         labels = {n.replace(f".{self._block}.", ".moe."): n for n in self._names if not n.startswith(experts)}
         for label in sorted(labels):
-            add(label, self._get(labels[label]))
+            add(label, self.get(labels[label]))
         for layer in track(self.moe_layers, f"hashing {self.name}", unit="layers"):
             for role in ("up", "act", "down"):
                 add(f"{layer} {role}", self.matrix(layer, role))

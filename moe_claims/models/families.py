@@ -18,31 +18,86 @@ class Family:
 
     Names are relative to a decoder layer. Two layouts are read: the original one with a
     tensor per expert (``{block}.experts.{e}.{role}.weight``) and the fused one that
-    transformers saves (``mlp.experts.gate_up_proj`` (E, 2m, d), rows of act before rows
-    of up, and ``mlp.experts.down_proj`` (E, d, m)).
+    transformers saves (``{block}.experts.gate_up_proj`` (E, 2m, d), rows of act before rows
+    of up, and ``{block}.experts.down_proj`` (E, d, m)).
     """
 
     model_type: str
-    blocks: tuple[str, ...]
-    """Names of the MoE block in the layouts there are; the last is the one of transformers."""
-    up: str
-    act: str
-    down: str
+    routers: tuple[str, ...] = ("mlp.gate.weight",)
+    """The router's rows in the layouts there are, with the name of the MoE block; the last is that of transformers."""
+    up: str = "up_proj"
+    act: str = "gate_proj"
+    down: str = "down_proj"
     layers: str = "model.layers"
-    router: str = "gate.weight"
+    top_k: str = "num_experts_per_tok"
+    """The config's name for how many experts are chosen per token."""
+    alone: bool = False
+    """Whether a sequence must be run without others: its attention picks tokens, and takes padding for some."""
+    weights_only: str = ""
+    """Why the model cannot be run layer by layer; empty where it can."""
 
     def matrix(self, role: Role) -> str:
         """Name of a role's matrix in the layout with a tensor per expert."""
         names: dict[Role, str] = {"up": self.up, "act": self.act, "down": self.down}
         return names[role]
 
+    @property
+    def router_module(self) -> str:
+        """The router in the transformers module."""
+        return self.routers[-1].removesuffix(".weight")
+
+    @property
+    def experts_module(self) -> str:
+        """The experts in the transformers module."""
+        return f"{self.routers[-1].partition('.')[0]}.experts"
+
+
+def _w123(model_type: str, *, router: str = "mlp.gate.weight", top_k: str = "num_experts_per_tok") -> Family:
+    """Experts named as in Mixtral's own checkpoints."""
+    routers = ("block_sparse_moe.gate.weight", router)
+    return Family(model_type, routers, up="w3", act="w1", down="w2", top_k=top_k)
+
+
+_OWN_GATE = "its experts have a gate of their own"
+_PASS_ON = "its layers pass on more than hidden states"
 
 FAMILIES: Mapping[str, Family] = {
     row.model_type: row
     for row in (
-        Family("mixtral", ("block_sparse_moe", "mlp"), up="w3", act="w1", down="w2"),
-        Family("olmoe", ("mlp",), up="up_proj", act="gate_proj", down="down_proj"),
-        Family("qwen3_moe", ("mlp",), up="up_proj", act="gate_proj", down="down_proj"),
+        Family("afmoe", ("mlp.router.gate.weight",)),
+        Family("axk1"),
+        Family("axk2", alone=True),
+        Family("bailing_hybrid", top_k="num_experts_per_token"),
+        Family("beam", weights_only=_OWN_GATE),
+        Family("cohere2_moe"),
+        Family("deepseek_v2"),
+        Family("deepseek_v3"),
+        Family("deepseek_v32", alone=True),
+        Family("dots1"),
+        Family("ernie4_5_moe", top_k="moe_k"),
+        Family("exaone_moe"),
+        Family("flex_olmo"),
+        Family("flint"),
+        Family("glm4_moe"),
+        Family("glm4_moe_lite"),
+        Family("glm_moe_dsa", weights_only=_PASS_ON),
+        Family("hunyuan_v1_moe", ("mlp.gate.wg.weight",), top_k="moe_topk"),
+        Family("hy_v3", ("mlp.router.gate.weight", "mlp.gate.weight")),
+        _w123("kimi_linear", top_k="num_experts_per_token"),
+        Family("kolibri1"),
+        Family("laguna"),
+        Family("mellum"),
+        Family("mimo_v2_flash"),
+        _w123("minimax"),
+        _w123("minimax_m2"),
+        _w123("mixtral"),
+        Family("olmoe"),
+        _w123("phimoe", router="mlp.router.weight"),
+        Family("qwen2_moe"),
+        Family("qwen3_5_moe_text"),
+        Family("qwen3_moe"),
+        Family("qwen3_next"),
+        Family("solar_open"),
     )
 }
 
@@ -64,5 +119,7 @@ def family_of(config: Mapping[str, Any], where: str) -> Family:
         raise ModelError(
             f"'{where}' is a dense model (model_type '{model_type}', no experts in its config): give an MoE"
         )
-    known = ", ".join(FAMILIES)
-    raise ModelError(f"'{where}' has model_type '{model_type}', which cannot be read yet: families are {known}")
+    raise ModelError(
+        f"'{where}' has model_type '{model_type}', which cannot be read yet: 'python -m moe_claims models' names the "
+        f"{len(FAMILIES)} families that can"
+    )

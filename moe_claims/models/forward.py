@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, final
 from moe_claims.errors import ModelError
 from moe_claims.models import kernel
 from moe_claims.models.checkpoint import Checkpoint
+from moe_claims.models.naming import StoredNames
 from moe_claims.progress import track
 
 if TYPE_CHECKING:
@@ -46,8 +47,18 @@ class MicroBatch:
         return rows[:, None].expand(self.ids.shape).reshape(-1)
 
 
-def micro_batches(sequences: Sequence[Sequence[int]], *, tokens: int = 2048) -> list[tuple[int, int]]:
-    """Bounds (first, last + 1) of runs of consecutive sequences of at most ``tokens`` padded tokens."""
+def micro_batches(
+    sequences: Sequence[Sequence[int]], *, tokens: int = 2048, alone: bool = False
+) -> list[tuple[int, int]]:
+    """Bounds (first, last + 1) of runs of consecutive sequences of at most ``tokens`` padded tokens.
+
+    Args:
+        sequences: token ids.
+        tokens: in one micro-batch, padding included.
+        alone: every sequence is a micro-batch of its own, without padding.
+    """
+    if alone:
+        return [(index, index + 1) for index in range(len(sequences))]
     bounds, first, longest = [], 0, 0
     for index, sequence in enumerate(sequences):
         longest = max(longest, len(sequence))
@@ -104,6 +115,11 @@ class LayerwiseModel:
         import torch
         from transformers import AutoConfig, AutoModelForCausalLM
 
+        if checkpoint.family.weights_only:
+            raise ModelError(
+                f"'{checkpoint.name}' ({checkpoint.family.model_type}) cannot be run layer by layer, because "
+                f"{checkpoint.family.weights_only}: only its weights can be measured so far"
+            )
         kernel.register()
         self.checkpoint = checkpoint
         self.device, self._dtype = device, getattr(torch, dtype)
@@ -122,15 +138,22 @@ class LayerwiseModel:
         self._decoder: Any = self._model.get_decoder()
         self._layers: list[Any] = list(self._decoder.layers)
         for layer in checkpoint.moe_layers:
-            block: Any = self._layers[layer].mlp if layer < len(self._layers) else None
-            if not hasattr(block, "experts"):
+            if layer >= len(self._layers) or self._part(layer, checkpoint.family.experts_module) is None:
                 raise ModelError(
                     f"'{checkpoint.name}' stores a router for layer {layer}, but its config asks for no experts there: "
                     "config and weights do not belong together"
                 )
-            kernel.check_supported(block.experts)
+            kernel.check_supported(self._part(layer, checkpoint.family.experts_module))
+        self._stored = StoredNames(self._model, checkpoint)
         self._decoder.layers = torch.nn.ModuleList()
         self._fill_outside()
+
+    def _part(self, layer: int, path: str) -> Any:
+        """A module of a decoder layer, None where there is none."""
+        try:
+            return self._layers[layer].get_submodule(path)
+        except AttributeError:
+            return None
 
     def _fill_outside(self) -> None:
         """Embedding, last norm and head get their weights; modules that only compute are built anew."""
@@ -144,31 +167,35 @@ class LayerwiseModel:
                 setattr(self._model.get_submodule(parent), leaf, rebuilt.to(self.device))
         tied = getattr(self._model.config, "tie_word_embeddings", False)
         # A tied head counts twice: left out as a duplicate, it would stay on the meta device and yield garbage.
-        for name, parameter in list(self._model.named_parameters(remove_duplicate=False)):
+        for name, tensor in _persistent(self._model):
             stored = name
-            if tied and not self.checkpoint.has(name):
+            if tied and not self._stored.has(name):
                 stored = f"{self._model.base_model_prefix}.embed_tokens.weight"
-            self._assign(self._model, name, stored, parameter.shape)
+            self._assign(self._model, name, stored, tensor)
 
-    def _assign(self, root: "torch.nn.Module", name: str, stored: str, expected: "torch.Size") -> None:
+    def _assign(self, root: "torch.nn.Module", name: str, stored: str, expected: "torch.Tensor") -> None:
         import torch
 
-        tensor = self.checkpoint.tensor(stored)
+        tensor = self._stored.tensor(stored)
         path, _, leaf = name.rpartition(".")
-        if tensor.shape != expected:
+        if tensor.shape != expected.shape:
             raise ModelError(
                 f"'{self.checkpoint.name}' stores '{stored}' as {tuple(tensor.shape)}, but its config asks for "
-                f"{tuple(expected)}: config and weights do not belong together"
+                f"{tuple(expected.shape)}: config and weights do not belong together"
             )
         # A copy, since matrix products depend in their last bits on how memory is aligned, which the file decides.
-        value = tensor.to(self.device, self._dtype, copy=True)
-        root.get_submodule(path).register_parameter(leaf, torch.nn.Parameter(value, requires_grad=False))
+        value = tensor.to(self.device, expected.dtype, copy=True)
+        module = root.get_submodule(path)
+        if isinstance(expected, torch.nn.Parameter):
+            module.register_parameter(leaf, torch.nn.Parameter(value, requires_grad=False))
+        else:
+            module.register_buffer(leaf, value)
 
     def _fill(self, index: int) -> Any:
         layer = self._layers[index]
         prefix = f"{self.checkpoint.family.layers}.{index}"
-        for name, parameter in list(layer.named_parameters()):
-            self._assign(layer, name, f"{prefix}.{name}", parameter.shape)
+        for name, tensor in _persistent(layer):
+            self._assign(layer, name, f"{prefix}.{name}", tensor)
         return layer
 
     def run(self, batches: Sequence[MicroBatch], observers: ObserverFactory | None = None) -> "list[torch.Tensor]":
@@ -187,21 +214,31 @@ class LayerwiseModel:
             hidden, calls = self._record(batches)
             for index in track(range(len(self._layers)), f"running {self.checkpoint.name}", unit="layers"):
                 layer = self._fill(index)
-                if observers is not None and index in self.checkpoint.moe_layers:
-                    router = self.checkpoint.router(index).to(self.device, copy=True)
-                    layer.mlp.experts.moe_claims_observer = observers(index, router)
-                for number in range(len(batches)):
-                    args, kwargs = calls[index][number]
-                    output = layer(hidden[number], *args, **kwargs)
-                    hidden[number] = output[0] if isinstance(output, tuple) else output
-                if index in self.checkpoint.moe_layers:  # the next run may come without observers
-                    layer.mlp.experts.moe_claims_observer = None
+                with self._observed(index, observers):
+                    for number in range(len(batches)):
+                        args, kwargs = calls[index][number]
+                        output = layer(hidden[number], *args, **kwargs)
+                        hidden[number] = output[0] if isinstance(output, tuple) else output
                 layer.to("meta")
         return [
             hidden[number][row, : int(batch.mask[row].sum())]
             for number, batch in enumerate(batches)
             for row in range(len(batch.ids))
         ]
+
+    @contextmanager
+    def _observed(self, index: int, observers: ObserverFactory | None) -> Iterator[None]:
+        """For the length of a block, a layer's observer sees its experts and its router; the next run may have none."""
+        if observers is None or index not in self.checkpoint.moe_layers:
+            yield
+            return
+        router = self.checkpoint.router(index).to(self.device, copy=True)
+        experts, gate = (
+            self._part(index, path)
+            for path in (self.checkpoint.family.experts_module, self.checkpoint.family.router_module)
+        )
+        with kernel.observing(experts, gate, observers(index, router)):
+            yield
 
     def _record(
         self, batches: Sequence[MicroBatch]
@@ -236,6 +273,12 @@ class LayerwiseModel:
         with torch.inference_mode(), _stand_ins(self._decoder, stand_ins):
             logits: torch.Tensor = self._model(input_ids=ids, use_cache=False).logits[0]
         return logits
+
+
+def _persistent(module: "torch.nn.Module") -> "list[tuple[str, torch.Tensor]]":
+    """Parameters, those that are shared under each of their names, and the buffers that checkpoints keep."""
+    kept = module.state_dict(keep_vars=True)
+    return [(name, tensor) for name, tensor in kept.items() if tensor is not None]
 
 
 @contextmanager

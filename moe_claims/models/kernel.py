@@ -5,6 +5,8 @@ routed sum that the model's own kernel would return, so that hidden states are t
 ordinary top-k routing, and shows the outputs of ALL experts on the way.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, final
 
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
     import torch
 
 KERNEL = "moe_claims_observed"
-VERSION = 2
+VERSION = 3
 """Raised whenever the kernel's numbers change; part of every measurement's key."""
 
 _CHUNK_FLOATS = 32_000_000
@@ -34,6 +36,10 @@ class ExpertBatch:
     """(n, E, m) σ(W_act x) of every expert."""
     chosen: "torch.Tensor"
     """(n, k) experts that the router chose, best first."""
+    asked: "torch.Tensor"
+    """(n, d) what the router was asked about; in most families the experts' own input."""
+    answers: "tuple[torch.Tensor, ...]"
+    """(n, E) each: what the router returned for them, such as its logits."""
     start: int
     """Index of the first token of the chunk among all tokens of the micro-batch, padding included."""
 
@@ -75,6 +81,28 @@ def check_supported(experts: Any) -> None:
         )
 
 
+@contextmanager
+def observing(experts: Any, router: "torch.nn.Module", observer: ExpertObserver) -> Iterator[None]:
+    """For the length of a block, an observer sees a layer's experts, and what its router is asked and answers."""
+    count = experts.down_proj.shape[0]
+
+    def note(_: Any, inputs: tuple[Any, ...], returned: Any) -> None:
+        import torch
+
+        found = returned if isinstance(returned, tuple) else (returned,)
+        answers = [a for a in found if isinstance(a, torch.Tensor) and a.is_floating_point() and a.shape[-1] == count]
+        asked = inputs[0].reshape(-1, inputs[0].shape[-1])
+        experts.moe_claims_router = asked, tuple(answer.reshape(-1, count) for answer in answers)
+
+    handle = router.register_forward_hook(note)
+    experts.moe_claims_observer = observer
+    try:
+        yield
+    finally:
+        handle.remove()
+        experts.moe_claims_observer, experts.moe_claims_router = None, None
+
+
 def observed_experts(
     experts: Any, hidden_states: "torch.Tensor", top_k_index: "torch.Tensor", top_k_weights: "torch.Tensor"
 ) -> "torch.Tensor":
@@ -94,6 +122,7 @@ def observed_experts(
     count, width = hidden_states.shape
     n_experts, _, intermediate = experts.down_proj.shape
     observer: ExpertObserver | None = getattr(experts, "moe_claims_observer", None)
+    asked, answers = getattr(experts, "moe_claims_router", None) or (hidden_states, ())
     routed = torch.zeros_like(hidden_states)
     rows = max(1, _CHUNK_FLOATS // (n_experts * (width + intermediate)))
     for start in range(0, count, rows):
@@ -108,5 +137,6 @@ def observed_experts(
         index = top_k_index[part, :, None].expand(-1, -1, width)
         routed[part] = (outputs.gather(1, index) * top_k_weights[part, :, None]).sum(dim=1).to(routed.dtype)
         if observer is not None:
-            observer.observe(ExpertBatch(hidden, outputs, activations, top_k_index[part], start))
+            said = tuple(answer[part] for answer in answers)
+            observer.observe(ExpertBatch(hidden, outputs, activations, top_k_index[part], asked[part], said, start))
     return routed

@@ -70,7 +70,7 @@ class OpenModel:
             "experts": self.checkpoint.experts,
             "top_k": self.checkpoint.top_k,
             "hidden": config.get("hidden_size"),
-            "intermediate": config.get("moe_intermediate_size", config.get("intermediate_size")),
+            "intermediate": config.get("moe_intermediate_size") or config.get("intermediate_size"),
             # A revision of the hub says what the weights are; hashing them would read every byte once more.
             "weights_sha256": self.checkpoint.sha256 if self.revision_sha is None else None,
         }

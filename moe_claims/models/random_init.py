@@ -23,4 +23,7 @@ def initialise(config: dict[str, Any], *, seed: int) -> "dict[str, torch.Tensor]
         model: Any = AutoModelForCausalLM.from_config(
             AutoConfig.for_model(settings.pop("model_type"), **settings), dtype=torch.float32
         )
-    return {name: parameter.detach() for name, parameter in model.named_parameters()}
+    # A tied head is no parameter of its own; buffers that checkpoints keep, such as biases of routers, belong to it.
+    buffers = {name for name, _ in model.named_buffers()} & set(model.state_dict())
+    kept = [*model.named_parameters(), *((name, model.get_buffer(name)) for name in sorted(buffers))]
+    return {name: tensor.detach() for name, tensor in kept}

@@ -18,12 +18,12 @@ from moe_claims.measure.measurement import RoutedMeasurement
 from moe_claims.measure.routed import LayerAccumulator, among_chosen, angular, cosines, measure_routed
 from moe_claims.models import kernel
 from moe_claims.models.checkpoint import Checkpoint
-from moe_claims.models.families import FAMILIES
 from moe_claims.models.forward import LayerwiseModel, micro_batches, pad
 from moe_claims.models.kernel import ExpertBatch
 from moe_claims.models.source import MemorySource
 
-NAMES = (*FAMILIES, "qwen3_moe with a dense layer")
+PLAIN = ("mixtral", "olmoe", "qwen3_moe")
+NAMES = (*PLAIN, "qwen3_moe with a dense layer")
 
 
 @pytest.fixture
@@ -147,7 +147,7 @@ def test_layouts_give_the_same_measurement(name: str, layerwise: Any, sequences:
 
 
 def test_tied_embeddings_have_the_models_own_loss(layerwise: Any, plain_run: Any, sequences: Any) -> None:
-    for name in FAMILIES:
+    for name in PLAIN:
         nats = measure_routed(layerwise(name, tied=True), sequences).nats
         np.testing.assert_allclose(nats, plain_run(name, tied=True).losses, rtol=1e-5)
 
@@ -264,18 +264,24 @@ def test_another_routing_rule_is_noticed() -> None:
     batch = pad([[1, 2, 3], [4, 5, 6]], 0, 2, "cpu")
     best = (hidden @ router.T).topk(2).indices
 
-    def observe(chosen: torch.Tensor) -> None:
+    def observe(chosen: torch.Tensor, *answers: torch.Tensor) -> None:
         accumulator = LayerAccumulator(router, [batch], 2, "'m', layer 3")
-        accumulator.observe(ExpertBatch(hidden, torch.ones(6, 4, 8), torch.ones(6, 4, 5), chosen, 0))
+        accumulator.observe(ExpertBatch(hidden, torch.ones(6, 4, 8), torch.ones(6, 4, 5), chosen, hidden, answers, 0))
 
     observe(best)
     observe(best.flip(1))  # the order among the chosen is not the rule
     wrong = best.clone()
     wrong[4, 1] = (hidden @ router.T)[4].argmin()
     assert _message(lambda: observe(wrong)) == (
-        "'m', layer 3: the experts that the model chose are not those of the largest recomputed router scores, so its "
-        "routing rule is not the plain top-k of this family: it cannot be measured so far"
+        "'m', layer 3: the experts that the model chose are not those of the largest recomputed router scores, and its "
+        "router returned other scores: it cannot be measured so far"
     )
+    # A bias that balances loads may choose otherwise, as long as the router's own scores are those recomputed.
+    logits = hidden @ router.T
+    for answer in (logits, logits.softmax(dim=-1), logits.sigmoid()):
+        observe(wrong, torch.rand(6, 4), answer)
+        with pytest.raises(ModelError, match="its router returned other scores"):
+            observe(wrong, answer.flip(0))
 
 
 def test_routing_of_padding_is_not_checked() -> None:
@@ -288,7 +294,7 @@ def test_routing_of_padding_is_not_checked() -> None:
     activations = torch.rand(4, 3, 5) + 0.1
     outputs[3] = activations[3] = torch.nan
     accumulator = LayerAccumulator(router, [batch], 2, "'m', layer 0")
-    accumulator.observe(ExpertBatch(hidden, outputs, activations, chosen, 0))
+    accumulator.observe(ExpertBatch(hidden, outputs, activations, chosen, hidden, (), 0))
     assert torch.cat(accumulator.norms).shape == (3, 3)
     assert accumulator.active.sum() == 9  # three experts on three tokens
     for sums in (accumulator.angular, accumulator.chosen_similarity, accumulator.magnitude):

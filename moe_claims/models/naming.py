@@ -1,0 +1,90 @@
+"""From a tensor of the transformers module to what a checkpoint stores for it.
+
+transformers knows how the checkpoints of each family were named when they were published, and
+renames and puts together what it loads. Here the same rules run once over names alone, so that
+one layer can be read at a time.
+"""
+
+from collections.abc import Iterable
+from copy import deepcopy
+from typing import TYPE_CHECKING, Any, final
+
+from moe_claims.models.checkpoint import Checkpoint
+
+if TYPE_CHECKING:
+    import torch
+
+
+@final
+class StoredNames:
+    """Reads tensors by their names in the transformers module.
+
+    Args:
+        model: the module, which may be on the meta device.
+        checkpoint: where the tensors are.
+    """
+
+    def __init__(self, model: Any, checkpoint: Checkpoint) -> None:
+        from transformers.conversion_mapping import get_model_conversion_mapping
+        from transformers.core_model_loading import WeightConverter, WeightRenaming, rename_source_key
+
+        rules: list[Any] = get_model_conversion_mapping(model)
+        renamings = [rule for rule in rules if isinstance(rule, WeightRenaming)]
+        converters = [rule for rule in rules if isinstance(rule, WeightConverter)]
+        expected = model.state_dict()
+        self._model = model
+        self._checkpoint = checkpoint
+        self._rule_of = {pattern: rule for rule in converters for pattern in rule.source_patterns}
+        self._stored: dict[str, str] = {}
+        self._parts: dict[str, dict[str, list[str]]] = {}
+        for name in _in_order(checkpoint.names):
+            target, pattern = rename_source_key(name, renamings, converters, model.base_model_prefix, expected)
+            if target not in expected and name in expected:  # as transformers saves it
+                target, pattern = name, None
+            if pattern is None:
+                self._stored.setdefault(target, name)
+            elif not checkpoint.is_experts(target):
+                self._parts.setdefault(target, {}).setdefault(pattern, []).append(name)
+
+    def has(self, name: str) -> bool:
+        """Whether the checkpoint stores this tensor by itself; tied weights are absent."""
+        return name in self._stored or name in self._parts or self._checkpoint.is_experts(name)
+
+    def tensor(self, name: str) -> "torch.Tensor":
+        """A tensor of the module, stored dtype.
+
+        Raises:
+            ModelError: it is missing, damaged or not finite.
+        """
+        if self._checkpoint.is_experts(name):
+            return self._checkpoint.fused(name)
+        if name in self._parts:
+            return self._put_together(name)
+        return self._checkpoint.get(self._stored.get(name, name))
+
+    def _put_together(self, name: str) -> "torch.Tensor":
+        """By the family's rule, such as one that joins three convolutions."""
+        parts = self._parts[name]
+        rule = deepcopy(self._rule_of[next(iter(parts))])
+        values: dict[str, Any] = {
+            pattern: [self._checkpoint.get(stored) for stored in names] for pattern, names in parts.items()
+        }
+        for operation in rule.operations:
+            values = operation.convert(
+                values,
+                source_patterns=rule.source_patterns,
+                target_patterns=rule.target_patterns,
+                full_layer_name=name,
+                model=self._model,
+                config=self._model.config,
+            )
+        found = next(iter(values.values()))
+        tensor: torch.Tensor = found[0] if isinstance(found, list) else found
+        return tensor
+
+
+def _in_order(names: Iterable[str]) -> list[str]:
+    """With numbers in order: the tenth expert comes after the second."""
+    from transformers.core_model_loading import dot_natural_key
+
+    return sorted(names, key=dot_natural_key)
