@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -144,7 +145,13 @@ def _models(given: argparse.Namespace) -> str:
         ("org/name[@revision]", "from the hub, or its local cache"),
     ]
     known = tabulate(rows, headers=["--model", "what it is"], tablefmt="simple")
-    return f"{known}\n\nfamilies (model_type): {', '.join(FAMILIES)}"
+    weights_only = [f"{name} ({row.weights_only})" for name, row in FAMILIES.items() if row.weights_only]
+    run = [name for name, row in FAMILIES.items() if not row.weights_only]
+    paragraphs = (
+        f"{len(run)} families (model_type) that are measured and run: {', '.join(run)}.",
+        f"Of {len(weights_only)} the weights alone are measured: {'; '.join(weights_only)}.",
+    )
+    return "\n\n".join([known, *(textwrap.fill(part, 100, break_on_hyphens=False) for part in paragraphs)])
 
 
 def _claims(given: argparse.Namespace) -> str:

@@ -86,6 +86,7 @@ class LayerAccumulator:
         where: the layer, for messages.
         token_cosines: keep every token's cosines too, E² numbers each.
         dense: the dense reference's block of this layer; let go after the last token.
+        bias: (E,) what the router adds to its scores.
     """
 
     def __init__(
@@ -97,10 +98,11 @@ class LayerAccumulator:
         *,
         token_cosines: bool = False,
         dense: DenseLayer | None = None,
+        bias: "torch.Tensor | None" = None,
     ) -> None:
         import torch
 
-        self._router = router
+        self._router, self._bias = router, bias
         self._where = where
         self._real = torch.cat([batch.mask.reshape(-1) for batch in batches])
         self._sequence = torch.cat([batch.sequence_of for batch in batches])
@@ -133,6 +135,8 @@ class LayerAccumulator:
         real, sequence = self._real[here], self._sequence[here]
         outputs, hidden = _wide(batch.outputs[real]), _wide(batch.hidden[real])
         logits = _wide(batch.asked[real]) @ self._router.to(hidden.dtype).T
+        if self._bias is not None:
+            logits += self._bias.to(logits)
         chosen = batch.chosen[real]
         answers = [_wide(answer[real]) for answer in batch.answers]
         self._check_routing(logits, chosen, answers, torch.finfo(batch.hidden.dtype).eps)
@@ -223,7 +227,13 @@ def measure_routed(
         where = f"'{model.checkpoint.name}', layer {layer}"
         block = None if dense is None else DenseLayer(dense, layer, model.checkpoint.config)
         layers[layer] = LayerAccumulator(
-            router, batches, len(sequences), where, token_cosines=token_cosines, dense=block
+            router,
+            batches,
+            len(sequences),
+            where,
+            token_cosines=token_cosines,
+            dense=block,
+            bias=model.checkpoint.router_bias(layer),
         )
         return layers[layer]
 

@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     import torch
 
 
+def _number(found: dict[str, Any]) -> Any:
+    """JSON has no infinity: transformers writes it as an object of its own."""
+    return float(found["__float__"]) if found.keys() == {"__float__"} else found
+
+
 @final
 class Checkpoint:
     """The weights of one MoE language model.
@@ -30,6 +35,12 @@ class Checkpoint:
         self.name = name
         self.config = config
         self.family: Family = family_of(config, name)
+        if quantised := config.get("quantization_config"):
+            method = quantised.get("quant_method", "unknown") if isinstance(quantised, dict) else "unknown"
+            raise ModelError(
+                f"'{name}' is quantised (quant_method '{method}'), which cannot be read yet: give a checkpoint in "
+                "float32, float16 or bfloat16"
+            )
         self._source = source
         self._names = source.names()
         if not self.moe_layers:
@@ -49,7 +60,7 @@ class Checkpoint:
         if not path.exists():
             raise ModelError(f"'{folder}' has no config.json: give the folder of a saved model")
         try:
-            config = json.loads(path.read_text(encoding="utf-8"))
+            config = json.loads(path.read_text(encoding="utf-8"), object_hook=_number)
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
             raise ModelError(f"'{path}' is not valid JSON: {error}") from None
         if not isinstance(config, dict):
@@ -95,10 +106,14 @@ class Checkpoint:
     def _router_name(self, layer: int) -> str:
         return f"{self._layer(layer)}.{self._router}"
 
-    @property
-    def _fused(self) -> bool:
-        """Whether all experts of a layer share one tensor, as transformers saves them."""
-        return f"{self._layer(self.moe_layers[0])}.{self._block}.experts.down_proj" in self._names
+    @cached_property
+    def _fused(self) -> tuple[str, str] | None:
+        """Names behind the block of the two tensors that hold all experts of a layer; None where each has its own."""
+        block = f"{self._layer(self.moe_layers[0])}.{self._block}"
+        for names in (("experts.gate_up_proj", "experts.down_proj"), self.family.stacked):
+            if f"{block}.{names[1]}" in self._names:
+                return names
+        return None
 
     def get(self, name: str) -> "torch.Tensor":
         """A tensor by its name on disk, stored dtype.
@@ -125,7 +140,7 @@ class Checkpoint:
         import torch
 
         experts = f"{self._layer(layer)}.{self._block}.experts"
-        if not self._fused:
+        if self._fused is None:
             names = (f"{experts}.{expert}.{self.family.matrix(role)}.weight" for expert in range(self.experts))
             matrices = [self.get(name) for name in names]
             shapes = sorted({tuple(matrix.shape) for matrix in matrices})
@@ -135,10 +150,24 @@ class Checkpoint:
                     f"({role}: {' and '.join(map(str, shapes))}): is the checkpoint damaged?"
                 )
             return torch.stack(matrices)
+        return self._unpack(layer, self._fused, role)
+
+    def _unpack(self, layer: int, fused: tuple[str, str], role: Role) -> "torch.Tensor":
+        block = f"{self._layer(layer)}.{self._block}"
+        both = self.get(f"{block}.{fused[role == 'down']}")
+        if self.family.transposed:
+            both = both.transpose(1, 2)
         if role == "down":
-            return self.get(f"{experts}.down_proj")
-        act, up = self.get(f"{experts}.gate_up_proj").chunk(2, dim=1)
+            return both
+        if self.family.interleaved:
+            return both[:, ::2] if role == "act" else both[:, 1::2]
+        act, up = both.chunk(2, dim=1)
         return act if role == "act" else up
+
+    def router_bias(self, layer: int) -> "torch.Tensor | None":
+        """What the router adds to its scores (E,), where the checkpoint has that."""
+        name = f"{self._router_name(layer).removesuffix('.weight')}.bias"
+        return self.get(name) if name in self._names and self.family.router_bias else None
 
     def is_experts(self, name: str) -> bool:
         """Whether a tensor of the transformers module holds matrices of all experts of a layer."""
@@ -150,8 +179,9 @@ class Checkpoint:
         import torch
 
         prefix, _, leaf = name.rpartition(".experts.")
-        if self._fused:
-            return self.get(f"{prefix.rpartition('.')[0]}.{self._block}.experts.{leaf}")
+        if self._fused is not None:
+            layers = prefix.rpartition(".")[0]
+            return self.get(f"{layers}.{self._block}.{self._fused[leaf == 'down_proj']}")
         layer = int(re.findall(r"\.(\d+)\.", f"{prefix}.")[-1])
         if leaf == "down_proj":
             return self.matrix(layer, "down")

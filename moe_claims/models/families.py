@@ -16,10 +16,10 @@ ROLES: tuple[Role, ...] = ("up", "act", "down")
 class Family:
     """How the checkpoints of one ``model_type`` are laid out.
 
-    Names are relative to a decoder layer. Two layouts are read: the original one with a
-    tensor per expert (``{block}.experts.{e}.{role}.weight``) and the fused one that
-    transformers saves (``{block}.experts.gate_up_proj`` (E, 2m, d), rows of act before rows
-    of up, and ``{block}.experts.down_proj`` (E, d, m)).
+    Names are relative to a decoder layer. Two kinds of layouts are read: a tensor per expert
+    (``{block}.experts.{e}.{role}.weight``), and all experts of a layer in two tensors, as
+    transformers saves them (``{block}.experts.gate_up_proj`` (E, 2m, d), rows of act before
+    rows of up, and ``{block}.experts.down_proj`` (E, d, m)).
     """
 
     model_type: str
@@ -29,6 +29,16 @@ class Family:
     act: str = "gate_proj"
     down: str = "down_proj"
     layers: str = "model.layers"
+    stacked: tuple[str, str] = ("experts.gate_up_proj", "experts.down_proj")
+    """Behind the block: what the original layout calls the two tensors, where it has them."""
+    router_bias: bool = False
+    """Whether the router adds a bias to its scores (biases that only balance loads are none of these)."""
+    transposed: bool = False
+    """Whether the two tensors are (E, d, 2m) and (E, m, d)."""
+    interleaved: bool = False
+    """Whether rows of act and of up take turns in the first of them."""
+    neutral: float = 1.0
+    """What x in W_up leaves the gated product as σ(W_act x): 0 where the gate adds 1 to it."""
     top_k: str = "num_experts_per_tok"
     """The config's name for how many experts are chosen per token."""
     alone: bool = False
@@ -58,17 +68,28 @@ def _w123(model_type: str, *, router: str = "mlp.gate.weight", top_k: str = "num
     return Family(model_type, routers, up="w3", act="w1", down="w2", top_k=top_k)
 
 
-_OWN_GATE = "its experts have a gate of their own"
+def _granite(model_type: str) -> Family:
+    routers = ("block_sparse_moe.router.layer.weight", "block_sparse_moe.router.weight")
+    return Family(model_type, routers, stacked=("input_linear.weight", "output_linear.weight"))
+
+
 _PASS_ON = "its layers pass on more than hidden states"
 
 FAMILIES: Mapping[str, Family] = {
     row.model_type: row
     for row in (
         Family("afmoe", ("mlp.router.gate.weight",)),
+        Family(
+            "aria_text",
+            ("mlp.router.weight",),
+            top_k="moe_topk",
+            stacked=("experts.fc1.weight", "experts.fc2.weight"),
+            transposed=True,
+        ),
         Family("axk1"),
         Family("axk2", alone=True),
         Family("bailing_hybrid", top_k="num_experts_per_token"),
-        Family("beam", weights_only=_OWN_GATE),
+        Family("beam"),
         Family("cohere2_moe"),
         Family("deepseek_v2"),
         Family("deepseek_v3"),
@@ -81,8 +102,11 @@ FAMILIES: Mapping[str, Family] = {
         Family("glm4_moe"),
         Family("glm4_moe_lite"),
         Family("glm_moe_dsa", weights_only=_PASS_ON),
+        Family("gpt_oss", ("mlp.router.weight",), transposed=True, interleaved=True, neutral=0.0, router_bias=True),
+        *map(_granite, ("granitemoe", "granitemoe_swa", "granitemoehybrid", "granitemoeshared")),
         Family("hunyuan_v1_moe", ("mlp.gate.wg.weight",), top_k="moe_topk"),
         Family("hy_v3", ("mlp.router.gate.weight", "mlp.gate.weight")),
+        Family("hy_v4", weights_only=_PASS_ON),
         _w123("kimi_linear", top_k="num_experts_per_token"),
         Family("kolibri1"),
         Family("laguna"),
@@ -90,6 +114,7 @@ FAMILIES: Mapping[str, Family] = {
         Family("mimo_v2_flash"),
         _w123("minimax"),
         _w123("minimax_m2"),
+        Family("minimax_m3_vl_text", neutral=0.0),
         _w123("mixtral"),
         Family("olmoe"),
         _w123("phimoe", router="mlp.router.weight"),

@@ -126,7 +126,7 @@ class LayerwiseModel:
         config = deepcopy(checkpoint.config)
         self._model: Any
         try:
-            model_config = AutoConfig.for_model(config.pop("model_type"), **config)
+            model_config = type(AutoConfig.for_model(config["model_type"])).from_dict(config)
             with torch.device("meta"):
                 self._model = AutoModelForCausalLM.from_config(
                     model_config, dtype=self._dtype, trust_remote_code=False
@@ -143,7 +143,9 @@ class LayerwiseModel:
                     f"'{checkpoint.name}' stores a router for layer {layer}, but its config asks for no experts there: "
                     "config and weights do not belong together"
                 )
-            kernel.check_supported(self._part(layer, checkpoint.family.experts_module))
+            experts = self._part(layer, checkpoint.family.experts_module)
+            kernel.check_supported(experts)
+            experts.moe_claims_neutral = checkpoint.family.neutral
         self._stored = StoredNames(self._model, checkpoint)
         self._decoder.layers = torch.nn.ModuleList()
         self._fill_outside()

@@ -62,21 +62,11 @@ def check_supported(experts: Any) -> None:
     """Whether an experts module computes what this kernel computes.
 
     Raises:
-        ModelError: it has biases, its own gate, transposed or interleaved weights.
+        ModelError: it has no gate, or a norm behind its experts.
     """
-    from transformers.integrations.moe import _default_apply_gate
-
-    plain = (
-        getattr(experts, "is_concatenated", False)
-        and getattr(experts, "has_gate", False)
-        and not getattr(experts, "is_transposed", True)
-        and not getattr(experts, "has_bias", True)
-        and not getattr(experts, "has_post_expert_norm", False)
-        and type(experts)._apply_gate is _default_apply_gate
-    )
-    if not plain:
+    if not getattr(experts, "has_gate", False) or getattr(experts, "has_post_expert_norm", False):
         raise ModelError(
-            f"{type(experts).__name__} has experts with biases, a gate of their own or another weight layout: "
+            f"{type(experts).__name__} has experts without a gate, or with a norm behind them: "
             "only its weights can be measured so far"
         )
 
@@ -84,7 +74,7 @@ def check_supported(experts: Any) -> None:
 @contextmanager
 def observing(experts: Any, router: "torch.nn.Module", observer: ExpertObserver) -> Iterator[None]:
     """For the length of a block, an observer sees a layer's experts, and what its router is asked and answers."""
-    count = experts.down_proj.shape[0]
+    count = len(experts.down_proj)
 
     def note(_: Any, inputs: tuple[Any, ...], returned: Any) -> None:
         import torch
@@ -109,7 +99,7 @@ def observed_experts(
     """All experts on all tokens; the observer sees them, the model gets the routed sum.
 
     Args:
-        experts: the experts module (``gate_up_proj`` (E, 2m, d), ``down_proj`` (E, d, m)).
+        experts: the experts module, whose weights may be transposed or interleaved, and have biases.
         hidden_states: (n, d) tokens of one micro-batch, padding included.
         top_k_index: (n, k) chosen experts.
         top_k_weights: (n, k) their gate weights.
@@ -120,7 +110,7 @@ def observed_experts(
     import torch
 
     count, width = hidden_states.shape
-    n_experts, _, intermediate = experts.down_proj.shape
+    n_experts, intermediate = len(experts.down_proj), experts.down_proj.shape[1 if experts.is_transposed else 2]
     observer: ExpertObserver | None = getattr(experts, "moe_claims_observer", None)
     asked, answers = getattr(experts, "moe_claims_router", None) or (hidden_states, ())
     routed = torch.zeros_like(hidden_states)
@@ -131,12 +121,29 @@ def observed_experts(
         outputs = hidden.new_empty((len(hidden), n_experts, width))
         activations = hidden.new_empty((len(hidden), n_experts, intermediate))
         for expert in range(n_experts):
-            gate, up = torch.nn.functional.linear(hidden, experts.gate_up_proj[expert]).chunk(2, dim=-1)
-            activations[:, expert] = experts.act_fn(gate)
-            outputs[:, expert] = torch.nn.functional.linear(activations[:, expert] * up, experts.down_proj[expert])
+            both = _linear(experts, "gate_up_proj", expert, hidden)
+            activations[:, expert] = _activations(experts, both)
+            outputs[:, expert] = _linear(experts, "down_proj", expert, experts._apply_gate(both))
         index = top_k_index[part, :, None].expand(-1, -1, width)
         routed[part] = (outputs.gather(1, index) * top_k_weights[part, :, None]).sum(dim=1).to(routed.dtype)
         if observer is not None:
             said = tuple(answer[part] for answer in answers)
             observer.observe(ExpertBatch(hidden, outputs, activations, top_k_index[part], asked[part], said, start))
     return routed
+
+
+def _linear(experts: Any, name: str, expert: int, inputs: "torch.Tensor") -> "torch.Tensor":
+    import torch
+
+    weight = getattr(experts, name)[expert]
+    bias = getattr(experts, f"{name}_bias")[expert] if experts.has_bias else None
+    return torch.nn.functional.linear(inputs, weight.T if experts.is_transposed else weight, bias)
+
+
+def _activations(experts: Any, both: "torch.Tensor") -> "torch.Tensor":
+    """(n, 2m) of act and up → (n, m) σ(W_act x): what the family's own gate returns where up is neutral."""
+    neutral = both.clone()
+    up = slice(both.shape[-1] // 2, None) if experts.is_concatenated else slice(1, None, 2)
+    neutral[:, up] = getattr(experts, "moe_claims_neutral", 1.0)
+    activations: torch.Tensor = experts._apply_gate(neutral)
+    return activations

@@ -137,6 +137,22 @@ def test_dense_and_unknown_models_are_told_before_their_weights_are_looked_for(t
     )
 
 
+@pytest.mark.parametrize(("said", "method"), [({"quant_method": "mxfp4"}, "mxfp4"), ({"bits": 4}, "unknown")])
+def test_a_quantised_checkpoint_is_refused(said: dict[str, Any], method: str, config_of: Any) -> None:
+    config = config_of("mixtral") | {"quantization_config": said}
+    assert _message(lambda: Checkpoint("m", config, MemorySource({}))) == (
+        f"'m' is quantised (quant_method '{method}'), which cannot be read yet: give a checkpoint in float32, float16 "
+        "or bfloat16"
+    )
+
+
+def test_infinity_as_transformers_writes_it(copied: Callable[..., Path]) -> None:
+    folder = copied("mixtral")
+    path = folder / "config.json"
+    path.write_text(path.read_text().replace("{", '{"limits": [0.0, {"__float__": "Infinity"}], ', 1))
+    assert Checkpoint.open(folder, "m").config["limits"] == [0.0, float("inf")]
+
+
 def test_missing_shard_of_a_real_checkpoint(copied: Callable[..., Path]) -> None:
     folder = copied("mixtral", "original-sharded")
     shards = sorted(path.name for path in folder.glob("*.safetensors"))

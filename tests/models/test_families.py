@@ -27,6 +27,7 @@ SIZES: dict[str, Any] = {
     "q_lora_rank": 16, "kv_lora_rank": 16, "qk_rope_head_dim": 8, "qk_nope_head_dim": 8, "v_head_dim": 8,
     "linear_num_key_heads": 2, "linear_num_value_heads": 4, "linear_key_head_dim": 8, "linear_value_head_dim": 8,
     "linear_num_heads": 4, "linear_head_dim": 8,
+    "mamba_n_heads": 8, "mamba_d_head": 8, "mamba_d_state": 8, "mamba_n_groups": 1, "mamba_chunk_size": 8,
     "index_n_heads": 2, "index_head_dim": 8, "index_topk": 8, "sliding_window": 16, "chunk_size": 8,
     "num_local_experts": EXPERTS, "num_experts": EXPERTS, "n_routed_experts": EXPERTS, "moe_num_experts": EXPERTS,
     "num_experts_per_tok": TOP_K, "moe_topk": TOP_K, "moe_k": TOP_K, "n_group": 2, "topk_group": 1,
@@ -106,15 +107,20 @@ def test_weights_are_read_by_role(model_type: str, original: bool, made: Any, op
     model, checkpoint = made(model_type), opened(model_type, original)
     weights, row = model.state_dict(), FAMILIES[model_type]
     assert (checkpoint.experts, checkpoint.top_k) == (EXPERTS, TOP_K)
-    modules = [name for name, _ in model.named_modules() if name.endswith(f".{row.experts_module}")]
-    assert [f"{row.layers}.{layer}.{row.experts_module}" for layer in checkpoint.moe_layers] == modules
-    for layer in checkpoint.moe_layers:
-        prefix = f"{row.layers}.{layer}"
-        assert torch.equal(checkpoint.router(layer), weights[f"{prefix}.{row.router_module}.weight"])
-        act, up = weights[f"{prefix}.{row.experts_module}.gate_up_proj"].chunk(2, dim=1)
+    modules = {name: module for name, module in model.named_modules() if name.endswith(f".{row.experts_module}")}
+    assert [f"{row.layers}.{layer}.{row.experts_module}" for layer in checkpoint.moe_layers] == list(modules)
+    for layer, (name, experts) in zip(checkpoint.moe_layers, modules.items(), strict=True):
+        router = weights[f"{row.layers}.{layer}.{row.router_module}.weight"]
+        assert torch.equal(checkpoint.router(layer), router)
+        # What the module says of its own layout, not what the table says.
+        both, down = (
+            weights[f"{name}.{leaf}"].transpose(1, 2) if experts.is_transposed else weights[f"{name}.{leaf}"]
+            for leaf in ("gate_up_proj", "down_proj")
+        )
+        act, up = both.chunk(2, dim=1) if experts.is_concatenated else (both[:, ::2], both[:, 1::2])
         assert torch.equal(checkpoint.matrix(layer, "act"), act)
         assert torch.equal(checkpoint.matrix(layer, "up"), up)
-        assert torch.equal(checkpoint.matrix(layer, "down"), weights[f"{prefix}.{row.experts_module}.down_proj"])
+        assert torch.equal(checkpoint.matrix(layer, "down"), down)
 
 
 # --- running them ----------------------------------------------------------------------------------
@@ -205,3 +211,16 @@ def test_config_that_names_no_family() -> None:
     expected = "'m' is a dense model (model_type '(none)', no experts in its config): give an MoE"
     with pytest.raises(ModelError, match=f"^{re.escape(expected)}$"):
         family_of({}, "m")
+
+
+def test_the_reference_names_every_family_and_what_is_done_with_it() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "reference.md").read_text(encoding="utf-8")
+    models = page[page.index("\n## Models\n") : page.index("\n## Comparing with another model\n")]
+    run, _, rest = models.partition("the weights alone are measured")
+    assert re.findall(r"`([a-z0-9_]+)`", run[run.index("run layer by layer:") :]) == [
+        *RUN,
+        *(name for name, row in FAMILIES.items() if row.weights_only),
+    ]
+    assert set(re.findall(r"`([a-z0-9_]+)`", rest[: rest.index("run one by one")])) & set(FAMILIES) == {
+        name for name, row in FAMILIES.items() if row.alone
+    }

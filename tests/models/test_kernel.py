@@ -88,41 +88,57 @@ def test_families_of_the_table_are_supported(layerwise: Any, tiny_configs: Any) 
     kernel.check_supported(_experts())
 
 
-def test_experts_of_another_making_are_refused() -> None:
+def _gpt_oss() -> torch.nn.Module:
+    """Transposed and interleaved weights, biases, a clamped gate that adds 1 to up."""
     from transformers import GptOssConfig
     from transformers.models.gpt_oss.modeling_gpt_oss import GptOssExperts
 
     config = GptOssConfig(hidden_size=WIDTH, intermediate_size=INNER, num_local_experts=EXPERTS, num_hidden_layers=1)
-    with torch.device("meta"), pytest.raises(ModelError) as caught:
-        kernel.check_supported(GptOssExperts(config))
+    module = GptOssExperts(config)
+    generator = torch.Generator().manual_seed(7)
+    for parameter in module.parameters():
+        parameter.data.copy_(torch.randn(parameter.shape, generator=generator))
+    return module
+
+
+def test_experts_with_biases_and_a_gate_of_their_own() -> None:
+    module, (hidden, index, weights) = _gpt_oss(), _routing()
+    kernel.check_supported(module)
+    module.moe_claims_neutral = 0.0
+    seen: list[kernel.ExpertBatch] = []
+    module.moe_claims_observer = SimpleNamespace(observe=seen.append)
+    with torch.no_grad():
+        theirs = module(hidden, index, weights)
+        ours = kernel.observed_experts(module, hidden, index, weights)
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
+        for expert in range(EXPERTS):
+            both = hidden @ module.gate_up_proj[expert] + module.gate_up_proj_bias[expert]
+            gate = both[:, ::2].clamp(max=module.limit)
+            torch.testing.assert_close(seen[0].activations[:, expert], gate * torch.sigmoid(module.alpha * gate))
+            alone = module(hidden, torch.full((TOKENS, 1), expert), torch.ones(TOKENS, 1))
+            torch.testing.assert_close(seen[0].outputs[:, expert], alone, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("trait", "value"), [("has_gate", False), ("has_post_expert_norm", True)])
+def test_experts_of_another_making_are_refused(trait: str, value: bool) -> None:
+    module = _experts()
+    setattr(module, trait, value)
+    with pytest.raises(ModelError) as caught:
+        kernel.check_supported(module)
     assert str(caught.value) == (
-        "GptOssExperts has experts with biases, a gate of their own or another weight layout: only its weights can be "
-        "measured so far"
+        "MixtralExperts has experts without a gate, or with a norm behind them: only its weights can be measured so far"
     )
 
 
-@pytest.mark.parametrize("trait", ["is_transposed", "has_bias", "has_post_expert_norm"])
-def test_each_deviation_is_refused(trait: str) -> None:
-    module = _experts()
-    setattr(module, trait, True)
-    with pytest.raises(ModelError, match="MixtralExperts has experts with biases"):
-        kernel.check_supported(module)
-
-
-@pytest.mark.parametrize("trait", ["is_concatenated", "has_gate"])
-def test_each_trait_is_needed(trait: str) -> None:
-    module = _experts()
-    setattr(module, trait, False)
-    with pytest.raises(ModelError, match="MixtralExperts has experts with biases"):
-        kernel.check_supported(module)
-
-
-def test_a_gate_of_its_own_is_refused() -> None:
-    class Clamped(type(_experts())):  # type: ignore[misc]
-        def _apply_gate(self, gate_up: torch.Tensor) -> torch.Tensor:
-            return gate_up.chunk(2, dim=-1)[0].clamp(max=7.0)
-
-    module = _experts()
-    module.__class__ = Clamped
-    with pytest.raises(ModelError, match="Clamped has experts with biases, a gate of their own"):
-        kernel.check_supported(module)
+def test_what_the_router_was_asked_and_answered_is_shown_while_observed() -> None:
+    module, (hidden, index, weights) = _experts(), _routing()
+    router = torch.nn.Linear(WIDTH, EXPERTS)
+    seen: list[kernel.ExpertBatch] = []
+    with torch.no_grad():
+        with kernel.observing(module, router, SimpleNamespace(observe=seen.append)):
+            logits = router(hidden[None])
+            kernel.observed_experts(module, 2 * hidden, index, weights)
+        kernel.observed_experts(module, hidden, index, weights)
+    (batch,) = seen
+    assert torch.equal(batch.asked, hidden) and torch.equal(batch.hidden, 2 * hidden)
+    assert len(batch.answers) == 1 and torch.equal(batch.answers[0], logits[0])
