@@ -62,8 +62,15 @@ def check_supported(experts: Any) -> None:
     """Whether an experts module computes what this kernel computes.
 
     Raises:
-        ModelError: it has no gate, or a norm behind its experts.
+        ModelError: it is not behind transformers' interface, has no gate, or a norm behind its experts.
     """
+    if not hasattr(experts, "is_transposed"):
+        from transformers import __version__
+
+        raise ModelError(
+            f"{type(experts).__name__} is not behind the experts interface of the installed transformers {__version__}: "
+            "only its weights can be measured; a newer version may have it"
+        )
     if not getattr(experts, "has_gate", False) or getattr(experts, "has_post_expert_norm", False):
         raise ModelError(
             f"{type(experts).__name__} has experts without a gate, or with a norm behind them: "

@@ -62,6 +62,8 @@ def made() -> Callable[[str], Any]:
                 tensor.copy_(0.05 * noise)
             else:
                 tensor.copy_(1 + 0.3 * noise if tensor.dim() == 1 else noise / tensor.shape[-1] ** 0.5)
+        if not any(hasattr(module, "is_transposed") for module in model.modules()):
+            pytest.skip(f"the installed transformers has {model_type} outside its experts interface")
         model.set_experts_implementation("eager")
         return model
 

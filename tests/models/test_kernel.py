@@ -130,6 +130,11 @@ def test_experts_of_another_making_are_refused(trait: str, value: bool) -> None:
     )
 
 
+def test_experts_outside_the_interface_are_refused() -> None:
+    with pytest.raises(ModelError, match=r"^Linear is not behind the experts interface of the installed transformers "):
+        kernel.check_supported(torch.nn.Linear(2, 2))
+
+
 def test_what_the_router_was_asked_and_answered_is_shown_while_observed() -> None:
     module, (hidden, index, weights) = _experts(), _routing()
     router = torch.nn.Linear(WIDTH, EXPERTS)
