@@ -68,8 +68,8 @@ def check_supported(experts: Any) -> None:
         from transformers import __version__
 
         raise ModelError(
-            f"{type(experts).__name__} is not behind the experts interface of the installed transformers {__version__}: "
-            "only its weights can be measured; a newer version may have it"
+            f"{type(experts).__name__} is not behind the experts interface of the installed transformers "
+            f"{__version__}: only its weights can be measured; a newer version may have it"
         )
     if not getattr(experts, "has_gate", False) or getattr(experts, "has_post_expert_norm", False):
         raise ModelError(
