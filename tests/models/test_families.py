@@ -181,8 +181,8 @@ def test_what_cannot_be_run_says_why(model_type: str, opened: Any) -> None:
         LayerwiseModel(opened(model_type, True))
 
 
-@pytest.mark.parametrize("model_type", ["deepseek_v3", "ernie4_5_moe"])
-def test_a_fresh_control_has_the_biases_that_balance_loads(model_type: str, opened: Any) -> None:
+@pytest.mark.parametrize("model_type", RUN)
+def test_every_family_has_a_fresh_control(model_type: str, opened: Any) -> None:
     model = OpenModel(ModelRef(model_type, "directory", "x"), opened(model_type, True), None, None, 64)
     control = random_control(model)
     hidden = LayerwiseModel(control.checkpoint).run([pad([[3, 4, 5]], 0, 1, "cpu")])
