@@ -145,13 +145,8 @@ def _models(given: argparse.Namespace) -> str:
         ("org/name[@revision]", "from the hub, or its local cache"),
     ]
     known = tabulate(rows, headers=["--model", "what it is"], tablefmt="simple")
-    weights_only = [f"{name} ({row.weights_only})" for name, row in FAMILIES.items() if row.weights_only]
-    run = [name for name, row in FAMILIES.items() if not row.weights_only]
-    paragraphs = (
-        f"{len(run)} families (model_type) that are measured and run: {', '.join(run)}.",
-        f"Of {len(weights_only)} the weights alone are measured: {'; '.join(weights_only)}.",
-    )
-    return "\n\n".join([known, *(textwrap.fill(part, 100, break_on_hyphens=False) for part in paragraphs)])
+    families = f"{len(FAMILIES)} families (model_type) are read: {', '.join(FAMILIES)}."
+    return f"{known}\n\n{textwrap.fill(families, 100, break_on_hyphens=False)}"
 
 
 def _claims(given: argparse.Namespace) -> str:

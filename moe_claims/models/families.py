@@ -43,8 +43,8 @@ class Family:
     """The config's name for how many experts are chosen per token."""
     alone: bool = False
     """Whether a sequence must be run without others: its attention picks tokens, and takes padding for some."""
-    weights_only: str = ""
-    """Why the model cannot be run layer by layer; empty where it can."""
+    passes: str = ""
+    """What a layer takes from the one before it besides hidden states, and returns behind them; empty for nothing."""
 
     def matrix(self, role: Role) -> str:
         """Name of a role's matrix in the layout with a tensor per expert."""
@@ -73,7 +73,8 @@ def _granite(model_type: str) -> Family:
     return Family(model_type, routers, stacked=("input_linear.weight", "output_linear.weight"))
 
 
-_PASS_ON = "its layers pass on more than hidden states"
+_PICKED = "prev_topk_indices"
+"""The tokens that attention picked, which some layers take over from the one before."""
 
 FAMILIES: Mapping[str, Family] = {
     row.model_type: row
@@ -101,15 +102,17 @@ FAMILIES: Mapping[str, Family] = {
         Family("flint"),
         Family("glm4_moe"),
         Family("glm4_moe_lite"),
-        Family("glm_moe_dsa", weights_only=_PASS_ON),
+        Family("glm_moe_dsa", alone=True, passes=_PICKED),
         Family("gpt_oss", ("mlp.router.weight",), transposed=True, interleaved=True, neutral=0.0, router_bias=True),
         *map(_granite, ("granitemoe", "granitemoe_swa", "granitemoehybrid", "granitemoeshared")),
         Family("hunyuan_v1_moe", ("mlp.gate.wg.weight",), top_k="moe_topk"),
         Family("hy_v3", ("mlp.router.gate.weight", "mlp.gate.weight")),
-        Family("hy_v4", weights_only=_PASS_ON),
+        Family("hy_v4", alone=True, passes=_PICKED),
+        Family("jamba", ("feed_forward.router.weight",)),
         _w123("kimi_linear", top_k="num_experts_per_token"),
         Family("kolibri1"),
         Family("laguna"),
+        Family("lfm2_moe", ("feed_forward.gate.weight",), up="w3", act="w1", down="w2"),
         Family("mellum"),
         Family("mimo_v2_flash"),
         _w123("minimax"),

@@ -83,7 +83,7 @@ def pad(sequences: Sequence[Sequence[int]], first: int, last: int, device: str) 
     return MicroBatch(ids.to(device), mask.to(device), first)
 
 
-def _stand_in(layer: "torch.nn.Module", forward: Callable[..., "torch.Tensor"]) -> "torch.nn.Module":
+def _stand_in(layer: "torch.nn.Module", forward: Callable[..., Any]) -> "torch.nn.Module":
     """A module with another forward that answers for everything else as ``layer`` would."""
     import torch
 
@@ -91,7 +91,7 @@ def _stand_in(layer: "torch.nn.Module", forward: Callable[..., "torch.Tensor"]) 
         def __getattr__(self, name: str) -> Any:
             return getattr(layer, name)
 
-        def forward(self, *args: Any, **kwargs: Any) -> "torch.Tensor":
+        def forward(self, *args: Any, **kwargs: Any) -> Any:
             return forward(*args, **kwargs)
 
     return StandIn()
@@ -115,11 +115,6 @@ class LayerwiseModel:
         import torch
         from transformers import AutoConfig, AutoModelForCausalLM
 
-        if checkpoint.family.weights_only:
-            raise ModelError(
-                f"'{checkpoint.name}' ({checkpoint.family.model_type}) cannot be run layer by layer, because "
-                f"{checkpoint.family.weights_only}: only its weights can be measured so far"
-            )
         kernel.register()
         self.checkpoint = checkpoint
         self.device, self._dtype = device, getattr(torch, dtype)
@@ -214,13 +209,16 @@ class LayerwiseModel:
 
         with torch.inference_mode():
             hidden, calls = self._record(batches)
+            passes = self.checkpoint.family.passes
+            passed: list[Any] = [None] * len(batches)
             for index in track(range(len(self._layers)), f"running {self.checkpoint.name}", unit="layers"):
                 layer = self._fill(index)
                 with self._observed(index, observers):
                     for number in range(len(batches)):
                         args, kwargs = calls[index][number]
-                        output = layer(hidden[number], *args, **kwargs)
+                        output = layer(hidden[number], *args, **kwargs | ({passes: passed[number]} if passes else {}))
                         hidden[number] = output[0] if isinstance(output, tuple) else output
+                        passed[number] = output[1] if passes else None
                 layer.to("meta")
         return [
             hidden[number][row, : int(batch.mask[row].sum())]
@@ -249,12 +247,12 @@ class LayerwiseModel:
         embedded: list[torch.Tensor] = []
         calls: list[list[tuple[tuple[Any, ...], dict[str, Any]]]] = [[] for _ in self._layers]
 
-        def recorder(index: int) -> Callable[..., "torch.Tensor"]:
-            def record(hidden: "torch.Tensor", *args: Any, **kwargs: Any) -> "torch.Tensor":
+        def recorder(index: int) -> Callable[..., Any]:
+            def record(hidden: "torch.Tensor", *args: Any, **kwargs: Any) -> Any:
                 if index == 0:
                     embedded.append(hidden)
                 calls[index].append((args, kwargs))
-                return hidden
+                return self._as_a_layer_returns(hidden)
 
             return record
 
@@ -263,12 +261,15 @@ class LayerwiseModel:
                 self._decoder(input_ids=batch.ids, attention_mask=batch.mask.long(), use_cache=False)
         return embedded, calls
 
+    def _as_a_layer_returns(self, hidden: "torch.Tensor") -> Any:
+        return (hidden, None) if self.checkpoint.family.passes else hidden
+
     def logits(self, hidden: "torch.Tensor") -> "torch.Tensor":
         """(t, d) last hidden states of one sequence → (t, V) logits, by the model's own norm and head."""
         import torch
 
-        def give_back(*_: Any, **__: Any) -> "torch.Tensor":
-            return hidden[None]
+        def give_back(*_: Any, **__: Any) -> Any:
+            return self._as_a_layer_returns(hidden[None])
 
         stand_ins = [_stand_in(layer, give_back) for layer in self._layers]
         ids = torch.zeros(1, len(hidden), dtype=torch.long, device=self.device)

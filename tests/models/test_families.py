@@ -26,7 +26,7 @@ SIZES: dict[str, Any] = {
     "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8,
     "q_lora_rank": 16, "kv_lora_rank": 16, "qk_rope_head_dim": 8, "qk_nope_head_dim": 8, "v_head_dim": 8,
     "linear_num_key_heads": 2, "linear_num_value_heads": 4, "linear_key_head_dim": 8, "linear_value_head_dim": 8,
-    "linear_num_heads": 4, "linear_head_dim": 8,
+    "linear_num_heads": 4, "linear_head_dim": 8, "mamba_dt_rank": 4, "mamba_expand": 2,
     "mamba_n_heads": 8, "mamba_d_head": 8, "mamba_d_state": 8, "mamba_n_groups": 1, "mamba_chunk_size": 8,
     "index_n_heads": 2, "index_head_dim": 8, "index_topk": 8, "sliding_window": 16, "chunk_size": 8,
     "num_local_experts": EXPERTS, "num_experts": EXPERTS, "n_routed_experts": EXPERTS, "moe_num_experts": EXPERTS,
@@ -35,9 +35,12 @@ SIZES: dict[str, Any] = {
     "first_k_dense_replace": 1, "num_dense_layers": 1, "moe_layer_start_index": 1, "layer_types": None,
     "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2,
 }  # fmt: skip
+OF_THEIR_OWN: dict[str, dict[str, Any]] = {
+    "jamba": {"attn_layer_period": 2, "attn_layer_offset": 1, "use_mamba_kernels": False},
+    "lfm2_moe": {"layer_types": ["conv", "full_attention", "conv", "conv"]},
+}
 ONE_KEY_PER_HEAD = ("axk1", "axk2", "deepseek_v2", "deepseek_v3", "deepseek_v32", "glm4_moe_lite", "glm_moe_dsa")
 """Their attention has no grouped heads."""
-RUN = [name for name, row in FAMILIES.items() if not row.weights_only]
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +57,9 @@ def made() -> Callable[[str], Any]:
         sizes = {name: v for name, v in SIZES.items() if hasattr(known, name) or name in kind.attribute_map}
         if model_type in ONE_KEY_PER_HEAD:
             sizes["num_key_value_heads"] = sizes["num_attention_heads"]
+        if isinstance(getattr(kind, "layer_types", None), property):  # follows from other settings
+            sizes.pop("layer_types")
+        sizes |= OF_THEIR_OWN.get(model_type, {})
         model: Any = AutoModelForCausalLM.from_config(kind(**sizes), dtype=torch.float32).eval()
         generator = torch.Generator().manual_seed(1)
         for name, tensor in model.state_dict().items():
@@ -129,7 +135,7 @@ def test_weights_are_read_by_role(model_type: str, original: bool, made: Any, op
 
 
 @pytest.mark.parametrize("original", [True, False], ids=["original", "fused"])
-@pytest.mark.parametrize("model_type", RUN)
+@pytest.mark.parametrize("model_type", FAMILIES)
 def test_logits_are_those_of_transformers(model_type: str, original: bool, made: Any, opened: Any, texts: Any) -> None:
     replay = LayerwiseModel(opened(model_type, original))
     alone = FAMILIES[model_type].alone
@@ -142,7 +148,7 @@ def test_logits_are_those_of_transformers(model_type: str, original: bool, made:
         assert float((ours - theirs).abs().max() / theirs.abs().max()) <= 1e-4
 
 
-@pytest.mark.parametrize("model_type", RUN)
+@pytest.mark.parametrize("model_type", FAMILIES)
 def test_chosen_experts_are_those_of_transformers(model_type: str, made: Any, opened: Any, texts: Any) -> None:
     model, row = made(model_type), FAMILIES[model_type]
     measured = measure_routed(LayerwiseModel(opened(model_type, True)), texts)
@@ -170,18 +176,7 @@ def test_chosen_experts_are_those_of_transformers(model_type: str, made: Any, op
     assert all(np.isfinite(values).all() for values in measured.arrays().values())
 
 
-@pytest.mark.parametrize("model_type", [name for name, row in FAMILIES.items() if row.weights_only])
-def test_what_cannot_be_run_says_why(model_type: str, opened: Any) -> None:
-    row = FAMILIES[model_type]
-    expected = (
-        f"'{model_type}' ({model_type}) cannot be run layer by layer, because {row.weights_only}: "
-        "only its weights can be measured so far"
-    )
-    with pytest.raises(ModelError, match=f"^{re.escape(expected)}$"):
-        LayerwiseModel(opened(model_type, True))
-
-
-@pytest.mark.parametrize("model_type", RUN)
+@pytest.mark.parametrize("model_type", FAMILIES)
 def test_every_family_has_a_fresh_control(model_type: str, opened: Any) -> None:
     model = OpenModel(ModelRef(model_type, "directory", "x"), opened(model_type, True), None, None, 64)
     control = random_control(model)
@@ -218,11 +213,7 @@ def test_config_that_names_no_family() -> None:
 def test_the_reference_names_every_family_and_what_is_done_with_it() -> None:
     page = (Path(__file__).parents[2] / "docs" / "reference.md").read_text(encoding="utf-8")
     models = page[page.index("\n## Models\n") : page.index("\n## Comparing with another model\n")]
-    run, _, rest = models.partition("the weights alone are measured")
-    assert re.findall(r"`([a-z0-9_]+)`", run[run.index("run layer by layer:") :]) == [
-        *RUN,
-        *(name for name, row in FAMILIES.items() if row.weights_only),
-    ]
-    assert set(re.findall(r"`([a-z0-9_]+)`", rest[: rest.index("run one by one")])) & set(FAMILIES) == {
-        name for name, row in FAMILIES.items() if row.alone
-    }
+    named, _, rest = models[models.index("run layer by layer:") :].partition(".\n")
+    assert re.findall(r"`([a-z0-9_]+)`", named) == list(FAMILIES)
+    said = set(re.findall(r"`([a-z0-9_]+)`", rest[: rest.index("run one by one")]))
+    assert said == {name for name, row in FAMILIES.items() if row.alone}
