@@ -128,9 +128,8 @@ def observed_experts(
         outputs = hidden.new_empty((len(hidden), n_experts, width))
         activations = hidden.new_empty((len(hidden), n_experts, intermediate))
         for expert in range(n_experts):
-            both = _linear(experts, "gate_up_proj", expert, hidden)
-            activations[:, expert] = _activations(experts, both)
-            outputs[:, expert] = _linear(experts, "down_proj", expert, experts._apply_gate(both))
+            activations[:, expert], inner = _gated(experts, _linear(experts, "gate_up_proj", expert, hidden))
+            outputs[:, expert] = _linear(experts, "down_proj", expert, inner)
         index = top_k_index[part, :, None].expand(-1, -1, width)
         routed[part] = (outputs.gather(1, index) * top_k_weights[part, :, None]).sum(dim=1).to(routed.dtype)
         if observer is not None:
@@ -147,10 +146,17 @@ def _linear(experts: Any, name: str, expert: int, inputs: "torch.Tensor") -> "to
     return torch.nn.functional.linear(inputs, weight.T if experts.is_transposed else weight, bias)
 
 
-def _activations(experts: Any, both: "torch.Tensor") -> "torch.Tensor":
-    """(n, 2m) of act and up → (n, m) σ(W_act x): what the family's own gate returns where up is neutral."""
+def _gated(experts: Any, both: "torch.Tensor") -> "tuple[torch.Tensor, torch.Tensor]":
+    """(n, 2m) of act and up → (n, m) σ(W_act x), and what goes into W_down.
+
+    Of a gate of the family's own, the activation is what it returns where up is neutral.
+    """
+    from transformers.integrations.moe import _default_apply_gate
+
+    half = both.shape[-1] // 2
+    if type(experts)._apply_gate is _default_apply_gate:
+        activations: torch.Tensor = experts.act_fn(both[:, :half])
+        return activations, activations * both[:, half:]
     neutral = both.clone()
-    up = slice(both.shape[-1] // 2, None) if experts.is_concatenated else slice(1, None, 2)
-    neutral[:, up] = getattr(experts, "moe_claims_neutral", 1.0)
-    activations: torch.Tensor = experts._apply_gate(neutral)
-    return activations
+    neutral[:, slice(half, None) if experts.is_concatenated else slice(1, None, 2)] = experts.moe_claims_neutral
+    return experts._apply_gate(neutral), experts._apply_gate(both)
