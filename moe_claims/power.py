@@ -10,10 +10,11 @@ from typing import final
 
 import numpy as np
 
-from moe_claims import __version__
+from moe_claims import __version__, texts
 from moe_claims.analysis.claim import Claim, key_of
 from moe_claims.analysis.registry import LIVE
 from moe_claims.calibrate import EXTREMES, TEXTS, UPCYCLED, Rate
+from moe_claims.models.synthetic import Shape
 from moe_claims.power_depth import DepthPower, effect_that_is_reached, layers_that_reach
 from moe_claims.power_depth import summary as depth_summary
 from moe_claims.trials import ALPHA, ONE_TEXT, THREE_TEXTS, Row, Setup, run
@@ -28,25 +29,20 @@ STRENGTHS = {
 """Of each kind of planted model, close together where effects of the smallest size lie."""
 WANTED = 0.8
 """Power that is asked for at the smallest effect of interest."""
-_TREND, _LAST = ("trend", 0.3), ("last layer", 3.0)
 _OVER_DEPTH = {
-    "diversity-depth": _TREND,
-    "weight-diversity-depth": _TREND,
-    "norm-grows-with-depth": _TREND,
-    "activation-grows-with-depth": _TREND,
-    "gate-act-opposite-trends": _TREND,
-    "last-layer-outlier": _LAST,
-    "weight-last-layer-outlier": _LAST,
-    "gate-last-layer": _LAST,
-    "last-layer-norm-spread": _LAST,
-    "corpus-robust[diversity-depth]": _TREND,
-    "corpus-robust[last-layer-outlier]": _LAST,
+    "diversity-depth": "trend",
+    "weight-diversity-depth": "trend",
+    "norm-grows-with-depth": "trend",
+    "activation-grows-with-depth": "trend",
+    "gate-act-opposite-trends": "trend",
+    "last-layer-outlier": "last layer",
+    "weight-last-layer-outlier": "last layer",
+    "gate-last-layer": "last layer",
+    "last-layer-norm-spread": "last layer",
 }
-"""Claims over depth, with the simulated test and the size that stand for their smallest effect."""
+"""Claims over depth, with the simulated test that stands for theirs."""
 _TRENDS = {"gate-act-opposite-trends": 2}
-"""How many trends a claim needs at once, where more than one."""
-_LAYERS, _SEQUENCES = 16, 26
-"""Of the models and the text here."""
+"""How many trends a claim needs at once, where more than one; its effect is their difference."""
 _OWN = {"extremes": EXTREMES, "upcycled": UPCYCLED, "texts": TEXTS}
 """Claims that need planted models, or texts, of their own; they are analysed alone."""
 
@@ -163,8 +159,9 @@ def summary(curves: Sequence[Curve], depth: Sequence[DepthPower], seeds: int, fi
     parts = [
         "# Power",
         "How often a claim is found (significant in the claimed direction after correction for multiple testing) "
-        "when the effect has a given size. Planted models of growing strength, from 0 (nothing planted) to 1, with 16 "
-        "layers and 8 experts, on the embedded prose (26 sequences, of at most 96 tokens as these models read it). "
+        "when the effect has a given size. Planted models of growing strength, from 0 (nothing planted) to 1, with "
+        f"{Shape().layers} layers and {Shape().experts} experts, on the embedded prose ({_sequences()} sequences, of "
+        f"at most {Shape().context} tokens as these models read it). "
         "Between two strengths power and mean effect are interpolated; below the smallest effect that these models "
         "have, power is taken in proportion to the effect, which understates it. A claim of level (*at least 0.95*) "
         "has at the level itself the power of its error rate, by definition; it is found when the whole interval lies "
@@ -195,19 +192,30 @@ def _reached_with(one: Curve, depth: Sequence[DepthPower]) -> str:
         return "by no size: a claim of level"
     if one.at_smallest is not None and one.at_smallest >= WANTED:
         return "with this text and these layers"
-    if over_depth := _OVER_DEPTH.get(one.claim.id, _OVER_DEPTH.get(key_of(one.claim.id, one.variant))):
-        wanted = WANTED ** (1 / _TRENDS.get(one.claim.id, 1))
-        layers = layers_that_reach(depth, *over_depth, wanted)
-        if layers is not None:
-            return f"with about {layers} layers"
-        enough = effect_that_is_reached(depth, over_depth[0], wanted)
-        return "by no number of layers" + ("" if enough is None else f"; {enough:g} is reached with {_LAYERS}")
+    tested = one.variant if one.claim.id in TEXTS else one.claim.id
+    if tested in _OVER_DEPTH:
+        return _layers_wanted(LIVE[tested], depth)
     times = None if one.at_smallest is None else times_as_many(one.at_smallest)
     if times is None:
         return "not known: next to none is found here"
     if "layer" in one.claim.unit:
-        return f"with about {math.ceil(times * _LAYERS)} layers"
-    return f"with about {math.ceil(times * _SEQUENCES)} sequences"
+        return f"with about {math.ceil(times * Shape().layers)} layers"
+    return f"with about {math.ceil(times * _sequences())} sequences"
+
+
+def _sequences() -> int:
+    return len(texts.load(*ONE_TEXT).passages)
+
+
+def _layers_wanted(claim: Claim, depth: Sequence[DepthPower]) -> str:
+    """For a claim over depth, from the simulations."""
+    test, trends = _OVER_DEPTH[claim.id], _TRENDS.get(claim.id, 1)
+    wanted = WANTED ** (1 / trends)
+    layers = layers_that_reach(depth, test, abs(claim.smallest) / trends, wanted)
+    if layers is not None:
+        return f"with about {layers} layers"
+    enough = effect_that_is_reached(depth, test, Shape().layers, wanted)
+    return "by no number of layers" + ("" if enough is None else f"; {enough:g} is reached with {Shape().layers}")
 
 
 def times_as_many(found: float) -> float | None:
@@ -219,4 +227,4 @@ def times_as_many(found: float) -> float | None:
     level = NormalDist().inv_cdf(1 - ALPHA)
     if found <= ALPHA:
         return None
-    return max(1.0, (level + NormalDist().inv_cdf(WANTED)) / (level + NormalDist().inv_cdf(min(found, WANTED)))) ** 2
+    return ((level + NormalDist().inv_cdf(WANTED)) / (level + NormalDist().inv_cdf(min(found, WANTED)))) ** 2

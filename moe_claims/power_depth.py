@@ -101,8 +101,7 @@ def layers_that_reach(found: Sequence[DepthPower], test: str, effect: float, wan
     return min(reached) if reached else None
 
 
-def effect_that_is_reached(found: Sequence[DepthPower], test: str, wanted: float) -> float | None:
-    """The smallest simulated effect with the power wanted at the fewest layers simulated; None where none has it."""
-    fewest = min(c.layers for c in found)
-    reached = [c.effect for c in found if (c.test, c.layers) == (test, fewest) and c.found.share >= wanted]
+def effect_that_is_reached(found: Sequence[DepthPower], test: str, layers: int, wanted: float) -> float | None:
+    """The smallest simulated effect that so many layers find with the power wanted; None where none is."""
+    reached = [c.effect for c in found if (c.test, c.layers) == (test, layers) and c.found.share >= wanted]
     return min(reached) if reached else None

@@ -1,24 +1,19 @@
 """A checkpoint read by role, whatever its layout: router, up, act and down of each layer."""
 
 import hashlib
-import json
 import re
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 from moe_claims.errors import ModelError
+from moe_claims.models.config import read_config
 from moe_claims.models.families import Family, Role, family_of
 from moe_claims.models.source import SafetensorsFolder, TensorSource
 from moe_claims.progress import track
 
 if TYPE_CHECKING:
     import torch
-
-
-def _number(found: dict[str, Any]) -> Any:
-    """JSON has no infinity: transformers writes it as an object of its own."""
-    return float(found["__float__"]) if found.keys() == {"__float__"} else found
 
 
 @final
@@ -56,15 +51,7 @@ class Checkpoint:
         Raises:
             ModelError: config or weights are missing, damaged, dense or of an unknown family.
         """
-        path = folder / "config.json"
-        if not path.exists():
-            raise ModelError(f"'{folder}' has no config.json: give the folder of a saved model")
-        try:
-            config = json.loads(path.read_text(encoding="utf-8"), object_hook=_number)
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise ModelError(f"'{path}' is not valid JSON: {error}") from None
-        if not isinstance(config, dict):
-            raise ModelError(f"'{path}' is not the configuration of a model: it holds no JSON object")
+        config = read_config(folder)
         family_of(config, name)  # a dense model is refused before its weights are looked at
         return cls(name, config, SafetensorsFolder(folder))
 
@@ -165,9 +152,10 @@ class Checkpoint:
         return act if role == "act" else up
 
     def router_bias(self, layer: int) -> "torch.Tensor | None":
-        """What the router adds to its scores (E,), where the checkpoint has that."""
-        name = f"{self._router_name(layer).removesuffix('.weight')}.bias"
-        return self.get(name) if name in self._names and self.family.router_bias else None
+        """What the router adds to its scores, (E,); None in families whose routers add nothing."""
+        if not self.family.router_bias:
+            return None
+        return self.get(f"{self._router_name(layer).removesuffix('.weight')}.bias")
 
     def is_experts(self, name: str) -> bool:
         """Whether a tensor of the transformers module holds matrices of all experts of a layer."""
@@ -190,7 +178,7 @@ class Checkpoint:
     @property
     def names(self) -> frozenset[str]:
         """Of all tensors, as they are stored."""
-        return frozenset(self._names)
+        return self._names
 
     @cached_property
     def sha256(self) -> str:

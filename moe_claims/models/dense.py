@@ -1,7 +1,6 @@
 """A dense model to compare the experts with: its feed-forward matrices by role, one layer at a time."""
 
 import hashlib
-import json
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any, final
 from moe_claims.errors import ModelError, NotComparableError
 from moe_claims.models import synthetic
 from moe_claims.models.checkpoint import Checkpoint
+from moe_claims.models.config import read_config
 from moe_claims.models.families import FAMILIES, ROLES, Role
 from moe_claims.models.names import ModelRef
 from moe_claims.models.source import MemorySource, SafetensorsFolder, TensorSource
@@ -169,7 +169,7 @@ def open_dense(ref: ModelRef) -> DenseModel:
 
         folder, sha = hub.snapshot(ref.target, ref.revision)
         revision = f"{ref.target}@{sha}"
-    config = _read_config(folder)
+    config = read_config(folder)
     check_dense(config, ref.name)  # before its weights are looked at
     return DenseModel(ref.name, config, SafetensorsFolder(folder), revision)
 
@@ -179,16 +179,3 @@ def _synthetic(ref: ModelRef) -> DenseModel:
         raise ModelError(f"'{ref.name}' is a mixture of experts: {_OPTION}")
     shape = synthetic.shape_of(ref.target, ref.options)
     return DenseModel(ref.name, synthetic.config_dense(shape), MemorySource(synthetic.make_dense(shape)))
-
-
-def _read_config(folder: Path) -> dict[str, Any]:
-    path = folder / "config.json"
-    if not path.exists():
-        raise ModelError(f"'{folder}' has no config.json: give the folder of a saved model")
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ModelError(f"'{path}' is not valid JSON: {error}") from None
-    if not isinstance(config, dict):
-        raise ModelError(f"'{path}' is not the configuration of a model: it holds no JSON object")
-    return config

@@ -9,13 +9,13 @@ hidden states are all that memory has to hold.
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
 
 from moe_claims.errors import ModelError
 from moe_claims.models import kernel
 from moe_claims.models.checkpoint import Checkpoint
+from moe_claims.models.config import as_object
 from moe_claims.models.naming import StoredNames
 from moe_claims.progress import track
 
@@ -113,15 +113,14 @@ class LayerwiseModel:
 
     def __init__(self, checkpoint: Checkpoint, *, device: str = "cpu", dtype: str = "float32") -> None:
         import torch
-        from transformers import AutoConfig, AutoModelForCausalLM
+        from transformers import AutoModelForCausalLM
 
         kernel.register()
         self.checkpoint = checkpoint
         self.device, self._dtype = device, getattr(torch, dtype)
-        config = deepcopy(checkpoint.config)
         self._model: Any
         try:
-            model_config = type(AutoConfig.for_model(config["model_type"])).from_dict(config)
+            model_config = as_object(checkpoint.config)
             with torch.device("meta"):
                 self._model = AutoModelForCausalLM.from_config(
                     model_config, dtype=self._dtype, trust_remote_code=False
@@ -280,8 +279,7 @@ class LayerwiseModel:
 
 def _persistent(module: "torch.nn.Module") -> "list[tuple[str, torch.Tensor]]":
     """Parameters, those that are shared under each of their names, and the buffers that checkpoints keep."""
-    kept = module.state_dict(keep_vars=True)
-    return [(name, tensor) for name, tensor in kept.items() if tensor is not None]
+    return list(module.state_dict(keep_vars=True).items())
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any, final
 
+from moe_claims.errors import ModelError
 from moe_claims.models.checkpoint import Checkpoint
 
 if TYPE_CHECKING:
@@ -47,14 +48,14 @@ class StoredNames:
                 self._parts.setdefault(target, {}).setdefault(pattern, []).append(name)
 
     def has(self, name: str) -> bool:
-        """Whether the checkpoint stores this tensor by itself; tied weights are absent."""
-        return name in self._stored or name in self._parts or self._checkpoint.is_experts(name)
+        """Whether the checkpoint stores this tensor, or its parts; tied weights are absent."""
+        return name in self._stored or name in self._parts
 
     def tensor(self, name: str) -> "torch.Tensor":
         """A tensor of the module, stored dtype.
 
         Raises:
-            ModelError: it is missing, damaged or not finite.
+            ModelError: it is missing, damaged or not finite, or stored in one with others.
         """
         if self._checkpoint.is_experts(name):
             return self._checkpoint.fused(name)
@@ -63,7 +64,11 @@ class StoredNames:
         return self._checkpoint.get(self._stored.get(name, name))
 
     def _put_together(self, name: str) -> "torch.Tensor":
-        """By the family's rule, such as one that joins three convolutions."""
+        """By the family's rule, such as one that joins three convolutions.
+
+        Raises:
+            ModelError: the rule takes parts for several tensors at once.
+        """
         parts = self._parts[name]
         rule = deepcopy(self._rule_of[next(iter(parts))])
         values: dict[str, Any] = {
@@ -78,7 +83,12 @@ class StoredNames:
                 model=self._model,
                 config=self._model.config,
             )
-        found = next(iter(values.values()))
+        if len(values) != 1:
+            raise ModelError(
+                f"'{self._checkpoint.name}' stores '{name}' together with {len(values) - 1} other tensor(s), which "
+                "cannot be read layer by layer yet"
+            )
+        (found,) = values.values()
         tensor: torch.Tensor = found[0] if isinstance(found, list) else found
         return tensor
 

@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
+from moe_claims.models.config import as_object
+
 if TYPE_CHECKING:
     import torch
 
@@ -14,15 +16,12 @@ def initialise(config: dict[str, Any], *, seed: int) -> "dict[str, torch.Tensor]
         seed: of torch's generator, whose state is put back afterwards.
     """
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM
 
-    settings = dict(config)
-    settings.pop("dtype", None), settings.pop("torch_dtype", None)
+    settings = {name: value for name, value in config.items() if name not in ("dtype", "torch_dtype")}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model: Any = AutoModelForCausalLM.from_config(
-            AutoConfig.for_model(settings.pop("model_type"), **settings), dtype=torch.float32
-        )
+        model: Any = AutoModelForCausalLM.from_config(as_object(settings), dtype=torch.float32)
     # A tied head is no parameter of its own; buffers that checkpoints keep, such as biases of routers, belong to it.
     buffers = {name for name, _ in model.named_buffers()} & set(model.state_dict())
     kept = [*model.named_parameters(), *((name, model.get_buffer(name)) for name in sorted(buffers))]

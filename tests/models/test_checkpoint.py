@@ -146,13 +146,6 @@ def test_a_quantised_checkpoint_is_refused(said: dict[str, Any], method: str, co
     )
 
 
-def test_infinity_as_transformers_writes_it(copied: Callable[..., Path]) -> None:
-    folder = copied("mixtral")
-    path = folder / "config.json"
-    path.write_text(path.read_text().replace("{", '{"limits": [0.0, {"__float__": "Infinity"}], ', 1))
-    assert Checkpoint.open(folder, "m").config["limits"] == [0.0, float("inf")]
-
-
 def test_missing_shard_of_a_real_checkpoint(copied: Callable[..., Path]) -> None:
     folder = copied("mixtral", "original-sharded")
     shards = sorted(path.name for path in folder.glob("*.safetensors"))

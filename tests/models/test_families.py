@@ -96,6 +96,14 @@ def texts() -> list[tuple[int, ...]]:
     return [tuple(int(i) for i in rng.integers(3, 128, size)) for size in (9, 14, 2, 30, 7)]
 
 
+def test_nothing_is_skipped_with_the_transformers_that_the_table_was_made_with() -> None:
+    import transformers
+    from packaging.version import Version
+
+    unknown = set(FAMILIES) - set(transformers.CONFIG_MAPPING)
+    assert not unknown or Version(transformers.__version__) < Version("5.23")
+
+
 # --- the table -------------------------------------------------------------------------------------
 
 

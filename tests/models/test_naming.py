@@ -1,10 +1,12 @@
 """Tensors by their names in the transformers module, whatever the checkpoint calls them."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
+from moe_claims.errors import ModelError
 from moe_claims.models.checkpoint import Checkpoint
 from moe_claims.models.naming import StoredNames
 
@@ -55,6 +57,21 @@ def test_parts_are_put_together_in_the_order_of_their_numbers() -> None:
     stored = StoredNames(module, _checkpoint(source))
     assert stored.has(wanted)
     assert torch.equal(stored.tensor(wanted), torch.cat(list(parts)))
+
+
+def test_a_rule_for_several_tensors_at_once_is_refused(saved: Any, config_of: Any) -> None:
+    class Splits:
+        def convert(self, values: dict[str, Any], **_: Any) -> dict[str, Any]:
+            return {"one": values, "two": values}
+
+    stored = StoredNames(_module(config_of("mixtral")), Checkpoint.open(saved("mixtral"), "m"))
+    stored._parts["both"] = {"pattern": ["lm_head.weight"]}
+    stored._rule_of["pattern"] = SimpleNamespace(operations=[Splits()], source_patterns=[], target_patterns=[])
+    with pytest.raises(ModelError) as caught:
+        stored.tensor("both")
+    assert str(caught.value) == (
+        "'m' stores 'both' together with 1 other tensor(s), which cannot be read layer by layer yet"
+    )
 
 
 def _checkpoint(tensors: dict[str, torch.Tensor]) -> Checkpoint:

@@ -1,0 +1,46 @@
+"""A model's ``config.json``, parsed and as transformers' own object."""
+
+import json
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+from moe_claims.errors import ModelError
+
+_NO_JSON = ("Infinity", "-Infinity", "NaN")
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The configuration in a model's folder.
+
+    Raises:
+        ModelError: there is none, or it is not a JSON object.
+    """
+    path = folder / "config.json"
+    if not path.exists():
+        raise ModelError(f"'{folder}' has no config.json: give the folder of a saved model")
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"), object_hook=_number)
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ModelError(f"'{path}' is not valid JSON: {error}") from None
+    if not isinstance(config, dict):
+        raise ModelError(f"'{path}' is not the configuration of a model: it holds no JSON object")
+    return config
+
+
+def _number(found: dict[str, Any]) -> Any:
+    """JSON has no infinity: transformers writes it as an object of its own."""
+    if found.keys() == {"__float__"} and found["__float__"] in _NO_JSON:
+        return float(found["__float__"])
+    return found
+
+
+def as_object(config: dict[str, Any]) -> Any:
+    """The configuration as an instance of transformers' class for its ``model_type``.
+
+    Raises:
+        Exception: whatever an impossible configuration makes transformers raise.
+    """
+    from transformers import CONFIG_MAPPING
+
+    return CONFIG_MAPPING[config["model_type"]].from_dict(deepcopy(config))
