@@ -108,20 +108,27 @@ def name(row: Row, with_text: bool = False) -> str:
     return f"{parts} · {row['corpus']}" if with_text and row["corpus"] else parts
 
 
-def number(value: float | None) -> str:
-    """A number with two decimals, or as many as a small one or a share of nearly all needs; a dash for none."""
+def number(value: float | None, apart_from: float | None = None) -> str:
+    """A number with two decimals, or as many as a small one or a share of nearly all needs; a dash for none.
+
+    Args:
+        value: the number.
+        apart_from: another number, which this one is not to look like unless it is.
+    """
     if value is None:
         return "–"
     if 0 < abs(value) < 0.01:
         return f"{value:.1g}"
     digits = 1 if abs(value) >= 100 else 2
-    while digits < 9 and abs(value) < 1 and float(f"{abs(value):.{digits}f}") == 1:
+    bounds = {apart_from} | ({-1.0, 1.0} if abs(value) < 1 else set())
+    while digits < 9 and value not in bounds and float(f"{value:.{digits}f}") in bounds:
         digits += 1
     return f"{value:.{digits}f}"
 
 
 def effect(row: Row) -> str:
-    return number(row["effect"]["value"])
+    """The effect, which never looks like the smallest one of interest where it is less or more."""
+    return number(row["effect"]["value"], row["effect"]["smallest_of_interest"])
 
 
 def interval(row: Row) -> str:

@@ -165,6 +165,14 @@ def test_nearly_all_is_never_shown_as_all_nor_next_to_none_as_none(share: float)
     assert cells.number(1.0) == "1.00"
 
 
+@pytest.mark.parametrize(
+    ("value", "shown"), [(0.0467, "0.047"), (0.04996, "0.04996"), (0.0549, "0.055"), (0.05, "0.05")]
+)
+def test_an_effect_never_looks_like_the_smallest_of_interest_unless_it_is(value: float, shown: str) -> None:
+    assert cells.effect(results.result_row(row(effect=value, smallest=0.05))) == shown
+    assert cells.effect(results.result_row(row(effect=-value, smallest=-0.05))) == f"-{shown}"
+
+
 # --- text -----------------------------------------------------------------------------------------
 
 
