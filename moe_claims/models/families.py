@@ -38,7 +38,7 @@ class Family:
     interleaved: bool = False
     """Whether rows of act and of up take turns in the first of them."""
     neutral: float = 1.0
-    """What x in W_up leaves the gated product as σ(W_act x): 0 where the gate adds 1 to it."""
+    """The value of W_up x at which the gated product is σ(W_act x): 1, or 0 where the gate adds 1 to it."""
     top_k: str = "num_experts_per_tok"
     """The config's name for how many experts are chosen per token."""
     alone: bool = False
