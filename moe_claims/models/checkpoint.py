@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
@@ -108,15 +109,28 @@ class Checkpoint:
         Raises:
             ModelError: it is missing, damaged or not finite.
         """
+        return self.get_many([name])[0]
+
+    def get_many(self, names: Sequence[str]) -> "list[torch.Tensor]":
+        """Tensors by their names on disk, stored dtype, read together.
+
+        Raises:
+            ModelError: one is missing, damaged or not finite.
+        """
         import torch
 
         try:
-            tensor = self._source.get(name)
-        except KeyError:
-            raise ModelError(f"'{self.name}' lacks the tensor '{name}': is the checkpoint complete?") from None
-        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-            raise ModelError(f"'{self.name}' has NaN or infinite weights in the tensor '{name}': it cannot be measured")
-        return tensor
+            tensors = self._source.get_many(names)
+        except KeyError as missing:
+            raise ModelError(
+                f"'{self.name}' lacks the tensor '{missing.args[0]}': is the checkpoint complete?"
+            ) from None
+        for name, tensor in zip(names, tensors, strict=True):
+            if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+                raise ModelError(
+                    f"'{self.name}' has NaN or infinite weights in the tensor '{name}': it cannot be measured"
+                )
+        return tensors
 
     def router(self, layer: int) -> "torch.Tensor":
         """Router rows W_g of a layer, (E, d), stored dtype."""
@@ -128,8 +142,9 @@ class Checkpoint:
 
         experts = f"{self._layer(layer)}.{self._block}.experts"
         if self._fused is None:
-            names = (f"{experts}.{expert}.{self.family.matrix(role)}.weight" for expert in range(self.experts))
-            matrices = [self.get(name) for name in names]
+            matrices = self.get_many(
+                [f"{experts}.{expert}.{self.family.matrix(role)}.weight" for expert in range(self.experts)]
+            )
             shapes = sorted({tuple(matrix.shape) for matrix in matrices})
             if len(shapes) > 1:
                 raise ModelError(

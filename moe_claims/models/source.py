@@ -1,7 +1,7 @@
 """Where tensors come from: a folder of safetensors, or memory. Nothing else is ever read."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, final
@@ -13,13 +13,19 @@ if TYPE_CHECKING:
 
 
 class TensorSource(Protocol):
-    """Named tensors, read one at a time."""
+    """Named tensors. A name that is not there is a KeyError."""
 
     def names(self) -> frozenset[str]:
         """Names of all tensors."""
 
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Of a tensor, without reading it."""
+
     def get(self, name: str) -> "torch.Tensor":
-        """The tensor of that name, on the CPU, in its stored dtype; KeyError where there is none."""
+        """The tensor of that name, on the CPU, in its stored dtype."""
+
+    def get_many(self, names: Sequence[str]) -> "list[torch.Tensor]":
+        """Tensors in the order of their names, read in whichever way is fastest."""
 
 
 @final
@@ -32,8 +38,14 @@ class MemorySource:
     def names(self) -> frozenset[str]:
         return frozenset(self._tensors)
 
+    def shape(self, name: str) -> tuple[int, ...]:
+        return tuple(self._tensors[name].shape)
+
     def get(self, name: str) -> "torch.Tensor":
         return self._tensors[name]
+
+    def get_many(self, names: Sequence[str]) -> "list[torch.Tensor]":
+        return [self._tensors[name] for name in names]
 
 
 @final
@@ -99,9 +111,18 @@ class SafetensorsFolder:
     def names(self) -> frozenset[str]:
         return frozenset(self._where)
 
+    def shape(self, name: str) -> tuple[int, ...]:
+        return tuple(self._holding(name).get_slice(name).get_shape())
+
     def get(self, name: str) -> "torch.Tensor":
+        tensor: torch.Tensor = self._holding(name).get_tensor(name)
+        return tensor
+
+    def get_many(self, names: Sequence[str]) -> "list[torch.Tensor]":
+        return [self.get(name) for name in names]
+
+    def _holding(self, name: str) -> Any:
         file = self._open(self._where[name])
         if name not in file.keys():  # noqa: SIM118 - not a dict
             raise KeyError(name)  # the index promises what the shard does not hold
-        tensor: torch.Tensor = file.get_tensor(name)
-        return tensor
+        return file
