@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from moe_claims.errors import NotMeasuredError, UsageError
 from moe_claims.measure.assignment import Indices, Neurons, assign
-from moe_claims.measure.effort import GIB, PATIENCE, free_bytes, pair_bytes, pair_seconds, span
+from moe_claims.measure.effort import PATIENCE, pair_bytes, pair_seconds, span
 from moe_claims.measure.measurement import MatchingMeasurement
+from moe_claims.memory import GIB, free_bytes
 from moe_claims.models.checkpoint import Checkpoint
 from moe_claims.models.families import ROLES, Role
 from moe_claims.progress import track
@@ -101,7 +102,7 @@ def _check(checkpoint: Checkpoint, layers: Sequence[int]) -> None:
 
 def _shape(checkpoint: Checkpoint, role: Role) -> tuple[int, int, int]:
     """Experts E, neurons m and weights d of each neuron."""
-    experts, rows, columns = checkpoint.matrix(checkpoint.moe_layers[0], role).shape
+    experts, rows, columns = checkpoint.shape(checkpoint.moe_layers[0], role)
     return (experts, columns, rows) if role == "down" else (experts, rows, columns)
 
 

@@ -2,14 +2,14 @@
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 from moe_claims.errors import ModelError
 from moe_claims.models.config import read_config
-from moe_claims.models.families import Family, Role, family_of
+from moe_claims.models.families import ROLES, Family, Role, family_of
 from moe_claims.models.source import SafetensorsFolder, TensorSource
 from moe_claims.progress import track
 
@@ -65,7 +65,7 @@ class Checkpoint:
     @cached_property
     def experts(self) -> int:
         """Number E of routed experts."""
-        return len(self.router(self.moe_layers[0]))
+        return self._shape(self._router_name(self.moe_layers[0]))[0]
 
     @property
     def top_k(self) -> int:
@@ -117,53 +117,88 @@ class Checkpoint:
         Raises:
             ModelError: one is missing, damaged or not finite.
         """
-        import torch
-
         try:
             tensors = self._source.get_many(names)
-        except KeyError as missing:
-            raise ModelError(
-                f"'{self.name}' lacks the tensor '{missing.args[0]}': is the checkpoint complete?"
-            ) from None
+        except KeyError as error:
+            raise self._lacking(error) from None
         for name, tensor in zip(names, tensors, strict=True):
-            if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            if tensor.is_floating_point() and not _is_finite(tensor):
                 raise ModelError(
                     f"'{self.name}' has NaN or infinite weights in the tensor '{name}': it cannot be measured"
                 )
         return tensors
 
+    def _lacking(self, error: KeyError) -> ModelError:
+        return ModelError(f"'{self.name}' lacks the tensor '{error.args[0]}': is the checkpoint complete?")
+
+    def _shape(self, name: str) -> tuple[int, ...]:
+        try:
+            return self._source.shape(name)
+        except KeyError as error:
+            raise self._lacking(error) from None
+
     def router(self, layer: int) -> "torch.Tensor":
         """Router rows W_g of a layer, (E, d), stored dtype."""
         return self.get(self._router_name(layer))
 
-    def matrix(self, layer: int, role: Role) -> "torch.Tensor":
-        """One matrix of every expert of a layer: up and act (E, m, d), down (E, d, m), stored dtype."""
-        import torch
+    def shape(self, layer: int, role: Role) -> tuple[int, int, int]:
+        """Of what ``matrix`` gives, without reading it.
 
-        experts = f"{self._layer(layer)}.{self._block}.experts"
+        Raises:
+            ModelError: a tensor is missing, or experts differ in shape.
+        """
         if self._fused is None:
-            matrices = self.get_many(
-                [f"{experts}.{expert}.{self.family.matrix(role)}.weight" for expert in range(self.experts)]
-            )
-            shapes = sorted({tuple(matrix.shape) for matrix in matrices})
-            if len(shapes) > 1:
+            found = sorted({self._shape(name) for name in self._expert_names(layer, role)})
+            if len(found) > 1:
                 raise ModelError(
                     f"'{self.name}' has experts of different shapes in layer {layer} "
-                    f"({role}: {' and '.join(map(str, shapes))}): is the checkpoint damaged?"
+                    f"({role}: {' and '.join(map(str, found))}): is the checkpoint damaged?"
                 )
-            return torch.stack(matrices)
-        return self._unpack(layer, self._fused, role)
-
-    def _unpack(self, layer: int, fused: tuple[str, str], role: Role) -> "torch.Tensor":
-        block = f"{self._layer(layer)}.{self._block}"
-        both = self.get(f"{block}.{fused[role == 'down']}")
+            rows, columns = found[0]
+            return self.experts, rows, columns
+        experts, rows, columns = self._shape(self._fused_name(layer, role))
         if self.family.transposed:
-            both = both.transpose(1, 2)
+            rows, columns = columns, rows
+        return experts, rows if role == "down" else rows // 2, columns
+
+    def matrix(self, layer: int, role: Role) -> "torch.Tensor":
+        """One matrix of every expert of a layer: up and act (E, m, d), down (E, d, m), stored dtype.
+
+        Raises:
+            ModelError: a tensor is missing, damaged or not finite, or experts differ in shape.
+        """
+        if self._fused is not None:
+            return self._unpack(self.get(self._fused_name(layer, role)), role)
+        self.shape(layer, role)
+        return _stacked(self.get_many(self._expert_names(layer, role)))
+
+    def matrices(self, layer: int) -> "Iterator[tuple[Role, torch.Tensor]]":
+        """What ``matrix`` gives, for all roles, each byte read once."""
+        if self._fused is None:
+            yield from ((role, self.matrix(layer, role)) for role in ROLES)
+            return
+        both = self.get(self._fused_name(layer, "act"))
+        yield "act", self._unpack(both, "act")
+        yield "up", self._unpack(both, "up")
+        del both
+        yield "down", self.matrix(layer, "down")
+
+    def _expert_names(self, layer: int, role: Role) -> list[str]:
+        experts = f"{self._layer(layer)}.{self._block}.experts"
+        return [f"{experts}.{expert}.{self.family.matrix(role)}.weight" for expert in range(self.experts)]
+
+    def _fused_name(self, layer: int, role: Role) -> str:
+        assert self._fused is not None  # the layout has been looked at
+        return f"{self._layer(layer)}.{self._block}.{self._fused[role == 'down']}"
+
+    def _unpack(self, stored: "torch.Tensor", role: Role) -> "torch.Tensor":
+        if self.family.transposed:
+            stored = stored.transpose(1, 2)
         if role == "down":
-            return both
+            return stored
         if self.family.interleaved:
-            return both[:, ::2] if role == "act" else both[:, 1::2]
-        act, up = both.chunk(2, dim=1)
+            return stored[:, ::2] if role == "act" else stored[:, 1::2]
+        act, up = stored.chunk(2, dim=1)
         return act if role == "act" else up
 
     def router_bias(self, layer: int) -> "torch.Tensor | None":
@@ -182,10 +217,9 @@ class Checkpoint:
         import torch
 
         prefix, _, leaf = name.rpartition(".experts.")
-        if self._fused is not None:
-            layers = prefix.rpartition(".")[0]
-            return self.get(f"{layers}.{self._block}.{self._fused[leaf == 'down_proj']}")
         layer = int(re.findall(r"\.(\d+)\.", f"{prefix}.")[-1])
+        if self._fused is not None:
+            return self.get(self._fused_name(layer, "down" if leaf == "down_proj" else "act"))
         if leaf == "down_proj":
             return self.matrix(layer, "down")
         return torch.cat([self.matrix(layer, "act"), self.matrix(layer, "up")], dim=1)
@@ -215,3 +249,27 @@ class Checkpoint:
             for role in ("up", "act", "down"):
                 add(f"{layer} {role}", self.matrix(layer, role))
         return digest.hexdigest()
+
+
+def _is_finite(tensor: "torch.Tensor") -> bool:
+    """Whether all numbers are; a sum, which NaN and infinity spoil, is a quick way to see it."""
+    import torch
+
+    wide = torch.promote_types(tensor.dtype, torch.float32)
+    return bool(tensor.sum(dtype=wide).isfinite()) or bool(torch.isfinite(tensor).all())
+
+
+def _stacked(tensors: "list[torch.Tensor]") -> "torch.Tensor":
+    """Tensors of one shape → one tensor, without a copy where they lie one behind the other."""
+    import torch
+
+    first, size = tensors[0], tensors[0].numel()
+    together = all(
+        tensor.is_contiguous()
+        and tensor.untyped_storage().data_ptr() == first.untyped_storage().data_ptr()
+        and tensor.storage_offset() == first.storage_offset() + number * size
+        for number, tensor in enumerate(tensors)
+    )
+    if not together:
+        return torch.stack(tensors)
+    return first.as_strided((len(tensors), *first.shape), (size, *first.stride()))

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any, final
 
 from moe_claims.errors import ModelError, UsageError
 from moe_claims.models import random_init, synthetic
 from moe_claims.models.checkpoint import Checkpoint
+from moe_claims.models.families import ROLES
 from moe_claims.models.names import ModelRef
 from moe_claims.models.source import MemorySource
 
@@ -143,7 +145,7 @@ def random_control(model: OpenModel) -> OpenModel:
     checkpoint = model.checkpoint
     config = {key: value for key, value in checkpoint.config.items() if key not in ("dtype", "torch_dtype")}
     first = checkpoint.moe_layers[0]
-    size = sum(checkpoint.matrix(first, role).numel() for role in ("up", "act", "down")) * len(checkpoint.moe_layers)
+    size = sum(prod(checkpoint.shape(first, role)) for role in ROLES) * len(checkpoint.moe_layers)
     if size > _LARGEST_CONTROL:
         raise ModelError(
             f"the random-initialisation control of '{model.ref.name}' has over {size / 1e9:.0f} billion parameters, "

@@ -2,11 +2,11 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, final
+from typing import TYPE_CHECKING, Protocol, final
 
 from moe_claims.errors import ModelError
+from moe_claims.models.tensor_file import Span, TensorReader, read_spans
 
 if TYPE_CHECKING:
     import torch
@@ -50,7 +50,7 @@ class MemorySource:
 
 @final
 class SafetensorsFolder:
-    """A checkpoint directory: one or many memory-mapped ``.safetensors`` files.
+    """A checkpoint directory: one or many ``.safetensors`` files.
 
     Raises:
         ModelError: no safetensors there, a shard of the index is missing, or a file is
@@ -59,8 +59,8 @@ class SafetensorsFolder:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._stack = ExitStack()
-        self._files: dict[Path, Any] = {}
+        self._spans: dict[Path, dict[str, Span]] = {}
+        self._reader = TensorReader()
         self._where = self._index()
 
     def _index(self) -> dict[str, Path]:
@@ -84,7 +84,7 @@ class SafetensorsFolder:
                     "them to safetensors first (save_pretrained of a model you trust writes safetensors)"
                 )
             raise ModelError(f"'{self.folder}' has no *.safetensors file: give a folder that holds the weights")
-        return {name: path for path in paths for name in self._open(path).keys()}  # noqa: SIM118 - not a dict
+        return {name: path for path in paths for name in self._header(path)}
 
     @staticmethod
     def _weight_map(index: Path) -> dict[str, str]:
@@ -96,33 +96,22 @@ class SafetensorsFolder:
             ) from None
         return weight_map
 
-    def _open(self, path: Path) -> Any:
-        from safetensors import SafetensorError, safe_open
+    def _header(self, path: Path) -> dict[str, Span]:
+        if path not in self._spans:
+            self._spans[path] = read_spans(path)
+        return self._spans[path]
 
-        if path not in self._files:
-            try:
-                self._files[path] = self._stack.enter_context(safe_open(path, framework="pt"))
-            except (SafetensorError, OSError) as error:
-                raise ModelError(
-                    f"'{path}' cannot be read as safetensors (truncated or damaged?): {error}; download it again"
-                ) from None
-        return self._files[path]
+    def _span(self, name: str) -> Span:
+        return self._header(self._where[name])[name]  # the index may promise what the shard does not hold
 
     def names(self) -> frozenset[str]:
         return frozenset(self._where)
 
     def shape(self, name: str) -> tuple[int, ...]:
-        return tuple(self._holding(name).get_slice(name).get_shape())
+        return self._span(name).shape
 
     def get(self, name: str) -> "torch.Tensor":
-        tensor: torch.Tensor = self._holding(name).get_tensor(name)
-        return tensor
+        return self.get_many([name])[0]
 
     def get_many(self, names: Sequence[str]) -> "list[torch.Tensor]":
-        return [self.get(name) for name in names]
-
-    def _holding(self, name: str) -> Any:
-        file = self._open(self._where[name])
-        if name not in file.keys():  # noqa: SIM118 - not a dict
-            raise KeyError(name)  # the index promises what the shard does not hold
-        return file
+        return self._reader.read([(self._where[name], self._span(name)) for name in names])

@@ -4,7 +4,6 @@ import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import combinations, permutations
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from moe_claims.errors import ModelError, NotMeasuredError, UsageError
 from moe_claims.measure import assignment, effort, matching
 from moe_claims.measure.assignment import Neurons
 from moe_claims.measure.matching import kendall, layers_to_match, match, measure_matching
+from moe_claims.memory import GIB
 from moe_claims.models.checkpoint import Checkpoint
 from moe_claims.models.families import ROLES, Role
 from moe_claims.models.source import MemorySource
@@ -273,33 +273,19 @@ def test_workers_are_bounded_by_threads_and_memory(
     free: float | None, threads: int, neurons: int, expected: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
-    monkeypatch.setattr(matching, "pair_bytes", lambda *_: effort.GIB)
-    monkeypatch.setattr(matching, "free_bytes", lambda: None if free is None else int(free * effort.GIB))
+    monkeypatch.setattr(matching, "pair_bytes", lambda *_: GIB)
+    monkeypatch.setattr(matching, "free_bytes", lambda: None if free is None else int(free * GIB))
     assert matching._workers("m", neurons, 64) == expected
 
 
 def test_too_little_memory_is_said_beforehand(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(matching, "pair_bytes", lambda *_: 6 * effort.GIB)
-    monkeypatch.setattr(matching, "free_bytes", lambda: 2 * effort.GIB)
+    monkeypatch.setattr(matching, "pair_bytes", lambda *_: 6 * GIB)
+    monkeypatch.setattr(matching, "free_bytes", lambda: 2 * GIB)
     checkpoint = _checkpoint(_noise(15), "up")
     message = "matching the 9 neurons of 'm' needs 6.0 GiB of memory per pair, and 2.0 GiB are free"
     for call in (lambda: layers_to_match(checkpoint, None), lambda: measure_matching(checkpoint, "up", [0])):
         with pytest.raises(NotMeasuredError, match=message):
             call()
-
-
-def test_memory_that_is_free(tmp_path: Path) -> None:
-    meminfo = tmp_path / "meminfo"
-    meminfo.write_text("MemTotal:  100 kB\nMemAvailable:   7 kB\nHugePages_Total:  0\n")
-    assert effort._meminfo(meminfo) == 7 * 1024
-    (tmp_path / "memory.stat").write_text("anon 300\nfile 5000\n")
-    for limit, expected in (("1000\n", 700), ("200\n", 0), ("max\n", None)):
-        (tmp_path / "memory.max").write_text(limit)
-        assert effort._control_group(tmp_path) == expected
-    assert effort._meminfo(tmp_path / "none") is None
-    assert effort._control_group(tmp_path / "none") is None
-    free = effort.free_bytes()
-    assert free is None or free > 2**20
 
 
 @pytest.mark.parametrize(
@@ -311,7 +297,7 @@ def test_spans_for_people(seconds: float, text: str) -> None:
 
 
 def test_memory_grows_with_the_square_and_time_faster() -> None:
-    assert effort.pair_bytes(32_768, 6_144) < 4 * 32_768**2 + 6 * effort.GIB
+    assert effort.pair_bytes(32_768, 6_144) < 4 * 32_768**2 + 6 * GIB
     for small, large in combinations((128, 512, 1_408, 14_336, 32_768), 2):
         assert effort.pair_seconds(small, 2_048) < effort.pair_seconds(large, 2_048)
         assert effort.pair_seconds(large, 2_048) < effort.pair_seconds(large, 4_096)

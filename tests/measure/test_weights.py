@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from moe_claims.measure import weights
 from moe_claims.measure.measurement import WeightMeasurement
-from moe_claims.measure.weights import cosine, mean_neurons, measure_weights
+from moe_claims.measure.weights import cosine, mean_neurons, measure_weights, similarities
 from moe_claims.models.checkpoint import Checkpoint
 from moe_claims.models.families import FAMILIES, ROLES
 from moe_claims.models.source import MemorySource
@@ -71,20 +71,29 @@ def test_against_numpy(name: str, saved: Callable[..., Path], weights_on_disk: A
             np.testing.assert_allclose(measured.mean[role][number], _numpy_cosines(means), atol=1e-12)
 
 
-def test_matrices_wider_than_one_piece_are_summed_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = torch.randn(5, 103, generator=torch.Generator().manual_seed(1))
-    whole = cosine(rows)
-    monkeypatch.setattr(weights, "_COLUMNS", 10)
-    np.testing.assert_allclose(cosine(rows), whole, atol=1e-14)
-    np.testing.assert_allclose(whole, _numpy_cosines(rows.double().numpy()), atol=1e-14)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("role", ROLES)
+def test_matrices_larger_than_one_block_are_summed_up(
+    role: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    matrix = torch.randn(5, 31, 67, generator=torch.Generator().manual_seed(1)).to(dtype)
+    whole = similarities(matrix, role)
+    monkeypatch.setattr(weights, "_BLOCK", 1100)  # three rows at a time
+    monkeypatch.setattr(weights, "_RUN", 16)
+    exact = matrix.double().numpy()
+    expected = exact.reshape(5, -1), exact.mean(2 if role == "down" else 1)
+    for ours, before, rows in zip(similarities(matrix, role), whole, expected, strict=True):
+        np.testing.assert_allclose(ours, before, atol=3e-7)
+        np.testing.assert_allclose(ours, _numpy_cosines(rows), atol=1e-14 if dtype == torch.float32 else 3e-7)
 
 
 def test_sums_are_kept_in_double_precision() -> None:
     # A bfloat16 accumulator would stop at 256 and a float32 one lose the small part here.
-    rows = torch.ones(2, 70_000, dtype=torch.bfloat16)
-    rows[1, 35_000:] = -1
-    rows[1, 0] = 3
-    assert cosine(rows)[0, 1] == pytest.approx(2 / np.sqrt(70_000 * 70_008), rel=1e-12)
+    rows = torch.ones(2, 1000, 20_000, dtype=torch.bfloat16)
+    rows[1, 500:] = -1
+    rows[1, 0, 0] = 3
+    expected = 2 / np.sqrt(20_000_000 * 20_000_008)
+    assert similarities(rows, "up")[0][0, 1] == pytest.approx(expected, rel=1e-12)
 
 
 def test_zeros_have_no_direction() -> None:

@@ -1,0 +1,184 @@
+"""One safetensors file, read by offset.
+
+Nothing is mapped into memory: a mapping counts against limits of address space and data
+although it is never written, so that a large checkpoint could not be opened under one.
+"""
+
+import json
+import math
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, final
+
+from moe_claims.errors import ModelError
+from moe_claims.models.buffers import Buffers
+
+if TYPE_CHECKING:
+    import torch
+
+DTYPES = {
+    "F64": "float64",
+    "F32": "float32",
+    "F16": "float16",
+    "BF16": "bfloat16",
+    "F8_E4M3": "float8_e4m3fn",
+    "F8_E5M2": "float8_e5m2",
+    "F8_E8M0": "float8_e8m0fnu",
+    "I64": "int64",
+    "I32": "int32",
+    "I16": "int16",
+    "I8": "int8",
+    "U8": "uint8",
+    "BOOL": "bool",
+}
+"""What the format calls a dtype, and what torch does."""
+
+_LARGEST_HEADER = 100_000_000
+_PIECE = 1 << 24
+"""Bytes that one thread reads at a time."""
+_THREADS = 4
+_ALIGNED = 64
+
+
+@final
+@dataclass(frozen=True)
+class Span:
+    """Where a tensor lies in a file."""
+
+    dtype: str
+    """As torch calls it."""
+    shape: tuple[int, ...]
+    begin: int
+    """Of its first byte, from the start of the file."""
+    size: int
+    """In bytes."""
+
+
+def read_spans(path: Path) -> dict[str, Span]:
+    """Reads a file's header, and trusts nothing in it.
+
+    Raises:
+        ModelError: the file is no safetensors file, or damaged; the message names it.
+    """
+    try:
+        with path.open("rb") as file:
+            total = os.fstat(file.fileno()).st_size
+            length = int.from_bytes(file.read(8), "little")
+            if total < 8 or length > min(total - 8, _LARGEST_HEADER):
+                raise ValueError(f"its header of {length:,} bytes does not fit into {total:,} bytes")
+            return parse_header(file.read(length), total)
+    except (OSError, ValueError, RecursionError) as error:
+        raise ModelError(
+            f"'{path}' cannot be read as safetensors (truncated or damaged?): {error}; download it again"
+        ) from None
+
+
+def parse_header(header: bytes, total: int) -> dict[str, Span]:
+    """The JSON of a header → where each tensor lies.
+
+    Args:
+        header: without the eight bytes of its length.
+        total: bytes of the whole file.
+
+    Raises:
+        ValueError: it is no header, or promises what the file cannot hold.
+    """
+    first = 8 + len(header)
+    found = json.loads(header, object_pairs_hook=_once)
+    if not isinstance(found, dict):
+        raise ValueError("its header is no JSON object")
+    spans = {name: _span(name, entry, first, total) for name, entry in found.items() if name != "__metadata__"}
+    ordered = sorted(spans.items(), key=lambda item: (item[1].begin, item[1].size))
+    for (name, span), (other, following) in pairwise(ordered):
+        if span.begin + span.size > following.begin:
+            raise ValueError(f"the tensors '{name}' and '{other}' overlap")
+    return spans
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """JSON lets a name come twice, and readers differ in which they take."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("its header names a tensor twice")
+    return found
+
+
+def _span(name: str, entry: Any, first: int, total: int) -> Span:
+    try:
+        stored, shape, (begin, end) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
+    except (TypeError, KeyError, ValueError):
+        raise ValueError(f"its header does not describe '{name}'") from None
+    if stored not in DTYPES:
+        raise ValueError(f"'{name}' has the unknown dtype '{stored}'")
+    if not all(type(number) is int and number >= 0 for number in (*shape, begin, end)):
+        raise ValueError(f"'{name}' has a shape or an offset that is no whole number")
+    size = math.prod(shape) * _width(DTYPES[stored])
+    if end - begin != size or first + end > total:
+        raise ValueError(f"'{name}' should take {size:,} bytes from {begin:,} to {end:,} of {total - first:,}")
+    return Span(DTYPES[stored], shape, first + begin, size)
+
+
+def _width(dtype: str) -> int:
+    """Bytes of one number."""
+    import torch
+
+    return int(getattr(torch, dtype).itemsize)
+
+
+@final
+class TensorReader:
+    """Reads tensors of safetensors files into buffers, large ones by several threads."""
+
+    def __init__(self) -> None:
+        self._buffers = Buffers()
+
+    def read(self, places: Sequence[tuple[Path, Span]]) -> "list[torch.Tensor]":
+        """The tensors at these places, one behind the other in memory where they have the same dtype and shape.
+
+        Raises:
+            ModelError: a file ends too soon.
+        """
+        import torch
+
+        sizes = [-(-span.size // _ALIGNED) * _ALIGNED if len(places) > 1 else span.size for _, span in places]
+        if len({(span.dtype, span.shape) for _, span in places}) == 1:
+            sizes = [span.size for _, span in places]
+        memory = self._buffers.take(sum(sizes))
+        parts = [
+            memory[start : start + span.size]
+            for start, (_, span) in zip(accumulate(sizes, initial=0), places, strict=False)
+        ]
+        pieces = [
+            (path, span.begin + start, part[start : start + _PIECE])
+            for (path, span), part in zip(places, parts, strict=True)
+            for start in range(0, span.size, _PIECE)
+        ]
+        if sum(sizes) <= _PIECE:
+            for piece in pieces:
+                _read_piece(*piece)
+        else:
+            with ThreadPoolExecutor(min(_THREADS, os.cpu_count() or 1)) as pool:
+                list(pool.map(lambda piece: _read_piece(*piece), pieces))
+        return [
+            part.view(getattr(torch, span.dtype)).view(span.shape)
+            for (_, span), part in zip(places, parts, strict=True)
+        ]
+
+
+def _read_piece(path: Path, begin: int, into: "torch.Tensor") -> None:
+    array: Any = into.numpy()
+    memory = memoryview(array)
+    try:
+        with path.open("rb", buffering=0) as file:
+            file.seek(begin)
+            while memory:
+                count = file.readinto(memory)
+                if not count:
+                    raise OSError("it ends too soon")
+                memory = memory[count:]
+    except OSError as error:
+        raise ModelError(f"'{path}' cannot be read any more ({error}): was it changed meanwhile?") from None
