@@ -1,46 +1,31 @@
 """One model measured for the claims: weights, neurons, behaviour on every text, and what it is compared with."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Any, Protocol, final
+from itertools import islice
+from typing import Any, final
 
 from moe_claims import __version__, texts
 from moe_claims.analysis.measured import Measured
 from moe_claims.errors import MoeClaimsError, NotComparableError
-from moe_claims.measure.dense import measure_dense
-from moe_claims.measure.matching import layers_to_match, measure_matching
+from moe_claims.measure.dense import dense_layers
+from moe_claims.measure.matching import layers_to_match, match_layers
 from moe_claims.measure.measurement import (
     DenseWeights,
     MatchingMeasurement,
     RoutedMeasurement,
     WeightMeasurement,
 )
-from moe_claims.measure.routed import measure_routed
-from moe_claims.measure.store import Arrays, Measure, key_of
-from moe_claims.measure.weights import measure_weights
+from moe_claims.measure.routed import routed_layers
+from moe_claims.measure.store import Arrays, Keeper, key_of
+from moe_claims.measure.weights import measure_layers
 from moe_claims.models import kernel
 from moe_claims.models.dense import DenseModel, open_dense
-from moe_claims.models.device import device_of
+from moe_claims.models.device import device_of, fits
 from moe_claims.models.families import ROLES, Role
 from moe_claims.models.forward import LayerwiseModel
 from moe_claims.models.loading import OpenModel, open_model
 from moe_claims.settings import Settings
-
-
-class Keeper(Protocol):
-    """Whoever keeps measurements, such as the store on disk."""
-
-    def get_or_measure(self, key: str, measure: Measure) -> Arrays:
-        """What was kept under the key, or what ``measure`` makes now."""
-
-
-@final
-class Forgetful:
-    """Keeps nothing: for synthetic models by the hundred."""
-
-    def get_or_measure(self, key: str, measure: Measure) -> Arrays:
-        """What ``measure`` makes now."""
-        return measure()
 
 
 @final
@@ -50,6 +35,7 @@ class Measurer:
     def __init__(self, settings: Settings, keeper: Keeper) -> None:
         self.settings = settings
         self._keeper = keeper
+        self._running: tuple[OpenModel, LayerwiseModel] | None = None
 
     @cached_property
     def device(self) -> str:
@@ -80,12 +66,7 @@ class Measurer:
         Raises:
             MoeClaimsError: the weights cannot be measured. What stops anything else is kept in its place.
         """
-        weights = WeightMeasurement.of(
-            self._keeper.get_or_measure(
-                self._key(model, what="weights"),
-                lambda: measure_weights(model.checkpoint, device=self.device).arrays(),
-            )
-        )
+        weights = self._weights(model)
         matching, against_dense = self._matching(model) if neurons else None, self._against_dense(model)
         dense: DenseModel | None = None
         # One that does not fit or whose weights cannot be read is not run: it would take the whole text with it.
@@ -107,6 +88,15 @@ class Measurer:
             for name, text in behaviour.items()
         }, cards
 
+    def _weights(self, model: OpenModel) -> WeightMeasurement:
+        layers = model.checkpoint.moe_layers
+        return WeightMeasurement.of(
+            layers,
+            self._of_layers(
+                model, layers, lambda some: measure_layers(model.checkpoint, some, device=self.device), what="weights"
+            ),
+        )
+
     def _matching(self, model: OpenModel) -> Mapping[Role, MatchingMeasurement] | MoeClaimsError:
         try:
             layers = layers_to_match(model.checkpoint, self.settings.layers)
@@ -115,10 +105,10 @@ class Measurer:
             return error
 
     def _matched(self, model: OpenModel, role: Role, layers: Sequence[int]) -> MatchingMeasurement:
-        key = self._key(model, what=f"matching {role}", layers=",".join(map(str, layers)))
-        return MatchingMeasurement.of(
-            self._keeper.get_or_measure(key, lambda: measure_matching(model.checkpoint, role, layers).arrays())
+        found = self._of_layers(
+            model, layers, lambda some: match_layers(model.checkpoint, role, some), what=f"matching {role}"
         )
+        return MatchingMeasurement.of(layers, found)
 
     def _against_dense(self, model: OpenModel) -> DenseWeights | MoeClaimsError | None:
         dense = self._dense
@@ -126,14 +116,26 @@ class Measurer:
             return dense
         try:
             dense.check_fits(model.checkpoint)
-            key = self._key(model, what="dense reference", dense=dense.identity)
-
-            def run() -> Arrays:
-                return measure_dense(model.checkpoint, dense, device=self.device).arrays()
-
-            return DenseWeights.of(self._keeper.get_or_measure(key, run))
+            return DenseWeights.of(
+                self._of_layers(
+                    model,
+                    model.checkpoint.moe_layers,
+                    lambda some: dense_layers(model.checkpoint, dense, some, device=self.device),
+                    what="dense reference",
+                    dense=dense.identity,
+                )
+            )
         except MoeClaimsError as error:
             return error
+
+    def _of_layers(
+        self, model: OpenModel, layers: Sequence[int], measure: Callable[[list[int]], Iterable[Arrays]], **parts: str
+    ) -> list[Arrays]:
+        """What was found in each layer, kept layer by layer."""
+        return self._keeper.get_or_measure(
+            [self._key(model, layer=str(layer), **parts) for layer in layers],
+            lambda missing: measure([layers[number] for number in missing]),
+        )
 
     def _sequences(self, model: OpenModel, name: str) -> texts.Sequences:
         """A text as the model reads it."""
@@ -145,13 +147,30 @@ class Measurer:
         return read
 
     def _routed(self, model: OpenModel, sequences: texts.Sequences, dense: DenseModel | None) -> RoutedMeasurement:
-        def run() -> Arrays:
-            layerwise = LayerwiseModel(model.checkpoint, device=self.device, dtype=self.settings.dtype)
-            return measure_routed(layerwise, sequences.ids, dense=dense).arrays()
-
+        layers = model.checkpoint.moe_layers
         parts = {} if dense is None else {"dense": dense.identity}
-        key = self._key(model, what="routed", text=sequences.sha256, dtype=self.settings.dtype, **parts)
-        return RoutedMeasurement.of(self._keeper.get_or_measure(key, run))
+        parts |= {"what": "routed", "text": sequences.sha256, "dtype": self.settings.dtype}
+        keys = [self._key(model, layer=str(layer), **parts) for layer in layers]
+        whole = self._key(model, **parts)
+
+        def run(missing: Sequence[int]) -> Iterator[Arrays]:
+            snapshot = self._keeper.snapshot(whole)
+            wanted = [layers[number] for number in missing if number < len(layers)]
+            found = routed_layers(self._layerwise(model), sequences.ids, wanted, dense=dense, snapshot=snapshot)
+            yield from islice(found, len(missing))  # if nothing is missing of the whole, no layers behind are run
+            snapshot.drop()
+
+        *found, text = self._keeper.get_or_measure([*keys, whole], run)
+        return RoutedMeasurement.of(layers, found, text)
+
+    def _layerwise(self, model: OpenModel) -> LayerwiseModel:
+        """The model as it runs; if memory allows, its weights stay there for the next text."""
+        if self._running is None or self._running[0] is not model:
+            self._running = None  # before the next one takes memory
+            layerwise = LayerwiseModel(model.checkpoint, device=self.device, dtype=self.settings.dtype)
+            layerwise.resident = len(self.settings.texts) > 1 and fits(layerwise.bytes_as_it_runs, self.device)
+            self._running = model, layerwise
+        return self._running[1]
 
     def _second_routed(
         self, model: OpenModel, sequences: texts.Sequences, dense: DenseModel | None

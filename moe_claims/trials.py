@@ -51,7 +51,8 @@ def trial(setup: Setup, seed: int) -> Row:
     import torch
 
     from moe_claims.analysis.evaluate import adjusted, judge, try_all
-    from moe_claims.measuring import Forgetful, Measurer
+    from moe_claims.measure.store import Forgetful
+    from moe_claims.measuring import Measurer
     from moe_claims.models.loading import open_model
     from moe_claims.progress import set_quiet
     from moe_claims.settings import settle

@@ -1,7 +1,7 @@
 """One model measured with all it is compared with: what fails stays in its place, and nothing is measured twice."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,8 @@ from safetensors.torch import save_file
 from moe_claims.analysis.measured import Measured
 from moe_claims.errors import ModelError, MoeClaimsError, NotComparableError, TextError, UsageError
 from moe_claims.measure.measurement import RoutedMeasurement
-from moe_claims.measure.store import Arrays, Measure
-from moe_claims.measuring import Forgetful, Measurer, check_same_shape
+from moe_claims.measure.store import Arrays, Forgetful, Measure, NoSnapshot, Snapshot
+from moe_claims.measuring import Measurer, check_same_shape
 from moe_claims.models import synthetic
 from moe_claims.models.loading import open_model, random_control
 from moe_claims.models.names import resolve
@@ -32,10 +32,14 @@ class Remembering:
     def __init__(self) -> None:
         self.kept: dict[str, Arrays] = {}
 
-    def get_or_measure(self, key: str, measure: Measure) -> Arrays:
-        if key not in self.kept:
-            self.kept[key] = measure()
-        return self.kept[key]
+    def get_or_measure(self, keys: Sequence[str], measure: Measure) -> list[Arrays]:
+        missing = [number for number, key in enumerate(keys) if key not in self.kept]
+        for number, arrays in zip(missing, measure(missing) if missing else (), strict=True):
+            self.kept[keys[number]] = arrays
+        return [self.kept[key] for key in keys]
+
+    def snapshot(self, key: str) -> Snapshot:
+        return NoSnapshot()
 
 
 def _measurer(keeper: Any = None, **options: Any) -> Measurer:
@@ -107,14 +111,15 @@ def test_nothing_is_measured_twice() -> None:
     measurer = _measurer(keeper, model=[MODEL, TUNED], dense_reference=DENSE, second_model=TUNED)
     measurer.measure(open_model(resolve(MODEL)))
     first = len(keeper.kept)
-    assert first == 7  # weights, three matchings, against the dense model, the text, the text through the second
+    # Each layer of: weights, three matchings, against the dense model, the text, the text through the second.
+    assert first == 2 * 7 + 2  # and what is said of a text as a whole
     again = _measurer(keeper, dense_reference=DENSE, second_model=TUNED)
     again.measure(open_model(resolve(MODEL)))
     assert len(keeper.kept) == first
     measurer.measure(open_model(resolve(TUNED)))  # has run the text as a second model already
-    assert len(keeper.kept) == first + 5
+    assert len(keeper.kept) == first + 2 * 5
     _measurer(keeper, second_model=TUNED).measure(open_model(resolve(MODEL)))
-    assert len(keeper.kept) == first + 7  # without the dense model, both texts anew
+    assert len(keeper.kept) == first + 2 * 5 + 2 * (2 + 1)  # without the dense model, both texts anew
 
 
 def test_another_dense_model_is_another_measurement() -> None:
@@ -247,10 +252,12 @@ def test_weights_that_cannot_be_measured_stop_the_model(tmp_path: Path) -> None:
 def test_forgetful_measures_every_time() -> None:
     made = []
 
-    def measure() -> Arrays:
-        made.append(1)
-        return {}
+    def measure(missing: Sequence[int]) -> Iterator[Arrays]:
+        made.extend(missing)
+        return ({} for _ in missing)
 
     keeper = Forgetful()
-    assert keeper.get_or_measure("one", measure) == keeper.get_or_measure("one", measure) == {}
-    assert len(made) == 2
+    assert keeper.get_or_measure(["one", "two"], measure) == keeper.get_or_measure(["one", "two"], measure) == [{}, {}]
+    assert made == [0, 1, 0, 1]
+    keeper.snapshot("one").write(3, {})
+    assert keeper.snapshot("one").read() is None

@@ -1,6 +1,6 @@
 """Experts against a dense model's feed-forward blocks: weights, and outputs on the same hidden states."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
@@ -45,18 +45,21 @@ def measure_dense(checkpoint: Checkpoint, dense: DenseModel, *, device: str = "c
         NotComparableError: the shapes differ.
         ModelError: a tensor is missing, or holds NaN or infinite numbers.
     """
+    return DenseWeights.of(list(dense_layers(checkpoint, dense, checkpoint.moe_layers, device=device)))
+
+
+def dense_layers(
+    checkpoint: Checkpoint, dense: DenseModel, layers: Sequence[int], *, device: str = "cpu"
+) -> Iterator[dict[str, NDArray[Any]]]:
+    """What ``measure_dense`` finds in each of these layers, as soon as it has been found."""
     dense.check_fits(checkpoint)
-    matrix: dict[Role, list[NDArray[Any]]] = {role: [] for role in ROLES}
-    mean: dict[Role, list[NDArray[Any]]] = {role: [] for role in ROLES}
-    for layer in track(checkpoint.moe_layers, f"{checkpoint.name} against {dense.name}", unit="layers"):
-        for role in ROLES:
-            experts = checkpoint.matrix(layer, role).to(device)
-            reference = dense.matrix(layer, role).to(device)
-            matrix[role].append(cosine_to(experts.flatten(1), reference.flatten()))
-            mean[role].append(cosine_to(mean_neurons(experts, role), mean_neurons(reference[None], role)[0]))
-    return DenseWeights(
-        {role: np.stack(matrix[role]) for role in ROLES}, {role: np.stack(mean[role]) for role in ROLES}
-    )
+    for layer in track(layers, f"{checkpoint.name} against {dense.name}", unit="layers"):
+        found: dict[str, NDArray[Any]] = {}
+        for role, stored in checkpoint.matrices(layer):
+            experts, reference = stored.to(device), dense.matrix(layer, role).to(device)
+            found[f"matrix.{role}"] = cosine_to(experts.flatten(1), reference.flatten())
+            found[f"mean.{role}"] = cosine_to(mean_neurons(experts, role), mean_neurons(reference[None], role)[0])
+        yield found
 
 
 def append_dense(experts: Floats, dense: Floats) -> Floats:

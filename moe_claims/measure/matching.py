@@ -46,26 +46,38 @@ def measure_matching(
         NotMeasuredError: not even one pair fits in memory.
         ModelError: a tensor is missing, or holds NaN or infinite numbers.
     """
+    return MatchingMeasurement.of(layers, list(match_layers(checkpoint, role, layers, workers=workers)))
+
+
+def match_layers(
+    checkpoint: Checkpoint, role: Role, layers: Sequence[int], *, workers: int | None = None
+) -> Iterator[dict[str, NDArray[Any]]]:
+    """What ``measure_matching`` finds in each of these layers, as soon as it has been found."""
     _check(checkpoint, layers)
     experts, neurons, width = _shape(checkpoint, role)
     pairs = list(combinations(range(experts), 2))
     if workers is None:
         workers = _workers(checkpoint.name, neurons, width)
-    similarity, tau = np.ones((2, len(layers), experts, experts))
-    permutation = np.empty((len(layers), experts, experts, neurons), dtype=np.int32)
-    permutation[:] = np.arange(neurons)
-    null_gain = np.empty(len(layers))
-    found = _match_layers(checkpoint, role, layers, pairs, workers)
+    matched = _match_layers(checkpoint, role, layers, pairs, workers)
     total = len(layers) * (len(pairs) + 1)
-    for number, pair, matched in track(found, f"matching {role} neurons", unit="pairs", total=total):
-        if pair is None:
-            null_gain[number] = matched.similarity - matched.unmatched
-            continue
-        there, back = (number, *pair), (number, *reversed(pair))
-        permutation[there], permutation[back] = matched.partner, np.argsort(matched.partner)
-        similarity[there] = similarity[back] = matched.similarity
-        tau[there] = tau[back] = matched.tau
-    return MatchingMeasurement(np.asarray(layers), similarity, tau, permutation, null_gain)
+    found = iter(track(matched, f"matching {role} neurons", unit="pairs", total=total))
+    for _ in layers:
+        similarity, tau = np.ones((2, experts, experts))
+        permutation = np.empty((experts, experts, neurons), dtype=np.int32)
+        permutation[:] = np.arange(neurons)
+        for there, pair in zip(pairs, found, strict=False):
+            back = there[::-1]
+            permutation[there], permutation[back] = pair.partner, np.argsort(pair.partner)
+            similarity[there] = similarity[back] = pair.similarity
+            tau[there] = tau[back] = pair.tau
+        null = next(found)
+        yield {
+            "similarity": similarity,
+            "tau": tau,
+            "permutation": permutation,
+            "null_gain": np.asarray(null.similarity - null.unmatched),
+        }
+    assert next(found, None) is None  # the bar is full, and threads are set back
 
 
 def layers_to_match(checkpoint: Checkpoint, asked: tuple[int, ...] | None) -> tuple[int, ...]:
@@ -176,9 +188,9 @@ def kendall(order: Indices) -> float:
 
 def _match_layers(
     checkpoint: Checkpoint, role: Role, layers: Sequence[int], pairs: list[tuple[int, int]], workers: int
-) -> Iterator[tuple[int, tuple[int, int] | None, Match]]:
-    """Every pair of every layer, in order; after each layer's pairs, None for the random pair."""
-    for number, layer in enumerate(layers):
+) -> Iterator[Match]:
+    """Every pair of every layer, in order; after each layer's pairs, the random pair."""
+    for layer in layers:
         matrix = checkpoint.matrix(layer, role)
         rows = matrix.transpose(1, 2) if role == "down" else matrix
 
@@ -188,8 +200,7 @@ def _match_layers(
             return match(Neurons.of(rows[pair[0]]), Neurons.of(rows[pair[1]]))
 
         with _threads(workers) as each:
-            for pair, found in zip([*pairs, None], each(matched, [*pairs, None]), strict=True):
-                yield number, pair, found
+            yield from each(matched, [*pairs, None])
 
 
 def _random_pair(rows: "torch.Tensor", seed: int) -> Match:

@@ -1,7 +1,7 @@
 """The arrays that leave this room: frozen, plain numpy, one docstring line per field."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Any, final
 
 import numpy as np
@@ -11,6 +11,7 @@ from moe_claims.models.families import ROLES, Role
 
 Floats = NDArray[np.floating[Any]]
 Integers = NDArray[np.integer[Any]]
+Arrays = Mapping[str, NDArray[Any]]
 
 
 @final
@@ -36,13 +37,17 @@ class WeightMeasurement:
         return named
 
     @classmethod
-    def of(cls, arrays: Mapping[str, NDArray[Any]]) -> "WeightMeasurement":
-        """Back from ``arrays()``."""
+    def of(cls, layers: Sequence[int], found: Sequence[Arrays]) -> "WeightMeasurement":
+        """From what was found in each layer, under the public names."""
+
+        def stacked(name: str) -> Floats:
+            return np.stack([arrays[name] for arrays in found])
+
         return cls(
-            arrays["layers"],
-            arrays["similarity.router"],
-            {role: arrays[f"similarity.matrix.{role}"] for role in ROLES},
-            {role: arrays[f"similarity.mean.{role}"] for role in ROLES},
+            np.asarray(layers),
+            stacked("similarity.router"),
+            {role: stacked(f"similarity.matrix.{role}") for role in ROLES},
+            {role: stacked(f"similarity.mean.{role}") for role in ROLES},
         )
 
 
@@ -73,10 +78,10 @@ class MatchingMeasurement:
         }
 
     @classmethod
-    def of(cls, arrays: Mapping[str, NDArray[Any]]) -> "MatchingMeasurement":
-        """Back from ``arrays()``."""
-        names = ("layers", "similarity", "tau", "permutation", "null_gain")
-        return cls(*(arrays[name] for name in names))
+    def of(cls, layers: Sequence[int], found: Sequence[Arrays]) -> "MatchingMeasurement":
+        """From what was found in each layer, under the names of the fields."""
+        names = ("similarity", "tau", "permutation", "null_gain")
+        return cls(np.asarray(layers), *(np.stack([arrays[name] for arrays in found]) for name in names))
 
 
 @final
@@ -89,16 +94,14 @@ class DenseWeights:
     mean: Mapping[Role, Floats]
     """By role, (L, E) of mean neurons."""
 
-    def arrays(self) -> dict[str, NDArray[Any]]:
-        """The arrays, to be stored."""
-        return {f"matrix.{role}": self.matrix[role] for role in ROLES} | {
-            f"mean.{role}": self.mean[role] for role in ROLES
-        }
-
     @classmethod
-    def of(cls, arrays: Mapping[str, NDArray[Any]]) -> "DenseWeights":
-        """Back from ``arrays()``."""
-        return cls({role: arrays[f"matrix.{role}"] for role in ROLES}, {role: arrays[f"mean.{role}"] for role in ROLES})
+    def of(cls, found: Sequence[Arrays]) -> "DenseWeights":
+        """From what was found in each layer."""
+
+        def stacked(level: str) -> dict[Role, Floats]:
+            return {role: np.stack([arrays[f"{level}.{role}"] for arrays in found]) for role in ROLES}
+
+        return cls(stacked("matrix"), stacked("mean"))
 
 
 @final
@@ -164,27 +167,12 @@ class RoutedMeasurement:
         return np.asarray(counts).reshape(-1, experts, experts)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """The arrays to be stored, under the names of their fields; token cosines are left out."""
-        named = {name: getattr(self, name) for name in _STORED}
-        return named if self.dense_sums is None else {**named, "dense_sums": self.dense_sums}
+        """All arrays that there are, under the names of their fields."""
+        named = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: array for name, array in named.items() if array is not None}
 
     @classmethod
-    def of(cls, arrays: Mapping[str, NDArray[Any]]) -> "RoutedMeasurement":
-        """Back from ``arrays()``."""
-        return cls(**{name: arrays[name] for name in _STORED}, dense_sums=arrays.get("dense_sums"))
-
-
-_STORED = (
-    "layers",
-    "lengths",
-    "router_logits",
-    "output_norms",
-    "chosen",
-    "angular_sums",
-    "nats",
-    "chosen_similarity",
-    "active_sums",
-    "magnitude_sums",
-    "index_sums",
-    "index_shifted",
-)
+    def of(cls, layers: Sequence[int], found: Sequence[Arrays], whole: Arrays) -> "RoutedMeasurement":
+        """From what was found in each layer and of the whole text, under the names of the fields."""
+        stacked = {name: np.stack([arrays[name] for arrays in found]) for name in found[0]}
+        return cls(layers=np.asarray(layers), **whole, **stacked)

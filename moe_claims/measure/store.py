@@ -1,20 +1,20 @@
-"""Measurements kept on disk under the hash of everything they depend on."""
+"""Measurements kept on disk under the hash of everything they depend on, layer by layer."""
 
 import hashlib
-import io
 import json
 import os
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, final
+from typing import Any, Protocol, final
 
 import numpy as np
 from numpy.typing import NDArray
 
 Arrays = Mapping[str, NDArray[Any]]
-Measure = Callable[[], Arrays]
+Measure = Callable[[Sequence[int]], Iterable[Arrays]]
+"""Numbers of the entries that are missing → their arrays in that order, each as soon as it is there."""
 _KEY = "store.key"
 """Each file holds its own name, so that one put in another's place is noticed."""
 
@@ -22,6 +22,57 @@ _KEY = "store.key"
 def key_of(**parts: object) -> str:
     """A name for a measurement: the hash of all that it depends on."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:40]
+
+
+class Snapshot(Protocol):
+    """Where a computation of several steps stands, for whoever goes on with it after an interruption."""
+
+    def read(self) -> tuple[int, Arrays] | None:
+        """The last step that was written whole, and its arrays; None where none was."""
+
+    def write(self, step: int, arrays: Arrays) -> None:
+        """Takes the place of the steps before."""
+
+    def drop(self) -> None:
+        """The computation is done."""
+
+
+class Keeper(Protocol):
+    """Whoever keeps measurements, such as the store on disk."""
+
+    def get_or_measure(self, keys: Sequence[str], measure: Measure) -> list[Arrays]:
+        """What was kept under the keys; what was not, ``measure`` makes now."""
+
+    def snapshot(self, key: str) -> Snapshot:
+        """Where a measurement that is under way stands."""
+
+
+@final
+class Forgetful:
+    """Keeps nothing: for synthetic models by the hundred."""
+
+    def get_or_measure(self, keys: Sequence[str], measure: Measure) -> list[Arrays]:
+        """What ``measure`` makes now."""
+        return list(measure(range(len(keys))))
+
+    def snapshot(self, key: str) -> Snapshot:
+        """One that is never read."""
+        return NoSnapshot()
+
+
+@final
+class NoSnapshot:
+    """Forgets what is written."""
+
+    def read(self) -> tuple[int, Arrays] | None:
+        """Nothing."""
+        return None
+
+    def write(self, step: int, arrays: Arrays) -> None:
+        """Does nothing."""
+
+    def drop(self) -> None:
+        """Does nothing."""
 
 
 @final
@@ -35,16 +86,27 @@ class Store:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def get_or_measure(self, key: str, measure: Measure) -> Arrays:
-        """The stored arrays, or those that ``measure`` makes now; one process measures, others wait."""
-        path = self.folder / f"{key}.npz"
-        with self._lock(key):
-            stored = self._read(path)
-            if stored is not None:
-                return stored
-            arrays = measure()
-            self._write(path, arrays)
-            return arrays
+    def get_or_measure(self, keys: Sequence[str], measure: Measure) -> list[Arrays]:
+        """The stored arrays of each key; one process measures what is missing, others wait.
+
+        Each entry is written as soon as it has been measured: whoever is interrupted goes on behind the last one.
+        """
+        with self._lock(key_of(keys=list(keys))):
+            found = [_read(self._path(key)) for key in keys]
+            missing = [number for number, arrays in enumerate(found) if arrays is None]
+            if missing:
+                for number, arrays in zip(missing, measure(missing), strict=True):
+                    _write(self._path(keys[number]), arrays)
+                    found[number] = arrays
+            return [arrays for arrays in found if arrays is not None]
+
+    def snapshot(self, key: str) -> Snapshot:
+        """Where a measurement that is under way stands."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return FileSnapshot(self.folder, key)
+
+    def _path(self, key: str) -> Path:
+        return self.folder / f"{key}.npz"
 
     def _lock(self, key: str) -> AbstractContextManager[Any]:
         from filelock import FileLock
@@ -52,27 +114,69 @@ class Store:
         self.folder.mkdir(parents=True, exist_ok=True)
         return FileLock(self.folder / f"{key}.lock")
 
-    def _read(self, path: Path) -> Arrays | None:
-        digest = path.with_suffix(".sha256")
-        if not path.exists() or not digest.exists():
-            return None
-        content = path.read_bytes()
-        if hashlib.sha256(content).hexdigest().encode() != digest.read_bytes().strip():
+
+@final
+class FileSnapshot:
+    """A file for the last step; the one before is removed once it is whole."""
+
+    def __init__(self, folder: Path, key: str) -> None:
+        self._folder, self._key = folder, key
+
+    def _steps(self) -> list[int]:
+        """That have files, whole or not, the last one first."""
+        named = (path.stem.removeprefix(f"{self._key}-after-") for path in self._folder.glob(f"{self._key}-after-*"))
+        return sorted({int(step) for step in named if step.isdecimal()}, reverse=True)
+
+    def _path(self, step: int) -> Path:
+        return self._folder / f"{self._key}-after-{step}.npz"
+
+    def read(self) -> tuple[int, Arrays] | None:
+        """The last step whose files are whole."""
+        for step in self._steps():
+            arrays = _read(self._path(step))
+            if arrays is not None:
+                return step, arrays
+        return None
+
+    def write(self, step: int, arrays: Arrays) -> None:
+        """Writes a step's files, then removes those of the steps before."""
+        _write(self._path(step), arrays)
+        self._remove(before for before in self._steps() if before != step)
+
+    def drop(self) -> None:
+        """Removes all files."""
+        self._remove(self._steps())
+
+    def _remove(self, steps: Iterable[int]) -> None:
+        for step in steps:
+            for path in (self._path(step).with_suffix(".sha256"), self._path(step)):
+                path.unlink(missing_ok=True)
+
+
+def _read(path: Path) -> Arrays | None:
+    digest = path.with_suffix(".sha256")
+    if not path.exists() or not digest.exists():
+        return None
+    with path.open("rb") as file:
+        if hashlib.file_digest(file, "sha256").hexdigest().encode() != digest.read_bytes().strip():
             warnings.warn(f"stored measurement '{path}' is damaged and is made again", stacklevel=2)
             return None
-        with np.load(io.BytesIO(content), allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        if str(arrays.pop(_KEY, "")) != path.stem:
-            warnings.warn(f"'{path}' holds another measurement than its name says and is made again", stacklevel=2)
-            return None
-        return arrays
+    with np.load(path, allow_pickle=False) as entry:
+        arrays = {name: entry[name] for name in entry.files}
+    if str(arrays.pop(_KEY, "")) != path.stem:
+        warnings.warn(f"'{path}' holds another measurement than its name says and is made again", stacklevel=2)
+        return None
+    return arrays
 
-    def _write(self, path: Path, arrays: Arrays) -> None:
-        buffer = io.BytesIO()
-        np.savez(buffer, **{**arrays, _KEY: np.asarray(path.stem)})  # type: ignore[arg-type]
-        content = buffer.getvalue()
-        digest = hashlib.sha256(content).hexdigest().encode()
-        for target, data in ((path, content), (path.with_suffix(".sha256"), digest)):
-            partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
-            partial.write_bytes(data)
-            partial.replace(target)
+
+def _write(path: Path, arrays: Arrays) -> None:
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    with partial.open("wb+") as file:
+        np.savez(file, **{**arrays, _KEY: np.asarray(path.stem)})  # type: ignore[arg-type]
+        file.seek(0)
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    partial.replace(path)
+    beside = path.with_suffix(".sha256")
+    partial = beside.with_name(f"{beside.name}.{os.getpid()}.partial")
+    partial.write_bytes(digest.encode())
+    partial.replace(beside)

@@ -1,10 +1,13 @@
 """Similarity of experts from their weights: router rows, flattened matrices, mean neurons."""
 
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from moe_claims.ahead import ahead
 from moe_claims.measure.measurement import WeightMeasurement
 from moe_claims.models.checkpoint import Checkpoint
 from moe_claims.models.families import ROLES, Role
@@ -97,24 +100,33 @@ def _cosines(gram: "torch.Tensor") -> NDArray[np.float64]:
     return np.asarray(similarity.fill_diagonal_(1.0).clamp(-1.0, 1.0).cpu().numpy())
 
 
-def measure_weights(checkpoint: Checkpoint, *, device: str = "cpu") -> WeightMeasurement:
-    """Reads every MoE layer once, one matrix kind in memory at a time.
+def measure_weights(
+    checkpoint: Checkpoint, *, device: str = "cpu", layers: Sequence[int] | None = None
+) -> WeightMeasurement:
+    """Measures MoE layers, each byte of theirs read once; the next matrix is read while one is worked on.
+
+    Args:
+        checkpoint: whose experts are compared.
+        device: where.
+        layers: true indices of MoE layers; all of them by default.
 
     Raises:
         ModelError: a tensor is missing, or holds NaN or infinite numbers.
     """
-    router: list[NDArray[Any]] = []
-    matrix: dict[Role, list[NDArray[Any]]] = {role: [] for role in ROLES}
-    mean: dict[Role, list[NDArray[Any]]] = {role: [] for role in ROLES}
-    for layer in track(checkpoint.moe_layers, f"weights of {checkpoint.name}", unit="layers"):
-        router.append(cosine(checkpoint.router(layer).to(device)))
-        for role, weights in checkpoint.matrices(layer):
-            flat, neurons = similarities(weights.to(device), role)
-            matrix[role].append(flat)
-            mean[role].append(neurons)
-    return WeightMeasurement(
-        np.asarray(checkpoint.moe_layers),
-        np.stack(router),
-        {role: np.stack(matrix[role]) for role in ROLES},
-        {role: np.stack(mean[role]) for role in ROLES},
-    )
+    wanted = checkpoint.moe_layers if layers is None else tuple(layers)
+    return WeightMeasurement.of(wanted, list(measure_layers(checkpoint, wanted, device=device)))
+
+
+def measure_layers(
+    checkpoint: Checkpoint, layers: Sequence[int], *, device: str = "cpu"
+) -> Iterator[dict[str, NDArray[Any]]]:
+    """What ``measure_weights`` finds in each of these layers, as soon as it has been found."""
+    matrices = ((role, matrix) for layer in layers for role, matrix in checkpoint.matrices(layer))
+    coming = ahead(matrices, memory=checkpoint.layer_bytes(layers[0])) if layers else iter(())
+    for layer in track(layers, f"weights of {checkpoint.name}", unit="layers"):
+        found: dict[str, NDArray[Any]] = {"similarity.router": cosine(checkpoint.router(layer).to(device))}
+        for role, matrix in islice(coming, len(ROLES)):
+            flat, neurons = similarities(matrix.to(device), role)
+            found |= {f"similarity.matrix.{role}": flat, f"similarity.mean.{role}": neurons}
+            del matrix  # or it would be in memory beside the next two
+        yield found

@@ -4,6 +4,7 @@ import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
@@ -15,6 +16,10 @@ from moe_claims.progress import track
 
 if TYPE_CHECKING:
     import torch
+
+
+_TOGETHER = 1 << 26
+"""Numbers that are read together on their way into a layer."""
 
 
 @final
@@ -161,6 +166,11 @@ class Checkpoint:
             rows, columns = columns, rows
         return experts, rows if role == "down" else rows // 2, columns
 
+    def layer_bytes(self, layer: int) -> int:
+        """Bytes that the experts of a layer take as they are stored."""
+        stored = str(self.config.get("dtype") or self.config.get("torch_dtype"))
+        return (2 if stored in ("bfloat16", "float16") else 4) * sum(prod(self.shape(layer, role)) for role in ROLES)
+
     def matrix(self, layer: int, role: Role) -> "torch.Tensor":
         """One matrix of every expert of a layer: up and act (E, m, d), down (E, d, m), stored dtype.
 
@@ -212,17 +222,40 @@ class Checkpoint:
         _, experts, leaf = name.rpartition(".experts.")
         return bool(experts) and leaf in ("gate_up_proj", "down_proj")
 
-    def fused(self, name: str) -> "torch.Tensor":
-        """Matrices of all experts as the transformers module has them, whatever the layout on disk."""
-        import torch
+    def put_experts(self, name: str, into: "torch.Tensor") -> None:
+        """Copies the matrices of all experts of a layer to where they run, as the transformers module has them.
 
+        Args:
+            name: of the tensor in the module.
+            into: of its shape, in any dtype.
+
+        Raises:
+            ModelError: a tensor is missing, damaged, not finite, or of another shape.
+        """
         prefix, _, leaf = name.rpartition(".experts.")
         layer = int(re.findall(r"\.(\d+)\.", f"{prefix}.")[-1])
+        roles: tuple[Role, ...] = ("down",) if leaf == "down_proj" else ("act", "up")
         if self._fused is not None:
-            return self.get(self._fused_name(layer, "down" if leaf == "down_proj" else "act"))
-        if leaf == "down_proj":
-            return self.matrix(layer, "down")
-        return torch.cat([self.matrix(layer, "act"), self.matrix(layer, "up")], dim=1)
+            stored = self._fused_name(layer, roles[0])
+            self._check_shape(stored, self._shape(stored), into)
+            into.copy_(self.get(stored))
+            return
+        experts, rows, columns = self.shape(layer, roles[0])
+        self._check_shape(name, (experts, rows * len(roles), columns), into)
+        for role, part in zip(roles, into.chunk(len(roles), dim=1), strict=True):
+            names = self._expert_names(layer, role)
+            # As many together as are worth reading together; all of them would be a third of a layer beside the layer.
+            some = max(1, _TOGETHER // (rows * columns))
+            for first in range(0, experts, some):
+                for place, tensor in zip(part[first:], self.get_many(names[first : first + some]), strict=False):
+                    place.copy_(tensor)
+
+    def _check_shape(self, name: str, stored: tuple[int, ...], into: "torch.Tensor") -> None:
+        if stored != tuple(into.shape):
+            raise ModelError(
+                f"'{self.name}' stores '{name}' as {stored}, but its config asks for {tuple(into.shape)}: config and "
+                "weights do not belong together"
+            )
 
     @property
     def names(self) -> frozenset[str]:

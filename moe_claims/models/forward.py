@@ -1,10 +1,9 @@
 """Running a model layer by layer: record the arguments of each layer once, then replay.
 
-The model is built on the meta device. Its own forward runs with recorders in place of
-the decoder layers, which yields the exact arguments (masks, position embeddings) that
-each layer gets for each micro-batch. Then one layer after the other is filled with
-weights, all micro-batches run through it, and it is emptied again: one layer and the
-hidden states are all that memory has to hold.
+The model is built on the meta device. One layer after the other is filled with weights,
+all micro-batches run through it, and it is emptied again, while the weights of the next
+one are being read: two layers and the hidden states are all that memory has to hold, and
+one layer where memory is short. A model that fits may keep its weights.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -12,89 +11,43 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
 
+from moe_claims.ahead import ahead
 from moe_claims.errors import ModelError
 from moe_claims.models import kernel
+from moe_claims.models.batches import MicroBatch
 from moe_claims.models.checkpoint import Checkpoint
 from moe_claims.models.config import as_object
+from moe_claims.models.filling import Filling
 from moe_claims.models.naming import StoredNames
+from moe_claims.models.recording import record, skipped
 from moe_claims.progress import track
 
 if TYPE_CHECKING:
     import torch
 
-ObserverFactory = Callable[[int, "torch.Tensor"], kernel.ExpertObserver]
-"""(layer index, router rows (E, d)) → the observer of that layer."""
+ObserverFactory = Callable[[int, "torch.Tensor"], kernel.ExpertObserver | None]
+"""(layer index, router rows (E, d)) → the observer of that layer, or None."""
 
 
 @final
 @dataclass(frozen=True, eq=False)
-class MicroBatch:
-    """Consecutive sequences, padded on the right to the longest."""
+class State:
+    """Where a run stands behind one of the decoder layers."""
 
-    ids: "torch.Tensor"
-    """(b, t) token ids."""
-    mask: "torch.Tensor"
-    """(b, t) bool, True on real tokens."""
-    first: int
-    """Index of the first sequence."""
+    layer: int
+    """Index of the last layer that has run."""
+    hidden: "list[torch.Tensor]"
+    """Per micro-batch, (b, t, d) hidden states behind it."""
+    passed: list[Any]
+    """Per micro-batch, what it passes on besides; None in most families."""
 
-    @property
-    def sequence_of(self) -> "torch.Tensor":
-        """(b · t,) index of the sequence of every token, padding included."""
-        import torch
-
-        rows = torch.arange(self.first, self.first + len(self.ids), device=self.ids.device)
-        return rows[:, None].expand(self.ids.shape).reshape(-1)
-
-
-def micro_batches(
-    sequences: Sequence[Sequence[int]], *, tokens: int = 2048, alone: bool = False
-) -> list[tuple[int, int]]:
-    """Bounds (first, last + 1) of runs of consecutive sequences of at most ``tokens`` padded tokens.
-
-    Args:
-        sequences: token ids.
-        tokens: in one micro-batch, padding included.
-        alone: every sequence is a micro-batch of its own, without padding.
-    """
-    if alone:
-        return [(index, index + 1) for index in range(len(sequences))]
-    bounds, first, longest = [], 0, 0
-    for index, sequence in enumerate(sequences):
-        longest = max(longest, len(sequence))
-        if index > first and longest * (index + 1 - first) > tokens:
-            bounds.append((first, index))
-            first, longest = index, len(sequence)
-    if sequences:
-        bounds.append((first, len(sequences)))
-    return bounds
-
-
-def pad(sequences: Sequence[Sequence[int]], first: int, last: int, device: str) -> MicroBatch:
-    """Sequences first to last − 1 as one micro-batch."""
-    import torch
-
-    longest = max(len(s) for s in sequences[first:last])
-    ids = torch.zeros(last - first, longest, dtype=torch.long)
-    mask = torch.zeros(last - first, longest, dtype=torch.bool)
-    for row, sequence in enumerate(sequences[first:last]):
-        ids[row, : len(sequence)] = torch.tensor(sequence)
-        mask[row, : len(sequence)] = True
-    return MicroBatch(ids.to(device), mask.to(device), first)
-
-
-def _stand_in(layer: "torch.nn.Module", forward: Callable[..., Any]) -> "torch.nn.Module":
-    """A module with another forward that answers for everything else as ``layer`` would."""
-    import torch
-
-    class StandIn(torch.nn.Module):
-        def __getattr__(self, name: str) -> Any:
-            return getattr(layer, name)
-
-        def forward(self, *args: Any, **kwargs: Any) -> Any:
-            return forward(*args, **kwargs)
-
-    return StandIn()
+    def sequences(self, batches: Sequence[MicroBatch]) -> "list[torch.Tensor]":
+        """(t, d) hidden states of every sequence, without padding."""
+        return [
+            hidden[row, : int(batch.mask[row].sum())]
+            for hidden, batch in zip(self.hidden, batches, strict=True)
+            for row in range(len(batch.ids))
+        ]
 
 
 @final
@@ -105,19 +58,23 @@ class LayerwiseModel:
         checkpoint: where the weights come from.
         device: ``cpu`` or ``cuda``.
         dtype: of weights and hidden states, such as ``float32``.
+        resident: keep all weights in memory after the first run.
 
     Raises:
         ModelError: the installed transformers cannot build the model, or its experts are
             not what the kernel computes.
     """
 
-    def __init__(self, checkpoint: Checkpoint, *, device: str = "cpu", dtype: str = "float32") -> None:
+    def __init__(
+        self, checkpoint: Checkpoint, *, device: str = "cpu", dtype: str = "float32", resident: bool = False
+    ) -> None:
         import torch
         from transformers import AutoModelForCausalLM
 
         kernel.register()
         self.checkpoint = checkpoint
         self.device, self._dtype = device, getattr(torch, dtype)
+        self.resident = resident
         self._model: Any
         try:
             model_config = as_object(checkpoint.config)
@@ -140,9 +97,20 @@ class LayerwiseModel:
             experts = self._part(layer, checkpoint.family.experts_module)
             kernel.check_supported(experts)
             experts.moe_claims_neutral = checkpoint.family.neutral
-        self._stored = StoredNames(self._model, checkpoint)
+        names = StoredNames(self._model, checkpoint)
         self._decoder.layers = torch.nn.ModuleList()
-        self._fill_outside()
+        self._filling = Filling(self._model, self._layers, names, checkpoint, device)
+        self._filling.fill_outside()  # so that a vocabulary that does not fit is found before the first layer
+
+    @property
+    def width(self) -> int:
+        """Numbers d of a hidden state."""
+        return int(self._model.get_input_embeddings().weight.shape[1])
+
+    @property
+    def bytes_as_it_runs(self) -> int:
+        """That all layers take together, at most."""
+        return self._filling.layer_bytes() * len(self._layers)
 
     def _part(self, layer: int, path: str) -> Any:
         """A module of a decoder layer, None where there is none."""
@@ -150,49 +118,6 @@ class LayerwiseModel:
             return self._layers[layer].get_submodule(path)
         except AttributeError:
             return None
-
-    def _fill_outside(self) -> None:
-        """Embedding, last norm and head get their weights; modules that only compute are built anew."""
-        import torch
-
-        for path, module in list(self._model.named_modules()):
-            if any(True for _ in module.buffers(recurse=False)) and not any(True for _ in module.parameters()):
-                parent, _, leaf = path.rpartition(".")
-                with torch.device("cpu"):
-                    rebuilt = type(module)(config=self._model.config)
-                setattr(self._model.get_submodule(parent), leaf, rebuilt.to(self.device))
-        tied = getattr(self._model.config, "tie_word_embeddings", False)
-        # A tied head counts twice: left out as a duplicate, it would stay on the meta device and yield garbage.
-        for name, tensor in _persistent(self._model):
-            stored = name
-            if tied and not self._stored.has(name):
-                stored = f"{self._model.base_model_prefix}.embed_tokens.weight"
-            self._assign(self._model, name, stored, tensor)
-
-    def _assign(self, root: "torch.nn.Module", name: str, stored: str, expected: "torch.Tensor") -> None:
-        import torch
-
-        tensor = self._stored.tensor(stored)
-        path, _, leaf = name.rpartition(".")
-        if tensor.shape != expected.shape:
-            raise ModelError(
-                f"'{self.checkpoint.name}' stores '{stored}' as {tuple(tensor.shape)}, but its config asks for "
-                f"{tuple(expected.shape)}: config and weights do not belong together"
-            )
-        # A copy, since matrix products depend in their last bits on how memory is aligned, which the file decides.
-        value = tensor.to(self.device, expected.dtype, copy=True)
-        module = root.get_submodule(path)
-        if isinstance(expected, torch.nn.Parameter):
-            module.register_parameter(leaf, torch.nn.Parameter(value, requires_grad=False))
-        else:
-            module.register_buffer(leaf, value)
-
-    def _fill(self, index: int) -> Any:
-        layer = self._layers[index]
-        prefix = f"{self.checkpoint.family.layers}.{index}"
-        for name, tensor in _persistent(layer):
-            self._assign(layer, name, f"{prefix}.{name}", tensor)
-        return layer
 
     def run(self, batches: Sequence[MicroBatch], observers: ObserverFactory | None = None) -> "list[torch.Tensor]":
         """Runs all micro-batches through all layers and lets the observers see every MoE layer.
@@ -204,26 +129,46 @@ class LayerwiseModel:
         Returns:
             One tensor per sequence, its last layer's hidden states (t, d) before the last norm.
         """
+        *_, last = self.steps(batches, observers)
+        return last.sequences(batches)
+
+    def steps(
+        self, batches: Sequence[MicroBatch], observers: ObserverFactory | None = None, *, start: State | None = None
+    ) -> Iterator[State]:
+        """Runs all micro-batches through one layer after the other.
+
+        Args:
+            batches: the sequences, padded.
+            observers: makes the observer of each MoE layer.
+            start: a state of an earlier run of the same micro-batches, to go on from.
+
+        Yields:
+            The state behind each layer.
+        """
         import torch
 
+        passes = self.checkpoint.family.passes
         with torch.inference_mode():
-            hidden, calls = self._record(batches)
-            passes = self.checkpoint.family.passes
-            passed: list[Any] = [None] * len(batches)
-            for index in track(range(len(self._layers)), f"running {self.checkpoint.name}", unit="layers"):
-                layer = self._fill(index)
-                with self._observed(index, observers):
-                    for number in range(len(batches)):
-                        args, kwargs = calls[index][number]
-                        output = layer(hidden[number], *args, **kwargs | ({passes: passed[number]} if passes else {}))
-                        hidden[number] = output[0] if isinstance(output, tuple) else output
-                        passed[number] = output[1] if passes else None
-                layer.to("meta")
-        return [
-            hidden[number][row, : int(batch.mask[row].sum())]
-            for number, batch in enumerate(batches)
-            for row in range(len(batch.ids))
-        ]
+            self._filling.fill_outside()
+            recording = record(self._decoder, self._layers, batches, self._as_a_layer_returns)
+            if not self.resident:
+                self._filling.empty_outside()
+        state = start or State(-1, list(recording.embedded), [None] * len(batches))
+        coming = range(state.layer + 1, len(self._layers))
+        weights = ahead(map(self._filling.read, coming), memory=2 * self._filling.layer_bytes())
+        for index in track(coming, f"running {self.checkpoint.name}", unit="layers"):
+            self._filling.fill(index, next(weights))
+            hidden, passed = list(state.hidden), list(state.passed)
+            with torch.inference_mode(), self._observed(index, observers):
+                for number, (args, kwargs) in enumerate(recording.calls[index]):
+                    handed = {passes: passed[number]} if passes else {}
+                    output = self._layers[index](hidden[number], *args, **kwargs | handed)
+                    hidden[number] = output[0] if isinstance(output, tuple) else output
+                    passed[number] = output[1] if passes else None
+            if not self.resident:
+                self._filling.empty(index)
+            state = State(index, hidden, passed)
+            yield state
 
     @contextmanager
     def _observed(self, index: int, observers: ObserverFactory | None) -> Iterator[None]:
@@ -231,34 +176,16 @@ class LayerwiseModel:
         if observers is None or index not in self.checkpoint.moe_layers:
             yield
             return
-        router = self.checkpoint.router(index).to(self.device, copy=True)
+        observer = observers(index, self.checkpoint.router(index).to(self.device, copy=True))
+        if observer is None:
+            yield
+            return
         experts, gate = (
             self._part(index, path)
             for path in (self.checkpoint.family.experts_module, self.checkpoint.family.router_module)
         )
-        with kernel.observing(experts, gate, observers(index, router)):
+        with kernel.observing(experts, gate, observer):
             yield
-
-    def _record(
-        self, batches: Sequence[MicroBatch]
-    ) -> "tuple[list[torch.Tensor], list[list[tuple[tuple[Any, ...], dict[str, Any]]]]]":
-        """Embedding outputs, and for every layer the arguments of each micro-batch."""
-        embedded: list[torch.Tensor] = []
-        calls: list[list[tuple[tuple[Any, ...], dict[str, Any]]]] = [[] for _ in self._layers]
-
-        def recorder(index: int) -> Callable[..., Any]:
-            def record(hidden: "torch.Tensor", *args: Any, **kwargs: Any) -> Any:
-                if index == 0:
-                    embedded.append(hidden)
-                calls[index].append((args, kwargs))
-                return self._as_a_layer_returns(hidden)
-
-            return record
-
-        with _stand_ins(self._decoder, [_stand_in(layer, recorder(i)) for i, layer in enumerate(self._layers)]):
-            for batch in batches:
-                self._decoder(input_ids=batch.ids, attention_mask=batch.mask.long(), use_cache=False)
-        return embedded, calls
 
     def _as_a_layer_returns(self, hidden: "torch.Tensor") -> Any:
         return (hidden, None) if self.checkpoint.family.passes else hidden
@@ -267,28 +194,9 @@ class LayerwiseModel:
         """(t, d) last hidden states of one sequence → (t, V) logits, by the model's own norm and head."""
         import torch
 
-        def give_back(*_: Any, **__: Any) -> Any:
-            return self._as_a_layer_returns(hidden[None])
-
-        stand_ins = [_stand_in(layer, give_back) for layer in self._layers]
         ids = torch.zeros(1, len(hidden), dtype=torch.long, device=self.device)
-        with torch.inference_mode(), _stand_ins(self._decoder, stand_ins):
-            logits: torch.Tensor = self._model(input_ids=ids, use_cache=False).logits[0]
+        with torch.inference_mode():
+            self._filling.fill_outside()
+            with skipped(self._decoder, self._layers, hidden[None], self._as_a_layer_returns):
+                logits: torch.Tensor = self._model(input_ids=ids, use_cache=False).logits[0]
         return logits
-
-
-def _persistent(module: "torch.nn.Module") -> "list[tuple[str, torch.Tensor]]":
-    """Parameters, those that are shared under each of their names, and the buffers that checkpoints keep."""
-    return list(module.state_dict(keep_vars=True).items())
-
-
-@contextmanager
-def _stand_ins(decoder: Any, layers: "list[torch.nn.Module]") -> Iterator[None]:
-    """For the length of a block, a decoder has other layers."""
-    import torch
-
-    own, decoder.layers = decoder.layers, torch.nn.ModuleList(layers)
-    try:
-        yield
-    finally:
-        decoder.layers = own

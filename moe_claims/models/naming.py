@@ -52,13 +52,11 @@ class StoredNames:
         return name in self._stored or name in self._parts
 
     def tensor(self, name: str) -> "torch.Tensor":
-        """A tensor of the module, stored dtype.
+        """A tensor of the module that holds no experts, stored dtype.
 
         Raises:
             ModelError: it is missing, damaged or not finite, or stored in one with others.
         """
-        if self._checkpoint.is_experts(name):
-            return self._checkpoint.fused(name)
         if name in self._parts:
             return self._put_together(name)
         return self._checkpoint.get(self._stored.get(name, name))

@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import combinations, permutations
 from typing import Any
 
@@ -17,7 +16,7 @@ from moe_claims import progress
 from moe_claims.errors import ModelError, NotMeasuredError, UsageError
 from moe_claims.measure import assignment, effort, matching
 from moe_claims.measure.assignment import Neurons
-from moe_claims.measure.matching import kendall, layers_to_match, match, measure_matching
+from moe_claims.measure.matching import kendall, layers_to_match, match, match_layers, measure_matching
 from moe_claims.memory import GIB
 from moe_claims.models.checkpoint import Checkpoint
 from moe_claims.models.families import ROLES, Role
@@ -303,9 +302,10 @@ def test_memory_grows_with_the_square_and_time_faster() -> None:
         assert effort.pair_seconds(large, 2_048) < effort.pair_seconds(large, 4_096)
 
 
-def test_measurement_is_kept_and_read_back() -> None:
-    found = measure_matching(_checkpoint(_noise(16), "up"), "up", (0, 1))
-    again = type(found).of(found.arrays())
-    assert replace(again).arrays().keys() == found.arrays().keys()
-    for name, array in found.arrays().items():
-        np.testing.assert_array_equal(again.arrays()[name], array)
+def test_layers_one_by_one_are_the_whole_measurement() -> None:
+    checkpoint = _checkpoint(_noise(16), "up")
+    whole = measure_matching(checkpoint, "up", (0, 1)).arrays()
+    for number, found in enumerate(match_layers(checkpoint, "up", (0, 1))):
+        assert found.keys() == whole.keys() - {"layers"}
+        for name, array in found.items():
+            np.testing.assert_array_equal(array, whole[name][number])

@@ -14,11 +14,13 @@ from hypothesis import strategies as st
 
 from moe_claims.errors import ModelError
 from moe_claims.measure import activations, routed
+from moe_claims.measure.accumulator import LayerAccumulator, among_chosen, angular, cosines
 from moe_claims.measure.measurement import RoutedMeasurement
-from moe_claims.measure.routed import LayerAccumulator, among_chosen, angular, cosines, measure_routed
+from moe_claims.measure.routed import measure_routed, routed_layers
 from moe_claims.models import kernel
+from moe_claims.models.batches import pad
 from moe_claims.models.checkpoint import Checkpoint
-from moe_claims.models.forward import LayerwiseModel, micro_batches, pad
+from moe_claims.models.forward import LayerwiseModel
 from moe_claims.models.kernel import ExpertBatch
 from moe_claims.models.source import MemorySource
 
@@ -29,7 +31,7 @@ NAMES = (*PLAIN, "qwen3_moe with a dense layer")
 @pytest.fixture
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Several micro-batches with padding, and several chunks in each."""
-    monkeypatch.setattr(routed, "micro_batches", partial(micro_batches, tokens=30))
+    monkeypatch.setattr(routed, "tokens_at_once", lambda *_: 30)
     monkeypatch.setattr(kernel, "_CHUNK_FLOATS", 700)
 
 
@@ -157,10 +159,14 @@ def test_same_run_gives_the_same_bytes(layerwise: Any, sequences: Any) -> None:
     assert all(first[key].tobytes() == second[key].tobytes() for key in first)
 
 
-def test_measurement_survives_being_turned_into_arrays(layerwise: Any, sequences: Any) -> None:
-    measured = measure_routed(layerwise("mixtral"), sequences)
-    again = RoutedMeasurement.of(measured.arrays())
-    np.testing.assert_array_equal(again.rank_counts(), measured.rank_counts())
+def test_layers_one_by_one_are_the_whole_measurement(layerwise: Any, sequences: Any) -> None:
+    model = layerwise("mixtral")
+    measured = measure_routed(model, sequences)
+    layers = model.checkpoint.moe_layers
+    *found, whole = routed_layers(model, sequences, layers)
+    again = RoutedMeasurement.of(layers, found, whole)
+    assert again.arrays().keys() == measured.arrays().keys()
+    assert all(array.tobytes() == measured.arrays()[name].tobytes() for name, array in again.arrays().items())
     assert len(measured.sequence_of) == measured.router_logits.shape[1] == sum(map(len, sequences))
 
 

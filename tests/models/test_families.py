@@ -12,9 +12,10 @@ import torch
 
 from moe_claims.errors import ModelError
 from moe_claims.measure.routed import measure_routed
+from moe_claims.models.batches import micro_batches, pad
 from moe_claims.models.checkpoint import Checkpoint
 from moe_claims.models.families import FAMILIES, ROLES, family_of
-from moe_claims.models.forward import LayerwiseModel, micro_batches, pad
+from moe_claims.models.forward import LayerwiseModel
 from moe_claims.models.loading import OpenModel, random_control
 from moe_claims.models.names import ModelRef
 

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from moe_claims.errors import ModelError
 from moe_claims.models import kernel
+from moe_claims.models.batches import micro_batches, pad
 from moe_claims.models.checkpoint import Checkpoint
 from moe_claims.models.families import FAMILIES
-from moe_claims.models.forward import LayerwiseModel, micro_batches, pad
+from moe_claims.models.forward import LayerwiseModel
 from moe_claims.models.source import MemorySource
 
 PLAIN = ("mixtral", "olmoe", "qwen3_moe")
