@@ -25,6 +25,13 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise ModelError(f"'{path}' is not valid JSON: {error}") from None
     if not isinstance(config, dict):
         raise ModelError(f"'{path}' is not the configuration of a model: it holds no JSON object")
+    return _with_type(config)
+
+
+def _with_type(config: dict[str, Any]) -> dict[str, Any]:
+    """Published without ``model_type``, Grok-1 is known by its architecture."""
+    if "model_type" not in config and config.get("architectures") == ["Grok1ModelForCausalLM"]:
+        return {**config, "model_type": "grok-1"}
     return config
 
 
@@ -43,4 +50,9 @@ def as_object(config: dict[str, Any]) -> Any:
     """
     from transformers import CONFIG_MAPPING
 
-    return CONFIG_MAPPING[config["model_type"]].from_dict(deepcopy(config))
+    from moe_claims.models import own
+
+    own.register()
+    # auto_map names code beside the weights, which is never run.
+    settings = {name: value for name, value in config.items() if name != "auto_map"}
+    return CONFIG_MAPPING[config["model_type"]].from_dict(deepcopy(settings))

@@ -13,6 +13,7 @@ import torch
 from moe_claims.errors import ModelError
 from moe_claims.measure.routed import measure_routed
 from moe_claims.models.batches import micro_batches, pad
+from moe_claims.models import own
 from moe_claims.models.checkpoint import Checkpoint
 from moe_claims.models.families import FAMILIES, ROLES, family_of
 from moe_claims.models.forward import LayerwiseModel
@@ -38,6 +39,13 @@ SIZES: dict[str, Any] = {
 }  # fmt: skip
 OF_THEIR_OWN: dict[str, dict[str, Any]] = {
     "jamba": {"attn_layer_period": 2, "attn_layer_offset": 1, "use_mamba_kernels": False},
+    # Far from 1 each, and attention logits that reach the bound of their tanh.
+    "grok-1": {
+        "attn_output_multiplier": 0.6,
+        "max_attn_value": 1.5,
+        "embedding_multiplier_scale": 5.7,
+        "output_multiplier_scale": 0.6,
+    },
     "lfm2_moe": {"layer_types": ["conv", "full_attention", "conv", "conv"]},
 }
 ONE_KEY_PER_HEAD = ("axk1", "axk2", "deepseek_v2", "deepseek_v3", "deepseek_v32", "glm4_moe_lite", "glm_moe_dsa")
@@ -48,6 +56,8 @@ ONE_KEY_PER_HEAD = ("axk1", "axk2", "deepseek_v2", "deepseek_v3", "deepseek_v32"
 def made() -> Callable[[str], Any]:
     """model_type → a small model of that family, float32, whose weights and balancing biases all matter."""
     from transformers import CONFIG_MAPPING, AutoModelForCausalLM
+
+    own.register()
 
     @cache
     def make(model_type: str) -> Any:
@@ -101,6 +111,7 @@ def test_nothing_is_skipped_with_the_transformers_that_the_table_was_made_with()
     import transformers
     from packaging.version import Version
 
+    own.register()
     unknown = set(FAMILIES) - set(transformers.CONFIG_MAPPING)
     assert not unknown or Version(transformers.__version__) < Version("5.23")
 
@@ -223,6 +234,6 @@ def test_the_reference_names_every_family_and_what_is_done_with_it() -> None:
     page = (Path(__file__).parents[2] / "docs" / "reference.md").read_text(encoding="utf-8")
     models = page[page.index("\n## Models\n") : page.index("\n## Comparing with another model\n")]
     named, _, rest = models[models.index("run layer by layer:") :].partition(".\n")
-    assert re.findall(r"`([a-z0-9_]+)`", named) == list(FAMILIES)
+    assert re.findall(r"`([a-z0-9_-]+)`", named) == list(FAMILIES)
     said = set(re.findall(r"`([a-z0-9_]+)`", rest[: rest.index("run one by one")]))
     assert said == {name for name, row in FAMILIES.items() if row.alone}
