@@ -17,6 +17,9 @@ from moe_claims.progress import track
 if TYPE_CHECKING:
     import torch
 
+_SET_BY_LENGTH = ("dynamic", "longrope")
+"""Kinds of rotary positions whose frequencies depend on the longest sequence of a micro-batch."""
+
 
 _TOGETHER = 1 << 26
 """Numbers that are read together on their way into a layer."""
@@ -81,6 +84,16 @@ class Checkpoint:
         if not isinstance(value, int):
             raise ModelError(f"the config of '{self.name}' does not say {self.family.top_k}, one number for all layers")
         return value
+
+    @property
+    def alone(self) -> bool:
+        """Whether a sequence must be run without others: its family asks for it, or its length sets its rotation."""
+        rope = self.config.get("rope_scaling") or self.config.get("rope_parameters") or {}
+        kinds = [
+            rope,
+            *(part for part in rope.values() if isinstance(part, dict)),
+        ]  # some have one for each kind of layer
+        return self.family.alone or any(kind.get("rope_type", kind.get("type")) in _SET_BY_LENGTH for kind in kinds)
 
     @cached_property
     def _router(self) -> str:

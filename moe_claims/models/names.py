@@ -13,16 +13,39 @@ from urllib.parse import parse_qsl
 from moe_claims.errors import UsageError
 
 ALIASES = {
+    # The models of the paper, and the dense reference of Mixtral 8x7B.
     "mixtral": "mistralai/Mixtral-8x7B-v0.1",
     "mixtral-8x7b": "mistralai/Mixtral-8x7B-v0.1",
     "mixtral-8x7b-instruct": "mistralai/Mixtral-8x7B-Instruct-v0.1",
     "mixtral-8x22b": "mistralai/Mixtral-8x22B-v0.1",
-    "olmoe": "allenai/OLMoE-1B-7B-0924",
-    "qwen3-30b-a3b": "Qwen/Qwen3-30B-A3B",
+    "mixtral-8x22b-instruct": "mistralai/Mixtral-8x22B-Instruct-v0.1",
+    "deepseek-moe-16b": "deepseek-ai/deepseek-moe-16b-base",
+    "deepseek-moe-16b-chat": "deepseek-ai/deepseek-moe-16b-chat",
+    "grok-1": "hpcai-tech/grok-1",
     "mistral": "mistralai/Mistral-7B-v0.1",
     "mistral-7b": "mistralai/Mistral-7B-v0.1",
+    # Later ones.
+    "olmoe": "allenai/OLMoE-1B-7B-0924",
+    "olmoe-instruct": "allenai/OLMoE-1B-7B-0924-Instruct",
+    "qwen1.5-moe-a2.7b": "Qwen/Qwen1.5-MoE-A2.7B",
+    "qwen2-57b-a14b": "Qwen/Qwen2-57B-A14B",
+    "qwen3-30b-a3b": "Qwen/Qwen3-30B-A3B",
+    "qwen3-30b-a3b-base": "Qwen/Qwen3-30B-A3B-Base",
+    "qwen3-235b-a22b": "Qwen/Qwen3-235B-A22B",
+    "deepseek-v2-lite": "deepseek-ai/DeepSeek-V2-Lite",
+    "deepseek-v2": "deepseek-ai/DeepSeek-V2",
+    "deepseek-v3": "deepseek-ai/DeepSeek-V3",
+    "moonlight-16b-a3b": "moonshotai/Moonlight-16B-A3B",
+    "kimi-linear-48b-a3b": "moonshotai/Kimi-Linear-48B-A3B-Base",
+    "gpt-oss-20b": "openai/gpt-oss-20b",
+    "gpt-oss-120b": "openai/gpt-oss-120b",
+    "phi-3.5-moe": "microsoft/Phi-3.5-MoE-instruct",
+    "glm-4.5-air": "zai-org/GLM-4.5-Air",
+    "granite-3.1-1b-a400m": "ibm-granite/granite-3.1-1b-a400m-base",
+    "granite-3.1-3b-a800m": "ibm-granite/granite-3.1-3b-a800m-base",
+    "jamba": "ai21labs/Jamba-v0.1",
 }
-"""Short names of well-known models on the hub; the Mistral is the dense reference of Mixtral 8x7B."""
+"""Short names of well-known models on the hub."""
 
 EMBEDDED = ("tiny-scratch",)
 """Trained models inside the package."""
@@ -87,7 +110,8 @@ def resolve(name: str) -> ModelRef:
         return ModelRef(name, "hub", short, revision or None)
     known = [*ALIASES, *EMBEDDED, *(f"synthetic:{kind}" for kind in SYNTHETIC)]
     near = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(known)}, a directory, or org/name"
+    listed = f"'python -m moe_claims models' lists the {len(known)} known names; or give a directory, or org/name"
+    hint = f"did you mean {' or '.join(near)}?" if near else listed
     raise UsageError(f"unknown model '{name}': {hint}")
 
 

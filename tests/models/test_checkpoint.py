@@ -214,3 +214,21 @@ def test_experts_of_different_shapes(config_of: Any, weights_on_disk: Any) -> No
     assert _message(lambda: measure_weights(checkpoint)) == (
         "'m' has experts of different shapes in layer 1 (act: (7, 16) and (12, 16)): is the checkpoint damaged?"
     )
+
+
+@pytest.mark.parametrize(
+    ("said", "alone"),
+    [
+        ({}, False),
+        ({"rope_scaling": None}, False),
+        ({"rope_scaling": {"type": "linear", "factor": 2.0}}, False),
+        ({"rope_scaling": {"type": "dynamic", "factor": 2.0}}, True),
+        ({"rope_parameters": {"rope_type": "longrope", "rope_theta": 1e4}}, True),
+        ({"rope_parameters": {"full_attention": {"rope_type": "dynamic"}}}, True),
+    ],
+)
+def test_sequences_whose_length_sets_their_rotation_run_one_by_one(
+    said: dict[str, Any], alone: bool, weights_on_disk: Any, config_of: Any
+) -> None:
+    checkpoint = Checkpoint("m", config_of("mixtral") | said, MemorySource(weights_on_disk("mixtral")))
+    assert checkpoint.alone == alone

@@ -39,3 +39,18 @@ def test_the_object_leaves_the_configuration_as_it_is() -> None:
     before = repr(config)
     assert as_object(config).hidden_size == 32
     assert repr(config) == before
+
+
+def test_grok_is_known_by_its_architecture_alone(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"architectures": ["Grok1ModelForCausalLM"], "num_experts": 8}')
+    assert read_config(tmp_path)["model_type"] == "grok-1"
+    (tmp_path / "config.json").write_text('{"architectures": ["Grok1ModelForCausalLM"], "model_type": "other"}')
+    assert read_config(tmp_path)["model_type"] == "other"
+    (tmp_path / "config.json").write_text('{"architectures": ["MixtralForCausalLM"]}')
+    assert "model_type" not in read_config(tmp_path)
+
+
+def test_code_beside_the_weights_is_forgotten() -> None:
+    config = {"model_type": "deepseek", "auto_map": {"AutoConfig": "configuration_deepseek.DeepseekConfig"}}
+    assert not hasattr(as_object(config), "auto_map")
+    assert "auto_map" in config

@@ -67,9 +67,10 @@ class Grok1Config(PreTrainedConfig):
         if self.num_key_value_heads is None:
             self.num_key_value_heads = self.num_attention_heads
         super().__post_init__(**kwargs)
-        plain = {"rope_type": "default", "rope_theta": ROPE_THETA}
+        plain = {"rope_theta": ROPE_THETA, "rope_type": "default"}
         if self.rope_parameters not in (None, {}, plain):
-            raise ValueError(f"rotary positions are {self.rope_parameters}, but the model published has {plain} alone")
+            asked = dict(sorted(self.rope_parameters.items()))
+            raise ValueError(f"the model published rotates by {plain} alone, not by {asked}: leave these settings out")
         self.rope_parameters = plain
         if self.hidden_size % self.num_attention_heads:
             raise ValueError(f"hidden_size {self.hidden_size} is no multiple of {self.num_attention_heads} heads")
