@@ -79,9 +79,13 @@ class SafetensorsFolder:
         if not paths:
             pickled = sorted(self.folder.glob("*.bin")) or sorted(self.folder.glob("*.pt"))
             if pickled:
+                rewrite = (
+                    "import torch; from safetensors.torch import save_file; "
+                    f"save_file(torch.load('{pickled[0].name}', weights_only=True), '{pickled[0].stem}.safetensors')"
+                )
                 raise ModelError(
-                    f"'{self.folder}' holds pickled weights ({pickled[0].name}), which are never loaded: convert "
-                    "them to safetensors first (save_pretrained of a model you trust writes safetensors)"
+                    f"'{self.folder}' holds pickled weights ({pickled[0].name}), which are never loaded: if you trust "
+                    f'them, rewrite each file there with python -c "{rewrite}"'
                 )
             raise ModelError(f"'{self.folder}' has no *.safetensors file: give a folder that holds the weights")
         return {name: path for path in paths for name in self._header(path)}

@@ -2,6 +2,8 @@
 
 import json
 import pickle
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -123,12 +125,21 @@ def test_pickled_weights_are_refused_unopened(name: str, tmp_path: Path, config_
     (folder / name).write_bytes(pickle.dumps(Malicious(trace)))
     (folder / "config.json").write_text(json.dumps(config_of("mixtral")))
     assert _message(lambda: Checkpoint.open(folder, "m")) == (
-        f"'{folder}' holds pickled weights ({name}), which are never loaded: convert them to safetensors first "
-        "(save_pretrained of a model you trust writes safetensors)"
+        f"'{folder}' holds pickled weights ({name}), which are never loaded: if you trust them, rewrite each file "
+        'there with python -c "import torch; from safetensors.torch import save_file; '
+        f"save_file(torch.load('{name}', weights_only=True), '{name.rpartition('.')[0]}.safetensors')\""
     )
     assert not trace.exists()
     pickle.loads((folder / name).read_bytes())
     assert trace.exists()  # the trap works
+
+
+def test_what_the_refusal_of_pickled_weights_says_works(tmp_path: Path) -> None:
+    torch.save({"a": torch.arange(6.0).reshape(2, 3)}, tmp_path / "pytorch_model.bin")
+    _, found, command = _message(lambda: SafetensorsFolder(tmp_path)).partition("python -c ")
+    assert found
+    subprocess.run([sys.executable, "-c", command.strip('"')], cwd=tmp_path, check=True)
+    assert torch.equal(SafetensorsFolder(tmp_path).get("a"), torch.arange(6.0).reshape(2, 3))
 
 
 def test_pickle_beside_or_in_place_of_safetensors_is_never_opened(tmp_path: Path, copied: Any) -> None:
