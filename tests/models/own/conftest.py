@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from moe_claims.models.checkpoint import Checkpoint
 from moe_claims.models.forward import LayerwiseModel, micro_batches, pad
 
-LENGTHS = (9, 23, 2, 14)
+LENGTHS = (9, 23, 14, 2)
 
 
 @dataclass
