@@ -45,7 +45,9 @@ def _parser() -> argparse.ArgumentParser:
     measure.add_argument("--tokens", type=int, help="at most this many tokens of the text")
     measure.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     measure.add_argument("--dtype", choices=("float32", "float64", "bfloat16"), default="float32")
-    measure.add_argument("--dense-reference", help="dense model of the same shape, last on the expert axes as 'F'")
+    last = measure.add_mutually_exclusive_group()
+    last.add_argument("--dense-reference", help="dense model of the same shape, last on the expert axes as 'F'")
+    last.add_argument("--shared-experts", action="store_true", help="the model's own, last on the expert axes as 'SE'")
     measure.add_argument("--output", type=Path, required=True, help="the .npz file to write")
     measure.set_defaults(run=_measure)
 
@@ -94,6 +96,7 @@ def _measure(given: argparse.Namespace) -> str:
         dtype=given.dtype,
         output=given.output,
         dense_reference=given.dense_reference,
+        shared_experts=given.shared_experts,
     )
 
 

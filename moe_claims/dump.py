@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from moe_claims import texts
 from moe_claims.errors import UsageError
-from moe_claims.measure.dense import append_dense, measure_dense
+from moe_claims.measure.dense import Blocks, append_dense, measure_dense
 from moe_claims.measure.matching import measure_matching
 from moe_claims.measure.measurement import DenseWeights, RoutedMeasurement, WeightMeasurement
 from moe_claims.measure.routed import measure_routed
@@ -20,6 +20,7 @@ from moe_claims.models.families import ROLES
 from moe_claims.models.forward import LayerwiseModel
 from moe_claims.models.loading import OpenModel, open_model
 from moe_claims.models.names import resolve
+from moe_claims.models.shared import SharedExperts
 from moe_claims.stats.mantel import pearson
 from moe_claims.stats.nulls import off_diagonal
 
@@ -40,14 +41,18 @@ def dump(
     dtype: str,
     output: Path,
     dense_reference: str | None = None,
+    shared_experts: bool = False,
 ) -> str:
     """Measures a model and writes the arrays to an ``.npz`` file; names and shapes are in the reference docs.
+
+    The last place on the expert axes goes to the dense reference, or to the shared experts.
 
     Returns:
         One line for the user.
 
     Raises:
-        MoeClaimsError: model, text or token ids cannot be used, or the dense reference has another shape.
+        MoeClaimsError: model, text or token ids cannot be used, the dense reference has another shape, or there are no
+            shared experts.
     """
     wanted = DEFAULT if what is None else what
     for part in wanted:
@@ -59,14 +64,22 @@ def dump(
         raise UsageError(f"--tokens {tokens}: give a whole number of tokens, 4 or more")
     place = device_of(device)
     model = open_model(resolve(name))
-    dense = None if dense_reference is None else open_dense(resolve(dense_reference))
-    if dense is not None:
+    dense: Blocks | None = None
+    if dense_reference is not None and shared_experts:
+        raise UsageError("--dense-reference and --shared-experts ask for the same place: give one of them")
+    if dense_reference is not None:
+        dense = open_dense(resolve(dense_reference))
         dense.check_fits(model.checkpoint)
+    if shared_experts:
+        dense = SharedExperts(model.checkpoint)
     arrays: Arrays = {"layers": np.asarray(model.checkpoint.moe_layers)}
+    note = ""
     if "weights" in wanted:
         arrays |= weight_arrays(measure_weights(model.checkpoint, device=place))
         if dense is not None:
-            arrays |= with_dense(arrays, measure_dense(model.checkpoint, dense, device=place))
+            found = measure_dense(model.checkpoint, dense, device=place)
+            arrays |= with_dense(arrays, found)
+            note = "" if found.matrix else "; similarity.matrix is without SE, a block of another shape than an expert"
     if "matching" in wanted:
         for role in ROLES:
             matching = measure_matching(model.checkpoint, role, model.checkpoint.moe_layers)
@@ -82,7 +95,7 @@ def dump(
     partial = output.with_name(f".{output.stem}.partial.npz")
     np.savez(partial, **arrays)  # type: ignore[arg-type]
     partial.replace(output)
-    return f"{name}: {', '.join(wanted)} written to {output} ({len(arrays)} arrays)"
+    return f"{name}: {', '.join(wanted)} written to {output} ({len(arrays)} arrays){note}"
 
 
 def _sequences(
@@ -108,11 +121,11 @@ def weight_arrays(weights: WeightMeasurement) -> Arrays:
 
 
 def with_dense(arrays: Arrays, dense: DenseWeights) -> Arrays:
-    """The similarities of matrices and mean neurons with the dense reference, 'F', as last of the experts."""
+    """The similarities with the dense reference, 'F', or the shared experts, 'SE', as last of the experts."""
     return {
         f"similarity.{level}.{role}": append_dense(arrays[f"similarity.{level}.{role}"], to_dense[role])
         for level, to_dense in (("matrix", dense.matrix), ("mean", dense.mean))
-        for role in ROLES
+        for role in to_dense
     }
 
 

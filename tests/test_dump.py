@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from moe_claims.cli import main
+from moe_claims.dump import dump
+from moe_claims.errors import UsageError
 from moe_claims.measure.dense import measure_dense
 from moe_claims.models.dense import open_dense
 from moe_claims.models.loading import open_model
@@ -70,4 +72,27 @@ def test_what_cannot_be_compared_is_one_line_and_writes_nothing(
     said = capsys.readouterr().err
     assert message in said
     assert said.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_dense_reference_and_shared_experts_ask_for_one_place(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"^--dense-reference and --shared-experts ask for the same place: give one"):
+        dump(
+            MODEL,
+            text=None,
+            token_ids=None,
+            what=("weights",),
+            tokens=None,
+            device="cpu",
+            dtype="float32",
+            output=tmp_path / "m.npz",
+            dense_reference=DENSE,
+            shared_experts=True,
+        )
+    assert not list(tmp_path.iterdir())
+
+
+def test_shared_experts_of_a_model_without_any(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["measure", MODEL, "--shared-experts", "--output", str(tmp_path / "m.npz")]) == 4
+    assert "has model_type 'mixtral', whose shared experts, if any, cannot be compared yet" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())

@@ -1,7 +1,7 @@
-"""Experts against a dense model's feed-forward blocks: weights, and outputs on the same hidden states."""
+"""Experts against other blocks, a dense model's or shared experts: weights, and outputs on the same hidden states."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, Protocol, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from moe_claims.measure.measurement import DenseWeights, Floats
 from moe_claims.measure.weights import mean_neurons
 from moe_claims.models.checkpoint import Checkpoint
-from moe_claims.models.dense import DenseModel, activation_of
+from moe_claims.models.dense import activation_of
 from moe_claims.models.families import ROLES, Role
 from moe_claims.progress import track
 
@@ -18,6 +18,20 @@ if TYPE_CHECKING:
 
 _COLUMNS = 1 << 20
 """Columns that are widened to float64 at a time: 64 MB for 8 experts."""
+
+
+class Blocks(Protocol):
+    """One block of an expert's form per MoE layer: a dense model's, or shared experts."""
+
+    @property
+    def name(self) -> str:
+        """For messages and tables."""
+
+    def matrix(self, layer: int, role: Role) -> "torch.Tensor":
+        """One matrix of a layer's block: up and act (m, d), down (d, m), stored dtype."""
+
+    def check_fits(self, checkpoint: Checkpoint) -> None:
+        """Whether the experts of an MoE can be compared with these; an error says why not."""
 
 
 def cosine_to(rows: "torch.Tensor", reference: "torch.Tensor") -> NDArray[np.float64]:
@@ -38,8 +52,10 @@ def cosine_to(rows: "torch.Tensor", reference: "torch.Tensor") -> NDArray[np.flo
     return np.asarray((dots / norms).clamp(-1.0, 1.0).cpu().numpy())
 
 
-def measure_dense(checkpoint: Checkpoint, dense: DenseModel, *, device: str = "cpu") -> DenseWeights:
-    """Compares every MoE layer's experts with the dense model's block of the same layer, one matrix kind at a time.
+def measure_dense(checkpoint: Checkpoint, dense: Blocks, *, device: str = "cpu") -> DenseWeights:
+    """Compares every MoE layer's experts with the other block of the same layer, one matrix kind at a time.
+
+    Blocks of another width, as several shared experts are together, are compared by their mean neurons alone.
 
     Raises:
         NotComparableError: the shapes differ.
@@ -49,7 +65,7 @@ def measure_dense(checkpoint: Checkpoint, dense: DenseModel, *, device: str = "c
 
 
 def dense_layers(
-    checkpoint: Checkpoint, dense: DenseModel, layers: Sequence[int], *, device: str = "cpu"
+    checkpoint: Checkpoint, dense: Blocks, layers: Sequence[int], *, device: str = "cpu"
 ) -> Iterator[dict[str, NDArray[Any]]]:
     """What ``measure_dense`` finds in each of these layers, as soon as it has been found."""
     dense.check_fits(checkpoint)
@@ -57,7 +73,8 @@ def dense_layers(
         found: dict[str, NDArray[Any]] = {}
         for role, stored in checkpoint.matrices(layer):
             experts, reference = stored.to(device), dense.matrix(layer, role).to(device)
-            found[f"matrix.{role}"] = cosine_to(experts.flatten(1), reference.flatten())
+            if reference.shape == experts.shape[1:]:
+                found[f"matrix.{role}"] = cosine_to(experts.flatten(1), reference.flatten())
             found[f"mean.{role}"] = cosine_to(mean_neurons(experts, role), mean_neurons(reference[None], role)[0])
         yield found
 
@@ -71,15 +88,15 @@ def append_dense(experts: Floats, dense: Floats) -> Floats:
 
 @final
 class DenseLayer:
-    """A dense model's feed-forward block of one layer, run on the hidden states of the MoE.
+    """The other block of one layer, run on the hidden states of the MoE.
 
     Args:
-        dense: the model; its weights are read when the first hidden states come.
+        dense: the blocks; weights are read when the first hidden states come.
         layer: true index of the layer.
         config: of the MoE, whose σ is used.
     """
 
-    def __init__(self, dense: DenseModel, layer: int, config: Mapping[str, Any]) -> None:
+    def __init__(self, dense: Blocks, layer: int, config: Mapping[str, Any]) -> None:
         self._dense, self._layer, self._activation = dense, layer, activation_of(config)
         self._weights: dict[Role, torch.Tensor] | None = None
 

@@ -90,7 +90,7 @@ class DenseWeights:
     """Cosines between the experts of each MoE layer and the dense model's FFN of that layer, from weights alone."""
 
     matrix: Mapping[Role, Floats]
-    """By role, (L, E) of flattened matrices."""
+    """By role, (L, E) of flattened matrices; empty where these differ in shape, as shared experts may."""
     mean: Mapping[Role, Floats]
     """By role, (L, E) of mean neurons."""
 
@@ -99,7 +99,8 @@ class DenseWeights:
         """From what was found in each layer."""
 
         def stacked(level: str) -> dict[Role, Floats]:
-            return {role: np.stack([arrays[f"{level}.{role}"] for arrays in found]) for role in ROLES}
+            there = [role for role in ROLES if f"{level}.{role}" in found[0]]
+            return {role: np.stack([arrays[f"{level}.{role}"] for arrays in found]) for role in there}
 
         return cls(stacked("matrix"), stacked("mean"))
 

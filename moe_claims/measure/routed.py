@@ -8,11 +8,10 @@ from numpy.typing import NDArray
 
 from moe_claims.errors import ModelError
 from moe_claims.measure.accumulator import LayerAccumulator, wide
-from moe_claims.measure.dense import DenseLayer
+from moe_claims.measure.dense import Blocks, DenseLayer
 from moe_claims.measure.measurement import Arrays, RoutedMeasurement
 from moe_claims.measure.store import NoSnapshot, Snapshot
 from moe_claims.models.batches import MicroBatch, micro_batches, pad, tokens_at_once
-from moe_claims.models.dense import DenseModel
 from moe_claims.models.forward import LayerwiseModel, State
 from moe_claims.progress import track
 
@@ -28,7 +27,7 @@ def measure_routed(
     sequences: Sequence[Sequence[int]],
     *,
     token_cosines: bool = False,
-    dense: DenseModel | None = None,
+    dense: Blocks | None = None,
 ) -> RoutedMeasurement:
     """Runs the sequences through the model and measures every MoE layer on the way.
 
@@ -36,8 +35,8 @@ def measure_routed(
         model: to be run layer by layer.
         sequences: token ids, used exactly as given.
         token_cosines: keep the (L, T, E, E) cosines of single tokens too; large.
-        dense: dense reference of the same shape, whose blocks answer the same hidden states; last of the experts in
-            the cosines of single tokens.
+        dense: dense reference of the same shape, or shared experts, whose blocks answer the same hidden states; last
+            of the experts in the cosines of single tokens.
 
     Raises:
         NotComparableError: the dense reference has another shape.
@@ -54,7 +53,7 @@ def routed_layers(
     layers: Sequence[int],
     *,
     token_cosines: bool = False,
-    dense: DenseModel | None = None,
+    dense: Blocks | None = None,
     snapshot: Snapshot | None = None,
 ) -> Iterator[Arrays]:
     """What ``measure_routed`` finds in each of these layers as soon as it has been found, and last of the whole text.
@@ -64,7 +63,7 @@ def routed_layers(
         sequences: token ids, used exactly as given.
         layers: true indices of the MoE layers to be measured, in order.
         token_cosines: keep the cosines of single tokens too.
-        dense: dense reference of the same shape.
+        dense: dense reference of the same shape, or shared experts.
         snapshot: holds the hidden states behind the last layer that has run; an earlier run that was stopped goes on
             from there, if all layers to be measured are still to come.
     """

@@ -29,6 +29,8 @@ class Reference:
     """MoE layer → (t, k)."""
     outputs: dict[int, torch.Tensor] = field(default_factory=dict)
     """MoE layer → (t, E, d) of all experts."""
+    shared: dict[int, torch.Tensor] = field(default_factory=dict)
+    """MoE layer → (t, d) of the shared experts."""
     logits: torch.Tensor = field(default_factory=lambda: torch.zeros(0))
     """(t, V)."""
 

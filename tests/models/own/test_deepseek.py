@@ -137,7 +137,8 @@ def _computed(weights: Mapping[str, torch.Tensor], config: Mapping[str, Any], id
             added.append(sum(shares[token, e] / total * outputs[token, e] for e in best))
             picked.append(best)
         if config["n_shared_experts"]:
-            added = list(torch.stack(added) + block(f"{at}.mlp.shared_experts", normed))
+            found.shared[layer] = block(f"{at}.mlp.shared_experts", normed)
+            added = list(torch.stack(added) + found.shared[layer])
         found.chosen[layer], found.outputs[layer] = torch.stack(picked), outputs
         x = x + torch.stack(added)
         found.states.append(x)
@@ -195,6 +196,45 @@ def test_what_measure_writes_of_a_published_folder(
             np.testing.assert_allclose(arrays["router_logits"][number], scores, atol=1e-5)
             chosen = torch.cat([one.chosen[layer] for one in theirs])
             np.testing.assert_array_equal(arrays["chosen"][number], chosen)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_shared_experts_are_the_last_ones_where_asked_for(
+    count: int,
+    drawn: Any,
+    plain: Any,
+    reference: Any,
+    texts: Any,
+    published: Callable[..., Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    config = CONFIG | {"n_shared_experts": count}
+    weights = drawn(_shapes(config))
+    folder, output = published(config, weights, "deepseek"), tmp_path / "x.npz"
+    (tmp_path / "ids.json").write_text(json.dumps(texts))
+    arguments = ["--token-ids", str(tmp_path / "ids.json"), "--what", "weights,outputs,token-outputs"]
+    assert main(["measure", str(folder), *arguments, "--shared-experts", "--output", str(output)]) == 0
+    note = "; similarity.matrix is without SE, a block of another shape than an expert\n"
+    assert capsys.readouterr().out.endswith(note) == (count == 2)
+    theirs = [_computed(weights, config, ids, plain, reference()) for ids in texts]
+    with np.load(output) as arrays:
+        for number, layer in enumerate((1, 2, 3)):
+            outputs = torch.cat([torch.cat([one.outputs[layer], one.shared[layer][:, None]], dim=1) for one in theirs])
+            unit = outputs / outputs.norm(dim=-1, keepdim=True)
+            cosine = unit @ unit.transpose(1, 2)
+            np.testing.assert_allclose(arrays["output_similarity.cosine"][number], cosine, atol=1e-5)
+            angular = (1 - cosine.clamp(-1, 1).arccos() / torch.pi).mean(dim=0).fill_diagonal_(1)
+            np.testing.assert_allclose(arrays["output_similarity.angular_mean"][number], angular, atol=1e-6)
+            blocks = [
+                f"model.layers.{layer}.mlp.{of}" for of in (*(f"experts.{e}" for e in range(8)), "shared_experts")
+            ]
+            for role, name, neurons in (("act", "gate", 0), ("up", "up", 0), ("down", "down", 1)):
+                matrices = [weights[f"{at}.{name}_proj.weight"].double() for at in blocks]
+                mean = torch.nn.functional.normalize(torch.stack([m.mean(dim=neurons) for m in matrices]))
+                np.testing.assert_allclose(arrays[f"similarity.mean.{role}"][number], mean @ mean.T, atol=1e-5)
+                flat = torch.nn.functional.normalize(torch.stack([m.flatten() for m in matrices[: 10 - count]]))
+                np.testing.assert_allclose(arrays[f"similarity.matrix.{role}"][number], flat @ flat.T, atol=1e-5)
 
 
 def test_another_scoring_is_refused(drawn: Any) -> None:
