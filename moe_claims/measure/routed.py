@@ -69,9 +69,7 @@ def routed_layers(
     """
     if dense is not None:
         dense.check_fits(model.checkpoint)
-    bounds = micro_batches(
-        sequences, tokens=tokens_at_once(model.width, model.device), alone=model.checkpoint.alone
-    )
+    bounds = micro_batches(sequences, tokens=tokens_at_once(model.width, model.device), alone=model.checkpoint.alone)
     batches = [pad(sequences, *bound, model.device) for bound in bounds]
     at_work: dict[int, LayerAccumulator] = {}
 

@@ -12,8 +12,8 @@ import torch
 
 from moe_claims.errors import ModelError
 from moe_claims.measure.routed import measure_routed
-from moe_claims.models.batches import micro_batches, pad
 from moe_claims.models import own
+from moe_claims.models.batches import micro_batches, pad
 from moe_claims.models.checkpoint import Checkpoint
 from moe_claims.models.families import FAMILIES, ROLES, family_of
 from moe_claims.models.forward import LayerwiseModel

@@ -11,8 +11,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from moe_claims.models.batches import micro_batches, pad
 from moe_claims.models.checkpoint import Checkpoint
-from moe_claims.models.forward import LayerwiseModel, micro_batches, pad
+from moe_claims.models.forward import LayerwiseModel
 
 LENGTHS = (9, 23, 14, 2)
 
