@@ -141,15 +141,17 @@ class FileSnapshot:
     def write(self, step: int, arrays: Arrays) -> None:
         """Writes a step's files, then removes those of the steps before."""
         _write(self._path(step), arrays)
-        self._remove(before for before in self._steps() if before != step)
+        self._remove(keep=step)
 
     def drop(self) -> None:
         """Removes all files."""
-        self._remove(self._steps())
+        self._remove(keep=None)
 
-    def _remove(self, steps: Iterable[int]) -> None:
-        for step in steps:
-            for path in (self._path(step).with_suffix(".sha256"), self._path(step)):
+    def _remove(self, *, keep: int | None) -> None:
+        """Also what a run left half-written that was killed: hidden states may be large."""
+        kept = () if keep is None else (self._path(keep), self._path(keep).with_suffix(".sha256"))
+        for path in self._folder.glob(f"{self._key}-after-*"):
+            if path not in kept:
                 path.unlink(missing_ok=True)
 
 

@@ -269,6 +269,7 @@ def test_a_snapshot_that_was_not_finished_leaves_the_one_before(left: str, tmp_p
     snapshot.write(2, {"x": np.ones(1)})
     found = snapshot.read()
     assert found is not None and found[0] == 2
+    assert _kept(tmp_path) == ["k-after-2.npz", "k-after-2.sha256"]  # and nothing half-written is left behind
 
 
 def test_a_damaged_snapshot_is_none(tmp_path: Path) -> None:
