@@ -21,7 +21,7 @@ _SET_BY_LENGTH = ("dynamic", "longrope")
 """Kinds of rotary positions whose frequencies depend on the longest sequence of a micro-batch."""
 
 
-_TOGETHER = 1 << 26
+_TOGETHER = 1 << 24
 """Numbers that are read together on their way into a layer."""
 
 

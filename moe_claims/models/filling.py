@@ -11,8 +11,6 @@ from moe_claims.models.naming import StoredNames
 if TYPE_CHECKING:
     import torch
 
-_ALIGNED = 64
-
 
 @final
 class Filling:
@@ -51,6 +49,8 @@ class Filling:
 
     def fill_outside(self) -> None:
         """Embedding, last norm and head get their weights, if they have none."""
+        import torch
+
         tied = getattr(self._model.config, "tie_word_embeddings", False)
         # A tied head counts twice: left out as a duplicate, it would stay on the meta device and yield garbage.
         for name, tensor in _persistent(self._model):
@@ -58,7 +58,7 @@ class Filling:
                 stored = name
                 if tied and not self._names.has(name):
                     stored = f"{self._model.base_model_prefix}.embed_tokens.weight"
-                self._put(self._model, name, self._value(stored, tensor))
+                self._put(self._model, name, self._value(stored, tensor, torch.empty_like(tensor, device="cpu")))
 
     def empty_outside(self) -> None:
         """They are taken out again."""
@@ -69,7 +69,7 @@ class Filling:
         """The weights of a layer that has none, by name, on the CPU and as they run; a thread may do it."""
         prefix = f"{self._checkpoint.family.layers}.{index}"
         return {
-            name: self._value(f"{prefix}.{name}", tensor)
+            name: self._value(f"{prefix}.{name}", tensor, self._place(tensor))
             for name, tensor in _persistent(self._layers[index])
             if tensor.is_meta
         }
@@ -83,16 +83,15 @@ class Filling:
         """A layer's weights are taken out again."""
         self._layers[index].to("meta")
 
-    def _value(self, stored: str, expected: "torch.Tensor") -> "torch.Tensor":
-        """A tensor by its name in the module, in the dtype of the one whose place it takes.
+    def _value(self, stored: str, expected: "torch.Tensor", place: "torch.Tensor") -> "torch.Tensor":
+        """A tensor by its name in the module, copied to its place.
 
         Raises:
             ModelError: it is missing, damaged, not finite, or of another shape.
         """
         if self._checkpoint.is_experts(stored):
-            value = self._empty(expected)
-            self._checkpoint.put_experts(stored, value)
-            return value
+            self._checkpoint.put_experts(stored, place)
+            return place
         tensor = self._names.tensor(stored)
         if tensor.shape != expected.shape:
             raise ModelError(
@@ -100,9 +99,10 @@ class Filling:
                 f"{tuple(expected.shape)}: config and weights do not belong together"
             )
         # A copy, since matrix products depend in their last bits on how memory is aligned, which the file decides.
-        return self._empty(expected).copy_(tensor)
+        return place.copy_(tensor)
 
-    def _empty(self, like: "torch.Tensor") -> "torch.Tensor":
+    def _place(self, like: "torch.Tensor") -> "torch.Tensor":
+        """Memory that an earlier layer may have left."""
         memory = self._buffers.take(like.numel() * like.element_size())
         return memory.view(like.dtype).view(like.shape)
 
