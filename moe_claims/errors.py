@@ -6,11 +6,13 @@ from typing import final
 class MoeClaimsError(Exception):
     """Base class: the message is one line, says what was wrong and what to do.
 
-    Names and messages of other libraries may hold line breaks; they become spaces.
+    Names and messages of other libraries may hold line breaks, which become spaces, and what would steer a
+    terminal, which is written out.
     """
 
     def __init__(self, message: str) -> None:
-        super().__init__(" ".join(message.split()))
+        line = " ".join(message.split())
+        super().__init__("".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in line))
 
 
 @final

@@ -1,11 +1,11 @@
 """A model's ``config.json``, parsed and as transformers' own object."""
 
-import json
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 from moe_claims.errors import ModelError
+from moe_claims.models.strict_json import parse
 
 _NO_JSON = ("Infinity", "-Infinity", "NaN")
 
@@ -20,8 +20,8 @@ def read_config(folder: Path) -> dict[str, Any]:
     if not path.exists():
         raise ModelError(f"'{folder}' has no config.json: give the folder of a saved model")
     try:
-        config = json.loads(path.read_text(encoding="utf-8"), object_hook=_number)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        config = parse(path.read_bytes(), _number)
+    except ValueError as error:
         raise ModelError(f"'{path}' is not valid JSON: {error}") from None
     if not isinstance(config, dict):
         raise ModelError(f"'{path}' is not the configuration of a model: it holds no JSON object")

@@ -1,9 +1,10 @@
 """Models of the hub: found in the local cache, or downloaded once. Only data, never code."""
 
-import json
+import os.path
 from pathlib import Path
 
 from moe_claims.errors import ModelError
+from moe_claims.models.strict_json import read_index
 
 PATTERNS = ("config.json", "*.safetensors", "*.safetensors.index.json", "tokenizer*", "special_tokens_map.json")
 """What is fetched of a repository: nothing pickled, nothing that runs."""
@@ -61,11 +62,10 @@ def snapshot(hub_id: str, revision: str | None) -> tuple[Path, str]:
 
 def _complete(folder: Path) -> bool:
     """Whether a cached snapshot holds the weights; one of a tokenizer alone, or half a download, does not."""
-    index = folder / "model.safetensors.index.json"
-    if not index.exists():
-        return (folder / "config.json").exists() and any(folder.glob("*.safetensors"))
     try:
-        shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-    except (ValueError, TypeError, KeyError, AttributeError):
+        weight_map = read_index(folder)
+    except ModelError:
         return False
-    return all((folder / shard).exists() for shard in ("config.json", *shards))
+    if weight_map is None:
+        return (folder / "config.json").exists() and any(folder.glob("*.safetensors"))
+    return all(os.path.exists(folder / file) for file in {"config.json", *weight_map.values()})  # noqa: PTH110 - too long

@@ -1,11 +1,12 @@
 """Where tensors come from: a folder of safetensors, or memory. Nothing else is ever read."""
 
-import json
+import os.path
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, final
 
 from moe_claims.errors import ModelError
+from moe_claims.models.strict_json import read_index
 from moe_claims.models.tensor_file import Span, TensorReader, read_spans
 
 if TYPE_CHECKING:
@@ -64,15 +65,16 @@ class SafetensorsFolder:
         self._where = self._index()
 
     def _index(self) -> dict[str, Path]:
-        index = self.folder / "model.safetensors.index.json"
-        if index.exists():
-            weight_map = self._weight_map(index)
-            missing = sorted({s for s in weight_map.values() if not (self.folder / s).exists()})
+        weight_map = read_index(self.folder)
+        if weight_map is not None:
+            shards = set(weight_map.values())
+            # pathlib raises for a name too long for the file system.
+            missing = sorted(shard for shard in shards if not os.path.exists(self.folder / shard))  # noqa: PTH110
             if missing:
                 raise ModelError(
                     f"'{self.folder}' lacks shard {missing[0]}"
                     + (f" and {len(missing) - 1} more" if len(missing) > 1 else "")
-                    + f" of the {len(set(weight_map.values()))} in its index: download it again"
+                    + f" of the {len(shards)} in its index: download it again"
                 )
             return {name: self.folder / shard for name, shard in weight_map.items()}
         paths = sorted(self.folder.glob("*.safetensors"))
@@ -89,16 +91,6 @@ class SafetensorsFolder:
                 )
             raise ModelError(f"'{self.folder}' has no *.safetensors file: give a folder that holds the weights")
         return {name: path for path in paths for name in self._header(path)}
-
-    @staticmethod
-    def _weight_map(index: Path) -> dict[str, str]:
-        try:
-            weight_map: dict[str, str] = dict(json.loads(index.read_text(encoding="utf-8"))["weight_map"])
-        except (ValueError, TypeError, KeyError) as error:
-            raise ModelError(
-                f"'{index}' is not an index of safetensors files ({type(error).__name__}): download it again"
-            ) from None
-        return weight_map
 
     def _header(self, path: Path) -> dict[str, Span]:
         if path not in self._spans:

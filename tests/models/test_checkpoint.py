@@ -117,6 +117,8 @@ def test_folder_without_config(tmp_path: Path) -> None:
         (b"{", "is not valid JSON: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
         (b"", "is not valid JSON: Expecting value: line 1 column 1 (char 0)"),
         (b'{"a": "\xff"}', "is not valid JSON: 'utf-8' codec can't decode byte 0xff in position 7: invalid start byte"),
+        (b'{"a": {"b": 1, "b": 2}}', "is not valid JSON: the key 'b' stands in it twice"),
+        (b'{"a":' * 100_000, "is not valid JSON: it is nested too deeply"),
         (b"[1]", "is not the configuration of a model: it holds no JSON object"),
     ],
 )

@@ -86,12 +86,59 @@ def test_missing_shard_is_named(tmp_path: Path) -> None:
         ("[]", "TypeError"),
         ("{}", "KeyError"),
         ('{"weight_map": 3}', "TypeError"),
-        ('{"weight_map": "abc"}', "ValueError"),
+        ('{"weight_map": "abc"}', "TypeError"),
+        ('{"weight_map": {"a": "x", "a": "y"}}', "the key 'a' stands in it twice"),
+        ("[" * 100_000, "it is nested too deeply"),
     ],
 )
 def test_index_that_is_none(content: str, said: str, tmp_path: Path) -> None:
     (tmp_path / INDEX).write_text(content)
     expected = f"'{tmp_path / INDEX}' is not an index of safetensors files ({said}): download it again"
+    assert _message(lambda: SafetensorsFolder(tmp_path)) == expected
+
+
+@pytest.mark.parametrize(
+    "shard",
+    [
+        "../two.safetensors",
+        "/tmp/two.safetensors",
+        "..\\two.safetensors",
+        "sub/two.safetensors",
+        "..",
+        "",
+        "a\0b",
+        3,
+        None,
+    ],
+)
+def test_index_that_points_elsewhere(shard: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    (folder / "sub").mkdir(parents=True)
+    _two_shards(folder)
+    for place in (tmp_path, folder / "sub"):
+        save_file({"b": torch.ones(3)}, place / "two.safetensors")
+    (folder / INDEX).write_text(json.dumps({"weight_map": {"a": "one.safetensors", "b": shard}}))
+    expected = (
+        f"'{folder / INDEX}' names '{str(shard).replace(chr(0), chr(92) + 'x00')}' as a file of weights, which is no "
+        "file name: nothing outside a model's own folder is read; get the model from a source you trust"
+    )
+    assert _message(lambda: SafetensorsFolder(folder)) == expected
+
+
+def test_links_are_followed_as_caches_have_them(tmp_path: Path) -> None:
+    folder, blobs = tmp_path / "snapshots" / "abc", tmp_path / "blobs"
+    for place in (folder, blobs):
+        place.mkdir(parents=True)
+    _two_shards(blobs)
+    for number, path in enumerate(sorted(blobs.iterdir())):
+        blob = path.rename(blobs / f"{number:064}")
+        (folder / path.name).symlink_to(Path("..", "..", "blobs", blob.name))
+    assert SafetensorsFolder(folder).get("b").tolist() == [1, 1, 1]
+
+
+def test_shard_with_a_name_beyond_any_file_system(tmp_path: Path) -> None:
+    (tmp_path / INDEX).write_text(json.dumps({"weight_map": {"a": "x" * 300}}))
+    expected = f"'{tmp_path}' lacks shard {'x' * 300} of the 1 in its index: download it again"
     assert _message(lambda: SafetensorsFolder(tmp_path)) == expected
 
 
@@ -110,6 +157,37 @@ def test_truncated_file_is_named(left: int, tmp_path: Path) -> None:
     message = _message(lambda: SafetensorsFolder(tmp_path).get("a"))
     assert message.startswith(f"'{path}' cannot be read as safetensors (truncated or damaged?): ")
     assert message.endswith("; download it again")
+
+
+PLAIN = b'{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}'
+
+
+@pytest.mark.parametrize(
+    ("header", "claimed", "said"),
+    [
+        (PLAIN, 1 << 63, "its header of 9,223,372,036,854,775,808 bytes does not fit"),
+        (PLAIN, len(PLAIN) + 9, f"its header of {len(PLAIN) + 9} bytes does not fit"),
+        (PLAIN.replace(b"[2]", b"[2000]").replace(b",8]", b",8000]"), None, "should take 8,000 bytes"),
+        (PLAIN.replace(b"[0,8]", b"[8,16]"), None, "from 8 to 16 of 8"),
+        (PLAIN.replace(b"[2]", b"[4611686018427387904,8]"), None, "should take 147,573,952,589,676,412,928 bytes"),
+        (PLAIN.replace(b"[2]", b"[-2]"), None, "a shape or an offset that is no whole number"),
+        (PLAIN[:-1] + b"," + PLAIN[1:].replace(b"F32", b"I32"), None, "names a tensor twice"),
+        (PLAIN.replace(b'"shape"', b'"shape":[1,2],"shape"'), None, "twice"),
+        (b"[" * 100_000, None, "recursion"),
+    ],
+)
+def test_header_that_lies_or_says_two_things(header: bytes, claimed: int | None, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    path.write_bytes((len(header) if claimed is None else claimed).to_bytes(8, "little") + header + bytes(8))
+    message = _message(lambda: SafetensorsFolder(tmp_path).get("a"))
+    assert message.startswith(f"'{path}' cannot be read as safetensors (truncated or damaged?): ")
+    assert said in message
+    assert len(message) < 400
+
+
+def test_the_header_that_those_are_made_of_is_read(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_bytes(len(PLAIN).to_bytes(8, "little") + PLAIN + bytes(8))
+    assert SafetensorsFolder(tmp_path).get("a").tolist() == [0, 0]
 
 
 def test_empty_folder(tmp_path: Path) -> None:
