@@ -66,9 +66,14 @@ class Checkpoint:
 
     @cached_property
     def moe_layers(self) -> tuple[int, ...]:
-        """Indices of the layers that have a router, in order; dense layers keep theirs."""
+        """Indices of the layers that have a router, in order; dense layers keep theirs.
+
+        Layers behind the last one that predict further tokens are none of the model's own.
+        """
         pattern = re.compile(rf"{re.escape(self.family.layers)}\.(\d+)\.{re.escape(self._router)}")
-        return tuple(sorted(int(found[1]) for found in map(pattern.fullmatch, self._names) if found))
+        layers = sorted(int(found[1]) for found in map(pattern.fullmatch, self._names) if found)
+        count = self.config.get("num_hidden_layers") if self.config.get("num_nextn_predict_layers") else None
+        return tuple(layer for layer in layers if not isinstance(count, int) or layer < count)
 
     @cached_property
     def experts(self) -> int:
