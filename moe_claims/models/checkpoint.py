@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, final
 from moe_claims.errors import ModelError
 from moe_claims.models.config import read_config
 from moe_claims.models.families import ROLES, Family, Role, family_of
+from moe_claims.models.quantised import dequantised, is_float8
 from moe_claims.models.source import SafetensorsFolder, TensorSource
 from moe_claims.progress import track
 
@@ -31,22 +32,17 @@ class Checkpoint:
 
     Attributes:
         name: for messages and tables.
-        config: the parsed ``config.json``.
+        config: the parsed ``config.json``, without what it says about quantisation.
         family: the row of the family table.
     """
 
     def __init__(self, name: str, config: dict[str, Any], source: TensorSource) -> None:
         self.name = name
-        self.config = config
         self.family: Family = family_of(config, name)
-        if quantised := config.get("quantization_config"):
-            method = quantised.get("quant_method", "unknown") if isinstance(quantised, dict) else "unknown"
-            raise ModelError(
-                f"'{name}' is quantised (quant_method '{method}'), which cannot be read yet: give a checkpoint in "
-                "float32, float16 or bfloat16"
-            )
-        self._source = source
-        self._names = source.names()
+        self._source = dequantised(name, config, source)
+        # What is read is no longer quantised: transformers builds a plain model, which is what the weights fit.
+        self.config = {key: value for key, value in config.items() if key != "quantization_config"}
+        self._names = self._source.names()
         if not self.moe_layers:
             raise ModelError(
                 f"'{name}' has no tensor that names a router of the {self.family.model_type} family "
@@ -145,6 +141,11 @@ class Checkpoint:
         except KeyError as error:
             raise self._lacking(error) from None
         for name, tensor in zip(names, tensors, strict=True):
+            if is_float8(tensor):
+                raise ModelError(
+                    f"'{self.name}' stores '{name}' in float8, but its config has no quantization_config, which says "
+                    "how to read it: take both from the same place"
+                )
             if tensor.is_floating_point() and not _is_finite(tensor):
                 raise ModelError(
                     f"'{self.name}' has NaN or infinite weights in the tensor '{name}': it cannot be measured"

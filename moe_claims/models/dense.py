@@ -12,6 +12,7 @@ from moe_claims.models.checkpoint import Checkpoint
 from moe_claims.models.config import read_config
 from moe_claims.models.families import FAMILIES, ROLES, Role
 from moe_claims.models.names import ModelRef
+from moe_claims.models.quantised import dequantised, is_float8
 from moe_claims.models.source import MemorySource, SafetensorsFolder, TensorSource
 from moe_claims.progress import track
 
@@ -46,12 +47,12 @@ class DenseModel:
         check_dense(config, name)
         self.name = name
         self.config = config
-        self._source = source
+        self._source = dequantised(name, config, source)
         self._revision = revision
         self.layers, self.hidden, self.intermediate = (
             _whole(config, key, name) for key in ("num_hidden_layers", "hidden_size", "intermediate_size")
         )
-        if any(".mlp." in stored and stored.endswith(".bias") for stored in source.names()):
+        if any(".mlp." in stored and stored.endswith(".bias") for stored in self._source.names()):
             raise ModelError(f"the feed-forward blocks of '{name}' have biases: {_OPTION}, which have none")
 
     def matrix(self, layer: int, role: Role) -> "torch.Tensor":
@@ -72,6 +73,11 @@ class DenseModel:
             raise ModelError(
                 f"'{self.name}' stores '{stored}' as {tuple(tensor.shape)}, but its config asks for {wanted}: "
                 "config and weights do not belong together"
+            )
+        if is_float8(tensor):
+            raise ModelError(
+                f"'{self.name}' stores '{stored}' in float8, but its config has no quantization_config, which says how "
+                "to read it: take both from the same place"
             )
         if not torch.isfinite(tensor).all():
             raise ModelError(f"'{self.name}' has NaN or infinite weights in the tensor '{stored}'")

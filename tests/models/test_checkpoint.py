@@ -139,13 +139,14 @@ def test_dense_and_unknown_models_are_told_before_their_weights_are_looked_for(t
     )
 
 
-@pytest.mark.parametrize(("said", "method"), [({"quant_method": "mxfp4"}, "mxfp4"), ({"bits": 4}, "unknown")])
-def test_a_quantised_checkpoint_is_refused(said: dict[str, Any], method: str, config_of: Any) -> None:
-    config = config_of("mixtral") | {"quantization_config": said}
-    assert _message(lambda: Checkpoint("m", config, MemorySource({}))) == (
-        f"'m' is quantised (quant_method '{method}'), which cannot be read yet: give a checkpoint in float32, float16 "
-        "or bfloat16"
-    )
+@pytest.mark.parametrize("promised", [True, False])
+def test_layers_that_predict_further_tokens_are_none_of_the_model(
+    promised: bool, weights_on_disk: Any, config_of: Any
+) -> None:
+    # DeepSeek-V3 and GLM-4.5 store them behind the last layer; transformers leaves them out.
+    stored, config = weights_on_disk("mixtral"), config_of("mixtral") | {"num_nextn_predict_layers": int(promised)}
+    stored |= {name.replace("layers.1.", "layers.2."): value for name, value in stored.items() if "layers.1." in name}
+    assert Checkpoint("m", config, MemorySource(stored)).moe_layers == ((0, 1) if promised else (0, 1, 2))
 
 
 def test_missing_shard_of_a_real_checkpoint(copied: Callable[..., Path]) -> None:
