@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from moe_claims import guard
 from moe_claims.collected import PREFIX, Collected
 from moe_claims.errors import MoeClaimsError, UsageError
 from moe_claims.settings import OPTIONS, Settings, option_value, settle
@@ -38,6 +39,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         ini = f"moe_{option.name.replace('-', '_')}"
         ini_type: Any = "bool" if option.flag else "args" if option.repeatable else "string"
         parser.addini(ini, f"{option.help} (as --moe-{option.name})", type=ini_type, default=None)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) -> Iterator[None]:
+    """Before any conftest.py runs: those of models are none.
+
+    Raises:
+        pytest.UsageError: settings were read from beside a model.
+    """
+    known, start = early_config.known_args_namespace, early_config.invocation_params.dir
+    known.file_or_dir = guard.tests(known.file_or_dir, args, start)
+    if model := guard.settings_of_a_model(early_config.inipath, known.file_or_dir, args, start):
+        raise pytest.UsageError(
+            f"pytest takes its settings from '{early_config.inipath}', which came with the model '{model}': remove "
+            "that file, or join option and model by '=' if it is not the model's"
+        )
+    yield
 
 
 def pytest_configure(config: pytest.Config) -> None:

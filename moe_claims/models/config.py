@@ -1,6 +1,5 @@
 """A model's ``config.json``, parsed and as transformers' own object."""
 
-from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +41,16 @@ def _number(found: dict[str, Any]) -> Any:
     return found
 
 
+_CHOOSES_CODE = frozenset(
+    ("auto_map", "attn_implementation", "_attn_implementation", "experts_implementation", "_experts_implementation")
+)
+"""Settings that say which code is to run the model, such as an attention kernel that transformers would download."""
+
+
 def as_object(config: dict[str, Any]) -> Any:
     """The configuration as an instance of transformers' class for its ``model_type``.
+
+    What it says about code is left out: a model's folder is data, and what runs it is for the user to choose.
 
     Raises:
         Exception: whatever an impossible configuration makes transformers raise.
@@ -53,6 +60,11 @@ def as_object(config: dict[str, Any]) -> Any:
     from moe_claims.models import own
 
     own.register()
-    # auto_map names code beside the weights, which is never run.
-    settings = {name: value for name, value in config.items() if name != "auto_map"}
-    return CONFIG_MAPPING[config["model_type"]].from_dict(deepcopy(settings))
+    return CONFIG_MAPPING[config["model_type"]].from_dict(_without_code(config))
+
+
+def _without_code(found: Any) -> Any:
+    """A copy without those settings, at any depth."""
+    if isinstance(found, dict):
+        return {key: _without_code(value) for key, value in found.items() if key not in _CHOOSES_CODE}
+    return [_without_code(value) for value in found] if isinstance(found, list) else found

@@ -6,7 +6,7 @@ from pathlib import Path
 from moe_claims.errors import ModelError
 from moe_claims.models.strict_json import read_index
 
-PATTERNS = ("config.json", "*.safetensors", "*.safetensors.index.json", "tokenizer*", "special_tokens_map.json")
+PATTERNS = ("config.json", "*.safetensors", "*.safetensors.index.json", "tokenizer.json")
 """What is fetched of a repository: nothing pickled, nothing that runs."""
 
 

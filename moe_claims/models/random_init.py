@@ -21,7 +21,7 @@ def initialise(config: dict[str, Any], *, seed: int) -> "dict[str, torch.Tensor]
     settings = {name: value for name, value in config.items() if name not in ("dtype", "torch_dtype")}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model: Any = AutoModelForCausalLM.from_config(as_object(settings), dtype=torch.float32)
+        model: Any = AutoModelForCausalLM.from_config(as_object(settings), dtype=torch.float32, trust_remote_code=False)
     # A tied head is no parameter of its own; buffers that checkpoints keep, such as biases of routers, belong to it.
     buffers = {name for name, _ in model.named_buffers()} & set(model.state_dict())
     kept = [*model.named_parameters(), *((name, model.get_buffer(name)) for name in sorted(buffers))]

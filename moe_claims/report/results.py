@@ -133,7 +133,7 @@ def read(path: Path) -> dict[str, Any]:
         raise UsageError(
             f"there is no results file '{path}': 'pytest claims/' writes claims-report/results.json"
         ) from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"'{path}' is not a results file: {error}") from None
     if not isinstance(loaded, dict) or loaded.get("schema_version") != SCHEMA_VERSION:
         found = loaded.get("schema_version") if isinstance(loaded, dict) else None

@@ -186,7 +186,7 @@ def read_token_ids(path: Path) -> tuple[tuple[int, ...], ...]:
         loaded = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UsageError(f"there is no file '{path}': --token-ids takes a JSON list of lists of token ids") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"'{path}' is not JSON: {error}") from None
     good = isinstance(loaded, list) and loaded and all(isinstance(s, list) and len(s) >= 2 for s in loaded)
     if not good or not all(type(token) is int and token >= 0 for s in loaded for token in s):

@@ -28,7 +28,7 @@ def new_model(recipe: Recipe) -> "PreTrainedModel":
 
     torch.manual_seed(recipe.seed)
     config = AutoConfig.for_model(recipe.family, **recipe.config())
-    model: PreTrainedModel = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    model: PreTrainedModel = AutoModelForCausalLM.from_config(config, dtype=torch.float32, trust_remote_code=False)
     # The batched kernel of transformers is some eighty times slower than this one on a CPU.
     model.set_experts_implementation("grouped_mm")
     return model
