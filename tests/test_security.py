@@ -419,10 +419,13 @@ DAMAGE: dict[str, tuple[Callable[[Path, Path], None], str]] = {
     "outside": (_pointing_outside, "which is no file name"),
     "beyond": (
         lambda f, _: _header(f, b"{" + _A.replace(b"8", b"8000").replace(b"[2]", b"[2000]") + b"}"),
-        "incomplete",
+        "should take 8,000 bytes",
     ),
-    "twice": (lambda f, _: _header(f, b"{" + _A + b"," + _A.replace(b"F32", b"I32") + b"}"), "the key 'a' stands"),
-    "huge": (lambda f, _: _header(f, b"{" + _A + b"}", 1 << 62), "its header would be 4,611,686,018,427,387,904 bytes"),
+    "twice": (lambda f, _: _header(f, b"{" + _A + b"," + _A.replace(b"F32", b"I32") + b"}"), "names a tensor twice"),
+    "huge": (
+        lambda f, _: _header(f, b"{" + _A + b"}", 1 << 62),
+        "its header of 4,611,686,018,427,387,904 bytes does not fit",
+    ),
     "pickled": (lambda f, _: (f / "model.safetensors").unlink(), "holds pickled weights"),
     "config": (
         lambda f, _: (f / "config.json").write_text('{"model_type": "mixtral", "model_type": "x"}') and None,

@@ -271,6 +271,17 @@ def test_names_and_shapes_are_those_without_scales_and_nothing_else_is_read() ->
                 read(hidden)
 
 
+def test_experts_lie_one_behind_the_other() -> None:
+    tensors = {f"{number}.weight": _float8(number, 6, 5) for number in range(3)}
+    tensors |= {f"{name}_scale_inv": torch.full((1, 1), 2.0) for name in tensors} | {"other": torch.ones(2)}
+    source = _source(tensors)
+    found = source.get_many(["0.weight", "1.weight", "2.weight"])
+    assert [part.data_ptr() - found[0].data_ptr() for part in found] == [0, 2 * 30, 4 * 30]
+    assert all(_same(a, b) for a, b in zip(found, map(source.get, ("0.weight", "1.weight", "2.weight")), strict=True))
+    assert [tuple(part.shape) for part in source.get_many(["other", "1.weight"])] == [(2,), (6, 5)]
+    assert source.get_many([]) == []
+
+
 def test_what_is_not_quantised_is_left_as_it_is() -> None:
     inner = MemorySource({})
     assert dequantised("m", {}, inner) is inner

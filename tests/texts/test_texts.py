@@ -120,8 +120,8 @@ def test_unknown_text(name: str) -> None:
     expected = (
         f"unknown text '{name}': give builtin, builtin-math, builtin-code, wikitext103, gsm8k, magicoder, or a .txt, "
         ".jsonl[:FIELD], .csv[:COLUMN] or .parquet[:COLUMN] file"
-    )
-    assert _message(lambda: check_name(name), UsageError) == expected.replace("\0", r"\x00")
+    ).replace("\0", r"\x00")
+    assert _message(lambda: check_name(name), UsageError) == expected
     assert _message(lambda: load(name), UsageError) == expected
 
 
