@@ -1,6 +1,7 @@
 """Where tensors come from: a folder of safetensors, or memory. Nothing else is ever read."""
 
 import os.path
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, final
@@ -81,9 +82,12 @@ class SafetensorsFolder:
         if not paths:
             pickled = sorted(self.folder.glob("*.bin")) or sorted(self.folder.glob("*.pt"))
             if pickled:
+                # Whoever named the file would otherwise write into a command that people paste.
+                plain = re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", pickled[0].name)
+                named = pickled[0] if plain else Path(f"FILE{pickled[0].suffix}")
                 rewrite = (
                     "import torch; from safetensors.torch import save_file; "
-                    f"save_file(torch.load('{pickled[0].name}', weights_only=True), '{pickled[0].stem}.safetensors')"
+                    f"save_file(torch.load('{named.name}', weights_only=True), '{named.stem}.safetensors')"
                 )
                 raise ModelError(
                     f"'{self.folder}' holds pickled weights ({pickled[0].name}), which are never loaded: if you trust "

@@ -18,9 +18,10 @@ from moe_claims.cli import main
 from moe_claims.errors import ModelError
 from moe_claims.measure.routed import measure_routed
 from moe_claims.measure.weights import measure_weights
+from moe_claims.models.batches import micro_batches, pad
 from moe_claims.models.checkpoint import Checkpoint
 from moe_claims.models.dense import DenseModel
-from moe_claims.models.forward import LayerwiseModel, micro_batches, pad
+from moe_claims.models.forward import LayerwiseModel
 from moe_claims.models.loading import OpenModel, random_control
 from moe_claims.models.names import ModelRef
 from moe_claims.models.quantised import Fp8Source, Mxfp4Source, dequantised
