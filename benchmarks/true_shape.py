@@ -235,6 +235,14 @@ def page(results: list[dict[str, Any]], tokens: int, command: str) -> str:
     return "\n\n".join(part if part[0] in "|`#" else textwrap.fill(part.strip(), 120) for part in parts) + "\n"
 
 
+def command_of(given: argparse.Namespace) -> str:
+    """What repeats the run; where it wrote is a matter of the machine."""
+    parts = ["python benchmarks/true_shape.py --models", *given.models, "--tokens", str(given.tokens)]
+    parts += [] if given.layers is None else ["--layers", str(given.layers)]
+    parts += [] if given.dtypes is None else ["--dtypes", *given.dtypes]
+    return " ".join([*parts, "--small"] if given.small else parts)
+
+
 def say(text: str) -> None:
     sys.stdout.write(text)
     sys.stdout.flush()
@@ -269,8 +277,7 @@ def main(arguments: list[str] | None = None) -> None:
             forced = given.dtypes is not None
             folder = Path(scratch) / shape.name
             results.append(benchmark(shape, folder, tokens=given.tokens, dtypes=dtypes, forced=forced))
-    command = " ".join(["python benchmarks/true_shape.py", *(sys.argv[1:] if arguments is None else arguments)])
-    text = page(results, given.tokens, command)
+    text = page(results, given.tokens, command_of(given))
     if given.output is None:
         say(text)
     else:

@@ -174,6 +174,8 @@ def test_the_page_and_nothing_left_behind(
         assert re.search(rf"\| mixtral-8x7b \| {files} \| 0\.\d\d \|.*\d % \|", page)
     assert re.search(r"\| mixtral-8x7b \| bfloat16 \| [\d.]+ \|.*\d % \|", page)
     assert "| float32 | not run: takes about" in page or re.search(r"\| mixtral-8x7b \| float32 \| [\d.]+ \|", page)
+    command = "python benchmarks/true_shape.py --models mixtral-8x7b --tokens 16 --layers 1 --small"
+    assert page.endswith(f"```text\n{command}\n```\n")  # and nothing of where it was written
     assert max(len(line) for line in page.splitlines() if not line.startswith(("|", "python"))) <= 120
 
 
