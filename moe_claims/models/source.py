@@ -1,13 +1,11 @@
 """Where tensors come from: a folder of safetensors, or memory. Nothing else is ever read."""
 
 import os.path
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, final
 
-from moe_claims.errors import ModelError
-from moe_claims.models.strict_json import read_index
+from moe_claims.models import shards
 from moe_claims.models.tensor_file import Span, TensorReader, read_spans
 
 if TYPE_CHECKING:
@@ -66,34 +64,15 @@ class SafetensorsFolder:
         self._where = self._index()
 
     def _index(self) -> dict[str, Path]:
-        weight_map = read_index(self.folder)
-        if weight_map is not None:
-            shards = set(weight_map.values())
+        index = self.folder / shards.INDEX
+        if index.exists():
+            weight_map = shards.weight_map(index.read_bytes(), str(index))
             # pathlib raises for a name too long for the file system.
-            missing = sorted(shard for shard in shards if not os.path.exists(self.folder / shard))  # noqa: PTH110
-            if missing:
-                raise ModelError(
-                    f"'{self.folder}' lacks shard {missing[0]}"
-                    + (f" and {len(missing) - 1} more" if len(missing) > 1 else "")
-                    + f" of the {len(shards)} in its index: download it again"
-                )
+            present = {s for s in weight_map.values() if os.path.exists(self.folder / s)}  # noqa: PTH110
+            shards.check_complete(str(self.folder), weight_map, present)
             return {name: self.folder / shard for name, shard in weight_map.items()}
-        paths = sorted(self.folder.glob("*.safetensors"))
-        if not paths:
-            pickled = sorted(self.folder.glob("*.bin")) or sorted(self.folder.glob("*.pt"))
-            if pickled:
-                # Whoever named the file would otherwise write into a command that people paste.
-                plain = re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", pickled[0].name)
-                named = pickled[0] if plain else Path(f"FILE{pickled[0].suffix}")
-                rewrite = (
-                    "import torch; from safetensors.torch import save_file; "
-                    f"save_file(torch.load('{named.name}', weights_only=True), '{named.stem}.safetensors')"
-                )
-                raise ModelError(
-                    f"'{self.folder}' holds pickled weights ({pickled[0].name}), which are never loaded: if you trust "
-                    f'them, rewrite each file there with python -c "{rewrite}"'
-                )
-            raise ModelError(f"'{self.folder}' has no *.safetensors file: give a folder that holds the weights")
+        beside = [path.name for path in self.folder.glob("*.*")]
+        paths = [self.folder / name for name in shards.without_index(str(self.folder), beside)]
         return {name: path for path in paths for name in self._header(path)}
 
     def _header(self, path: Path) -> dict[str, Span]:

@@ -2,13 +2,7 @@
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, final
-
-from moe_claims.errors import ModelError
-
-INDEX = "model.safetensors.index.json"
-"""What says in which of many files a tensor is."""
 
 
 @final
@@ -40,30 +34,3 @@ def parse(text: str | bytes, finish: Callable[[dict[str, Any]], Any] = lambda fo
         return json.loads(text if isinstance(text, str) else text.decode("utf-8"), object_pairs_hook=once)
     except RecursionError:
         raise UnclearJsonError("it is nested too deeply") from None
-
-
-def read_index(folder: Path) -> dict[str, str] | None:
-    """Tensor → name of the file in the same folder that holds it; None where there is no index.
-
-    Only the name that is written down is judged: caches link from a model's folder to where the bytes are.
-
-    Raises:
-        ModelError: it is no index, or names anything but files beside it.
-    """
-    path = folder / INDEX
-    if not path.exists():
-        return None
-    try:
-        weight_map = parse(path.read_bytes())["weight_map"]
-        if not isinstance(weight_map, dict):
-            raise TypeError
-    except (ValueError, TypeError, KeyError) as error:
-        said = error if isinstance(error, UnclearJsonError) else type(error).__name__
-        raise ModelError(f"'{path}' is not an index of safetensors files ({said}): download it again") from None
-    for shard in weight_map.values():
-        if not isinstance(shard, str) or not shard.strip(".") or any(sign in shard for sign in "/\\\0"):
-            raise ModelError(
-                f"'{path}' names '{shard}' as a file of weights, which is no file name: nothing outside a model's own "
-                "folder is read; get the model from a source you trust"
-            )
-    return weight_map
