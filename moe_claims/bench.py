@@ -52,7 +52,7 @@ class Bench:
         return self._corpora[ref.name]
 
     def _judge(self, ref: ModelRef) -> Judged:
-        model = open_model(ref)
+        model = open_model(ref, download=self.settings.download)
         measured, self._corpora[ref.name] = self._measurer.measure(model)
         control: Mapping[str, Measured] | MoeClaimsError | None = None
         if self.settings.controls:

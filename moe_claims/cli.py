@@ -37,7 +37,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
 
     measure = commands.add_parser("measure", help="write what was measured of a model, without any judgement")
-    measure.add_argument("name", help="alias, directory, org/name[@revision] or synthetic:KIND")
+    measure.add_argument("name", help="alias, directory, [hub:]org/name[@revision] or synthetic:KIND")
     source = measure.add_mutually_exclusive_group()
     source.add_argument("--text", help=f"{texts.CHOICES} (default builtin)")
     source.add_argument("--token-ids", type=Path, help="JSON list of lists of token ids, used exactly as given")
@@ -48,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     last = measure.add_mutually_exclusive_group()
     last.add_argument("--dense-reference", help="dense model of the same shape, last on the expert axes as 'F'")
     last.add_argument("--shared-experts", action="store_true", help="the model's own, last on the expert axes as 'SE'")
+    measure.add_argument("--download", action="store_true", help="fetch models of the hub whole before they are read")
     measure.add_argument("--output", type=Path, required=True, help="the .npz file to write")
     measure.set_defaults(run=_measure)
 
@@ -97,6 +98,7 @@ def _measure(given: argparse.Namespace) -> str:
         output=given.output,
         dense_reference=given.dense_reference,
         shared_experts=given.shared_experts,
+        download=given.download,
     )
 
 
@@ -145,7 +147,7 @@ def _models(given: argparse.Namespace) -> str:
     rows += [(alias, target) for alias, target in ALIASES.items()]
     rows += [
         ("DIRECTORY", "config.json and *.safetensors"),
-        ("org/name[@revision]", "from the hub, or its local cache"),
+        ("[hub:]org/name[@revision]", "from the hub's local cache, or over the network"),
     ]
     known = tabulate(rows, headers=["--model", "what it is"], tablefmt="simple")
     families = f"{len(FAMILIES)} families (model_type) are read: {', '.join(FAMILIES)}."

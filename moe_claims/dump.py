@@ -42,6 +42,7 @@ def dump(
     output: Path,
     dense_reference: str | None = None,
     shared_experts: bool = False,
+    download: bool = False,
 ) -> str:
     """Measures a model and writes the arrays to an ``.npz`` file; names and shapes are in the reference docs.
 
@@ -63,12 +64,12 @@ def dump(
     if tokens is not None and tokens < 4:
         raise UsageError(f"--tokens {tokens}: give a whole number of tokens, 4 or more")
     place = device_of(device)
-    model = open_model(resolve(name))
+    model = open_model(resolve(name), download=download)
     dense: Blocks | None = None
     if dense_reference is not None and shared_experts:
         raise UsageError("--dense-reference and --shared-experts ask for the same place: give one of them")
     if dense_reference is not None:
-        dense = open_dense(resolve(dense_reference))
+        dense = open_dense(resolve(dense_reference), download=download)
         dense.check_fits(model.checkpoint)
     if shared_experts:
         dense = SharedExperts(model.checkpoint)

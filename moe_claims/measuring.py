@@ -44,15 +44,17 @@ class Measurer:
 
     @cached_property
     def _dense(self) -> DenseModel | MoeClaimsError | None:
+        ref = self.settings.dense_reference
         try:
-            return None if self.settings.dense_reference is None else open_dense(self.settings.dense_reference)
+            return None if ref is None else open_dense(ref, download=self.settings.download)
         except MoeClaimsError as error:  # the claims that need none stand without it
             return error
 
     @cached_property
     def _second(self) -> OpenModel | MoeClaimsError | None:
+        ref = self.settings.second_model
         try:
-            return None if self.settings.second_model is None else open_model(self.settings.second_model)
+            return None if ref is None else open_model(ref, download=self.settings.download)
         except MoeClaimsError as error:
             return error
 

@@ -35,7 +35,12 @@ class Option:
 
 
 OPTIONS = (
-    Option("model", "model to judge: alias, directory, org/name[@revision] or synthetic:KIND", "NAME", repeatable=True),
+    Option(
+        "model",
+        "alias, directory, [hub:]org/name[@revision] or synthetic:KIND of the model to judge",
+        "NAME",
+        repeatable=True,
+    ),
     Option("report", "folder of the report (default claims-report)", "DIR"),
     Option("text", f"text to run: {texts.CHOICES} (default builtin)", "NAME|FILE", repeatable=True),
     Option("tokens", "at most this many tokens of each text (default: all of it)", "N"),
@@ -49,6 +54,7 @@ OPTIONS = (
     Option("layers", "layers whose neurons are matched, such as 0,15,31 (default: all that take minutes)", "N,N"),
     Option("dense-reference", "dense model of the same shape to compare with, named as a model", "NAME"),
     Option("second-model", "model to compare the routing with, such as a tuned one, named as a model", "NAME"),
+    Option("download", "fetch models of the hub whole, into its local cache, before they are read", flag=True),
     Option("cluster", "address of a cluster (not used yet)", "ADDRESS"),
 )
 
@@ -77,6 +83,8 @@ class Settings:
     """Layers whose neurons are matched; None for all, as far as that takes minutes."""
     dense_reference: ModelRef | None
     second_model: ModelRef | None
+    download: bool
+    """Whether models of the hub are downloaded; else what is not in the local cache is read over the network."""
 
     @property
     def controls(self) -> bool:
@@ -174,6 +182,7 @@ def settle(values: Mapping[str, Any]) -> Settings:
         layers=_layers(values.get("layers")),
         dense_reference=_model("dense-reference", values.get("dense-reference")),
         second_model=_model("second-model", values.get("second-model")),
+        download=_flag("download", values.get("download")),
     )
 
 

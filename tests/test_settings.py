@@ -85,6 +85,7 @@ def test_defaults(embedded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         layers=None,
         dense_reference=None,
         second_model=None,
+        download=False,
     )
     assert settle(dict.fromkeys(BY_NAME)) == settings
     assert settings.controls
@@ -120,6 +121,7 @@ def test_every_option_is_heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
             "layers": "31, 0,15,0",
             "dense-reference": "mistral",
             "second-model": "mixtral-8x7b-instruct@main",
+            "download": True,
         }
     )
     assert [ref.name for ref in settings.models] == ["olmoe", "synthetic:null?seed=2"]  # each once, in order
@@ -140,6 +142,7 @@ def test_every_option_is_heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         second_model=ModelRef(
             "mixtral-8x7b-instruct@main", "hub", "mistralai/Mixtral-8x7B-Instruct-v0.1", revision="main"
         ),
+        download=True,
     )
     assert not settings.controls
 
@@ -200,6 +203,7 @@ BAD = [
         for value in ("0", "0.6", "-0.1", "five", "nan", "inf")
     ),
     ("report-only", "perhaps", "--moe-report-only perhaps: give true or false"),
+    ("download", "later", "--moe-download later: give true or false"),
     *(
         ("layers", value, f"--moe-layers {value}: give layer numbers separated by commas, such as 0,15,31")
         for value in ("first", "0;3", "-1", "1,,2", "0-3", "1.5", ",")

@@ -18,8 +18,21 @@ def read_config(folder: Path) -> dict[str, Any]:
     path = folder / "config.json"
     if not path.exists():
         raise ModelError(f"'{folder}' has no config.json: give the folder of a saved model")
+    return parse_config(path.read_bytes(), str(path))
+
+
+def parse_config(content: bytes, path: str) -> dict[str, Any]:
+    """The configuration in the content of a ``config.json``.
+
+    Args:
+        content: of the file.
+        path: for messages.
+
+    Raises:
+        ModelError: it is not a JSON object.
+    """
     try:
-        config = parse(path.read_bytes(), _number)
+        config = parse(content, _number)
     except ValueError as error:
         raise ModelError(f"'{path}' is not valid JSON: {error}") from None
     if not isinstance(config, dict):

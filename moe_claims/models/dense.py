@@ -3,17 +3,16 @@
 import hashlib
 from collections.abc import Mapping
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 from moe_claims.errors import ModelError, NotComparableError
 from moe_claims.models import synthetic
 from moe_claims.models.checkpoint import Checkpoint
-from moe_claims.models.config import read_config
 from moe_claims.models.families import FAMILIES, ROLES, Role
 from moe_claims.models.names import ModelRef
+from moe_claims.models.place import place_of
 from moe_claims.models.quantised import dequantised, is_float8
-from moe_claims.models.source import MemorySource, SafetensorsFolder, TensorSource
+from moe_claims.models.source import MemorySource, TensorSource
 from moe_claims.progress import track
 
 if TYPE_CHECKING:
@@ -159,8 +158,12 @@ def check_dense(config: Mapping[str, Any], name: str) -> None:
         )
 
 
-def open_dense(ref: ModelRef) -> DenseModel:
+def open_dense(ref: ModelRef, *, download: bool = False) -> DenseModel:
     """Opens a dense model: reads its config and index, or makes it; weights are read when asked for.
+
+    Args:
+        ref: the model.
+        download: as of ``open_model``.
 
     Raises:
         UsageError: a synthetic model with impossible options.
@@ -168,16 +171,11 @@ def open_dense(ref: ModelRef) -> DenseModel:
     """
     if ref.kind == "synthetic":
         return _synthetic(ref)
-    revision = None
-    folder = Path(ref.target)
-    if ref.kind == "hub":
-        from moe_claims.models import hub
-
-        folder, sha = hub.snapshot(ref.target, ref.revision)
-        revision = f"{ref.target}@{sha}"
-    config = read_config(folder)
+    place = place_of(ref, download=download)
+    config = place.config()
     check_dense(config, ref.name)  # before its weights are looked at
-    return DenseModel(ref.name, config, SafetensorsFolder(folder), revision)
+    revision = None if place.sha is None else f"{ref.target}@{place.sha}"
+    return DenseModel(ref.name, config, place.tensors(), revision)
 
 
 def _synthetic(ref: ModelRef) -> DenseModel:

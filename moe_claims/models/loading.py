@@ -3,14 +3,14 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
-from pathlib import Path
 from typing import Any, final
 
 from moe_claims.errors import ModelError, UsageError
 from moe_claims.models import random_init, synthetic
 from moe_claims.models.checkpoint import Checkpoint
-from moe_claims.models.families import ROLES
+from moe_claims.models.families import ROLES, family_of
 from moe_claims.models.names import ModelRef
+from moe_claims.models.place import Place, place_of
 from moe_claims.models.source import MemorySource
 
 Encoder = Callable[[str], Sequence[int]]
@@ -78,8 +78,13 @@ class OpenModel:
         }
 
 
-def open_model(ref: ModelRef) -> OpenModel:
+def open_model(ref: ModelRef, *, download: bool = False) -> OpenModel:
     """Opens a model: reads its config and index, or makes it; weights are read when asked for.
+
+    Args:
+        ref: the model.
+        download: whether a model of the hub that is not in its local cache is downloaded; else its weights are
+            read over the network whenever they are asked for.
 
     Raises:
         UsageError: a synthetic model with impossible options.
@@ -87,16 +92,12 @@ def open_model(ref: ModelRef) -> OpenModel:
     """
     if ref.kind == "synthetic":
         return _synthetic(ref)
-    revision = None
-    if ref.kind == "hub":
-        from moe_claims.models import hub
-
-        folder, revision = hub.snapshot(ref.target, ref.revision)
-    else:
-        folder = Path(ref.target)
-    checkpoint = Checkpoint.open(folder, ref.name)
+    place = place_of(ref, download=download)
+    config = place.config()
+    family_of(config, ref.name)  # a dense model is refused before its weights are looked at
+    checkpoint = Checkpoint(ref.name, config, place.tensors())
     context = int(checkpoint.config.get("max_position_embeddings", 2048))
-    return OpenModel(ref, checkpoint, revision, _tokenizer(folder), context)
+    return OpenModel(ref, checkpoint, place.sha, _tokenizer(place), context)
 
 
 def _synthetic(ref: ModelRef) -> OpenModel:
@@ -113,15 +114,16 @@ def _synthetic(ref: ModelRef) -> OpenModel:
     return OpenModel(ref, checkpoint, None, lambda text: encode(text, shape.vocabulary), shape.context)
 
 
-def _tokenizer(folder: Path) -> Encoder | None:
+def _tokenizer(place: Place) -> Encoder | None:
     """The tokenizer saved beside a model; only ``tokenizer.json``, which is data."""
-    path = folder / "tokenizer.json"
-    if not path.exists():
+    found = place.tokenizer()
+    if found is None:
         return None
     from tokenizers import Tokenizer
 
+    path, content = found
     try:
-        tokenizer = Tokenizer.from_file(str(path))
+        tokenizer = Tokenizer.from_buffer(content)
     except Exception as error:  # the library raises bare Exception for a malformed file
         raise ModelError(f"'{path}' cannot be read as a tokenizer: {error}") from None
 

@@ -89,6 +89,8 @@ def embedded_directory(name: str) -> Path:
 def resolve(name: str) -> ModelRef:
     """What a name stands for: a directory, an alias, an embedded or synthetic model, or a hub id.
 
+    ``hub:org/name`` is never a directory; ``org/name`` is one where it exists.
+
     Raises:
         UsageError: it stands for nothing known; the message offers near names.
     """
@@ -96,6 +98,13 @@ def resolve(name: str) -> ModelRef:
         raise UsageError(f"'{name}' is not a model name: give an alias, a directory, org/name or synthetic:KIND")
     if name.startswith("synthetic:"):
         return _synthetic(name)
+    if name.startswith("hub:"):
+        hub_id, _, revision = name.removeprefix("hub:").partition("@")
+        if not _is_hub_id(hub_id):
+            raise UsageError(
+                f"'{name}' does not name a repository on the hub: give hub:org/name or hub:org/name@revision"
+            )
+        return ModelRef(name, "hub", hub_id, revision or None)
     if name in EMBEDDED:
         return ModelRef(name, "embedded", str(embedded_directory(name)))
     short, _, revision = name.partition("@")
@@ -106,13 +115,17 @@ def resolve(name: str) -> ModelRef:
         return ModelRef(name, "directory", path)
     if name.startswith((".", "/", "~")):
         raise UsageError(f"there is no directory '{name}': --model takes a folder with config.json and *.safetensors")
-    if short.count("/") == 1 and all(short.split("/")):
+    if _is_hub_id(short):
         return ModelRef(name, "hub", short, revision or None)
     known = [*ALIASES, *EMBEDDED, *(f"synthetic:{kind}" for kind in SYNTHETIC)]
     near = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.5)
     listed = f"'python -m moe_claims models' lists the {len(known)} known names; or give a directory, or org/name"
     hint = f"did you mean {' or '.join(near)}?" if near else listed
     raise UsageError(f"unknown model '{name}': {hint}")
+
+
+def _is_hub_id(name: str) -> bool:
+    return name.count("/") == 1 and all(name.split("/"))
 
 
 def _synthetic(name: str) -> ModelRef:

@@ -159,7 +159,7 @@ def test_half_a_cached_model_is_completed(left: str, online: Any, cache: Path, s
         return str(folder)
 
     client = online(complete)
-    assert open_model(resolve("org/name")).checkpoint.experts == 4
+    assert open_model(resolve("org/name"), download=True).checkpoint.experts == 4
     assert len(client.calls) == 2
 
 
@@ -197,4 +197,4 @@ def test_every_refusal_of_the_hub_has_its_line(kind: type[Exception], message: s
         raise _http_error(kind)
 
     online(refuse)
-    assert _message(lambda: open_model(resolve("org/name@v1"))) == message
+    assert _message(lambda: open_model(resolve("org/name@v1"), download=True)) == message

@@ -32,6 +32,19 @@ def test_hub_ids_and_their_revisions() -> None:
     assert resolve(name) == ModelRef(name, "hub", "allenai/OLMoE-1B-7B-0924", "step10000-tokens41B")
 
 
+def test_prefix_asks_the_hub_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "org" / "name").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    assert resolve("hub:org/name") == ModelRef("hub:org/name", "hub", "org/name")
+    assert resolve("hub:org/name@refs/pr/1") == ModelRef("hub:org/name@refs/pr/1", "hub", "org/name", "refs/pr/1")
+
+
+@pytest.mark.parametrize("name", ["hub:", "hub:mixtral", "hub:a/b/c", "hub:/name", "hub:org/", "hub:@main"])
+def test_prefix_without_a_repository(name: str) -> None:
+    expected = f"'{name}' does not name a repository on the hub: give hub:org/name or hub:org/name@revision"
+    assert _message(name) == expected
+
+
 def test_directories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert resolve(str(tmp_path)) == ModelRef(str(tmp_path), "directory", str(tmp_path))
     (tmp_path / "org" / "name").mkdir(parents=True)

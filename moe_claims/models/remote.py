@@ -1,0 +1,143 @@
+"""Tensors of a repository on the hub, read over the network: headers first, then what is asked for, never to disk."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from threading import Event
+from typing import TYPE_CHECKING, TypeVar, final
+
+from moe_claims.errors import ModelError
+from moe_claims.models import shards
+from moe_claims.models.header import LENGTH, Entry, HeaderError, header_length, parse_header
+from moe_claims.models.repository import Repository
+from moe_claims.progress import track
+
+if TYPE_CHECKING:
+    import torch
+
+Job = TypeVar("Job")
+
+LARGEST_REQUEST = 32 * 1024 * 1024
+"""Bytes of one request: what is lost when a server must be asked anew, and many times what a round trip costs."""
+AT_ONCE = 8
+"""Requests on the way at the same time."""
+
+
+@final
+@dataclass(frozen=True)
+class Part:
+    """One request: consecutive bytes of a file, and where they go."""
+
+    file: str
+    start: int
+    targets: tuple[memoryview, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return sum(len(target) for target in self.targets)
+
+
+def parts_of(wanted: Iterable[tuple[str, int, memoryview]], largest: int = LARGEST_REQUEST) -> list[Part]:
+    """The requests that read what is wanted: neighbours together, nothing twice, nothing else.
+
+    Args:
+        wanted: file, first byte, and where its bytes go.
+        largest: bytes of one request.
+    """
+    parts: list[Part] = []
+    for file, start, target in sorted(wanted, key=lambda one: one[:2]):
+        offset = 0
+        while offset < len(target):
+            last = parts[-1] if parts else None
+            fits = last is not None and (last.file, last.start + last.size) == (file, start + offset)
+            room = largest - last.size if last is not None and fits else 0
+            piece = target[offset : offset + (room or largest)]
+            if last is not None and room:
+                parts[-1] = Part(file, last.start, (*last.targets, piece))
+            else:
+                parts.append(Part(file, start + offset, (piece,)))
+            offset += len(piece)
+    return parts
+
+
+def at_once(jobs: Sequence[Job], work: Callable[[Job, Event], None]) -> Iterator[Job]:
+    """The jobs as they are done, several at the same time; one that fails stops the others."""
+    stop = Event()
+    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="hub") as pool:
+        running = {pool.submit(work, job, stop): job for job in jobs}
+        try:
+            for done in as_completed(running):
+                done.result()
+                yield running[done]
+        finally:
+            stop.set()
+            for future in running:
+                future.cancel()
+
+
+@final
+class RemoteSource:
+    """Tensors of one commit on the hub. Every call reads anew; any number of threads may call.
+
+    Args:
+        repository: whose files are read.
+
+    Raises:
+        ModelError: no safetensors there, a shard of the index is missing, a header is
+            damaged, or it cannot be read; the message names the file.
+    """
+
+    def __init__(self, repository: Repository) -> None:
+        self._repository = repository
+        self._headers: dict[str, dict[str, Entry]] = {}
+        indexed: dict[str, str] | None = None
+        if shards.INDEX in repository.files:
+            index, remedy = f"{shards.INDEX} of {repository.name}", "try another revision"
+            indexed = shards.weight_map(repository.whole(shards.INDEX), index, remedy)
+            shards.check_complete(repository.name, indexed, repository.files, remedy)
+            files = sorted(set(indexed.values()))
+        else:
+            beside = [name for name in repository.files if "/" not in name]
+            files = shards.without_index(repository.name, beside)
+        label = f"reading headers of {repository.name}"
+        for _ in track(at_once(files, self._read_header), label, unit="files", total=len(files)):
+            pass
+        self._where = indexed or {name: file for file in files for name in self._headers[file]}
+
+    def _read_header(self, file: str, stop: Event) -> None:
+        first = bytearray(LENGTH)
+        self._repository.fill(file, 0, [memoryview(first)], stop)
+        size = self._repository.size(file)
+        try:
+            content = bytearray(header_length(bytes(first), size))
+            self._repository.fill(file, LENGTH, [memoryview(content)], stop)
+            self._headers[file] = parse_header(bytes(content), size)
+        except HeaderError as error:
+            raise ModelError(
+                f"{file} of '{self._repository.name}' cannot be read as safetensors: {error}; try another revision"
+            ) from None
+
+    def names(self) -> frozenset[str]:
+        return frozenset(self._where)
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        return self._entry(name).shape
+
+    def get(self, name: str) -> "torch.Tensor":
+        return self.get_many([name])[0]
+
+    def get_many(self, names: Sequence[str]) -> "list[torch.Tensor]":
+        import torch
+
+        entries = {name: self._entry(name) for name in names}
+        buffers = {name: torch.empty(e.stop - e.start, dtype=torch.uint8) for name, e in entries.items()}
+        parts = parts_of(
+            (self._where[name], entry.start, buffers[name].numpy().data) for name, entry in entries.items()
+        )
+        for _ in at_once(parts, lambda part, stop: self._repository.fill(part.file, part.start, part.targets, stop)):
+            pass
+        return [buffers[n].view(getattr(torch, entries[n].dtype)).view(entries[n].shape) for n in names]
+
+    def _entry(self, name: str) -> Entry:
+        return self._headers[self._where[name]][name]
