@@ -38,7 +38,7 @@ class Part:
         return sum(len(target) for target in self.targets)
 
 
-def parts_of(wanted: Iterable[tuple[str, int, memoryview]], largest: int = LARGEST_REQUEST) -> list[Part]:
+def parts_of(wanted: Iterable[tuple[str, int, memoryview]], largest: int) -> list[Part]:
     """The requests that read what is wanted: neighbours together, nothing twice, nothing else.
 
     Args:
@@ -82,14 +82,16 @@ class RemoteSource:
 
     Args:
         repository: whose files are read.
+        largest: bytes of one request.
 
     Raises:
         ModelError: no safetensors there, a shard of the index is missing, a header is
             damaged, or it cannot be read; the message names the file.
     """
 
-    def __init__(self, repository: Repository) -> None:
+    def __init__(self, repository: Repository, *, largest: int = LARGEST_REQUEST) -> None:
         self._repository = repository
+        self._largest = largest
         self._headers: dict[str, dict[str, Entry]] = {}
         indexed: dict[str, str] | None = None
         if shards.INDEX in repository.files:
@@ -132,9 +134,8 @@ class RemoteSource:
 
         entries = {name: self._entry(name) for name in names}
         buffers = {name: torch.empty(e.stop - e.start, dtype=torch.uint8) for name, e in entries.items()}
-        parts = parts_of(
-            (self._where[name], entry.start, buffers[name].numpy().data) for name, entry in entries.items()
-        )
+        wanted = [(self._where[name], entry.start, buffers[name].numpy().data) for name, entry in entries.items()]
+        parts = parts_of(wanted, self._largest)
         for _ in at_once(parts, lambda part, stop: self._repository.fill(part.file, part.start, part.targets, stop)):
             pass
         return [buffers[n].view(getattr(torch, entries[n].dtype)).view(entries[n].shape) for n in names]
