@@ -4,12 +4,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from threading import Event
-from typing import TYPE_CHECKING, TypeVar, final
+from typing import TYPE_CHECKING, Any, TypeVar, final
 
 from moe_claims.errors import ModelError
 from moe_claims.models import shards
-from moe_claims.models.header import LENGTH, Entry, HeaderError, header_length, parse_header
+from moe_claims.models.buffers import Buffers
 from moe_claims.models.repository import Repository
+from moe_claims.models.tensor_file import LARGEST_HEADER, Span, as_tensor, parse_header, room_for
 from moe_claims.progress import track
 
 if TYPE_CHECKING:
@@ -92,7 +93,8 @@ class RemoteSource:
     def __init__(self, repository: Repository, *, largest: int = LARGEST_REQUEST) -> None:
         self._repository = repository
         self._largest = largest
-        self._headers: dict[str, dict[str, Entry]] = {}
+        self._buffers = Buffers()
+        self._headers: dict[str, dict[str, Span]] = {}
         indexed: dict[str, str] | None = None
         if shards.INDEX in repository.files:
             index, remedy = f"{shards.INDEX} of {repository.name}", "try another revision"
@@ -108,14 +110,16 @@ class RemoteSource:
         self._where = indexed or {name: file for file in files for name in self._headers[file]}
 
     def _read_header(self, file: str, stop: Event) -> None:
-        first = bytearray(LENGTH)
+        first = bytearray(8)
         self._repository.fill(file, 0, [memoryview(first)], stop)
-        size = self._repository.size(file)
+        total, length = self._repository.size(file), int.from_bytes(first, "little")
         try:
-            content = bytearray(header_length(bytes(first), size))
-            self._repository.fill(file, LENGTH, [memoryview(content)], stop)
-            self._headers[file] = parse_header(bytes(content), size)
-        except HeaderError as error:
+            if length > min(total - len(first), LARGEST_HEADER):
+                raise ValueError(f"its header of {length:,} bytes does not fit into {total:,} bytes")
+            content = bytearray(length)
+            self._repository.fill(file, len(first), [memoryview(content)], stop)
+            self._headers[file] = parse_header(bytes(content), total)
+        except (ValueError, RecursionError) as error:
             raise ModelError(
                 f"{file} of '{self._repository.name}' cannot be read as safetensors: {error}; try another revision"
             ) from None
@@ -124,21 +128,24 @@ class RemoteSource:
         return frozenset(self._where)
 
     def shape(self, name: str) -> tuple[int, ...]:
-        return self._entry(name).shape
+        return self._span(name).shape
 
     def get(self, name: str) -> "torch.Tensor":
         return self.get_many([name])[0]
 
     def get_many(self, names: Sequence[str]) -> "list[torch.Tensor]":
-        import torch
-
-        entries = {name: self._entry(name) for name in names}
-        buffers = {name: torch.empty(e.stop - e.start, dtype=torch.uint8) for name, e in entries.items()}
-        wanted = [(self._where[name], entry.start, buffers[name].numpy().data) for name, entry in entries.items()]
+        spans = {name: self._span(name) for name in names}
+        rooms = dict(zip(spans, room_for(list(spans.values()), self._buffers), strict=True))
+        wanted = [(self._where[name], span.begin, _memory(rooms[name])) for name, span in spans.items()]
         parts = parts_of(wanted, self._largest)
         for _ in at_once(parts, lambda part, stop: self._repository.fill(part.file, part.start, part.targets, stop)):
             pass
-        return [buffers[n].view(getattr(torch, entries[n].dtype)).view(entries[n].shape) for n in names]
+        return [as_tensor(rooms[name], spans[name]) for name in names]
 
-    def _entry(self, name: str) -> Entry:
-        return self._headers[self._where[name]][name]
+    def _span(self, name: str) -> Span:
+        return self._headers[self._where[name]][name]  # the index may promise what the shard does not hold
+
+
+def _memory(content: "torch.Tensor") -> memoryview:
+    array: Any = content.numpy()
+    return memoryview(array)

@@ -37,7 +37,8 @@ DTYPES = {
 }
 """What the format calls a dtype, and what torch does."""
 
-_LARGEST_HEADER = 100_000_000
+LARGEST_HEADER = 100_000_000
+"""Bytes; safetensors reads no larger one."""
 _PIECE = 1 << 24
 """Bytes that one thread reads at a time."""
 _THREADS = 4
@@ -68,7 +69,7 @@ def read_spans(path: Path) -> dict[str, Span]:
         with path.open("rb") as file:
             total = os.fstat(file.fileno()).st_size
             length = int.from_bytes(file.read(8), "little")
-            if total < 8 or length > min(total - 8, _LARGEST_HEADER):
+            if total < 8 or length > min(total - 8, LARGEST_HEADER):
                 raise ValueError(f"its header of {length:,} bytes does not fit into {total:,} bytes")
             return parse_header(file.read(length), total)
     except (OSError, ValueError, RecursionError) as error:
@@ -112,7 +113,7 @@ def _span(name: str, entry: Any, first: int, total: int) -> Span:
         stored, shape, (begin, end) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
     except (TypeError, KeyError, ValueError):
         raise ValueError(f"its header does not describe '{name}'") from None
-    if stored not in DTYPES:
+    if not isinstance(stored, str) or stored not in DTYPES:
         raise ValueError(f"'{name}' has the unknown dtype '{stored}'")
     if not all(type(number) is int and number >= 0 for number in (*shape, begin, end)):
         raise ValueError(f"'{name}' has a shape or an offset that is no whole number")
@@ -129,6 +130,23 @@ def _width(dtype: str) -> int:
     return int(getattr(torch, dtype).itemsize)
 
 
+def room_for(spans: Sequence[Span], buffers: Buffers) -> "list[torch.Tensor]":
+    """Bytes (size,) for each tensor, one behind the other in memory where all have the same dtype and shape."""
+    sizes = [-(-span.size // _ALIGNED) * _ALIGNED if len(spans) > 1 else span.size for span in spans]
+    if len({(span.dtype, span.shape) for span in spans}) == 1:
+        sizes = [span.size for span in spans]
+    memory = buffers.take(sum(sizes))
+    starts = accumulate(sizes, initial=0)
+    return [memory[start : start + span.size] for start, span in zip(starts, spans, strict=False)]
+
+
+def as_tensor(content: "torch.Tensor", span: Span) -> "torch.Tensor":
+    """The tensor whose bytes these are, in the same memory."""
+    import torch
+
+    return content.view(getattr(torch, span.dtype)).view(span.shape)
+
+
 @final
 class TensorReader:
     """Reads tensors of safetensors files into buffers, large ones by several threads."""
@@ -142,31 +160,19 @@ class TensorReader:
         Raises:
             ModelError: a file ends too soon.
         """
-        import torch
-
-        sizes = [-(-span.size // _ALIGNED) * _ALIGNED if len(places) > 1 else span.size for _, span in places]
-        if len({(span.dtype, span.shape) for _, span in places}) == 1:
-            sizes = [span.size for _, span in places]
-        memory = self._buffers.take(sum(sizes))
-        parts = [
-            memory[start : start + span.size]
-            for start, (_, span) in zip(accumulate(sizes, initial=0), places, strict=False)
-        ]
+        parts = room_for([span for _, span in places], self._buffers)
         pieces = [
             (path, span.begin + start, part[start : start + _PIECE])
             for (path, span), part in zip(places, parts, strict=True)
             for start in range(0, span.size, _PIECE)
         ]
-        if sum(sizes) <= _PIECE:
+        if sum(len(part) for part in parts) <= _PIECE:
             for piece in pieces:
                 _read_piece(*piece)
         else:
             with ThreadPoolExecutor(min(_THREADS, os.cpu_count() or 1)) as pool:
                 list(pool.map(lambda piece: _read_piece(*piece), pieces))
-        return [
-            part.view(getattr(torch, span.dtype)).view(span.shape)
-            for (_, span), part in zip(places, parts, strict=True)
-        ]
+        return [as_tensor(part, span) for (_, span), part in zip(places, parts, strict=True)]
 
 
 def _read_piece(path: Path, begin: int, into: "torch.Tensor") -> None:

@@ -16,12 +16,12 @@ from safetensors.torch import save_file
 from moe_claims.cli import main
 from moe_claims.models.checkpoint import Checkpoint
 from moe_claims.models.dense import open_dense
-from moe_claims.models.header import parse_header
 from moe_claims.models.hub import PATTERNS
 from moe_claims.models.loading import open_model
 from moe_claims.models.names import resolve
 from moe_claims.models.place import Folder
 from moe_claims.models.source import SafetensorsFolder
+from moe_claims.models.tensor_file import read_spans
 
 
 @pytest.fixture
@@ -86,12 +86,13 @@ def test_weights_over_the_network(
 
 def _read(hub: Any, path: Path) -> set[str]:
     """Names of the tensors of a file that any request touched."""
-    content = path.read_bytes()
-    length = int.from_bytes(content[:8], "little")
-    entries = parse_header(content[8 : 8 + length], len(content))
     spans = [request.range for request in hub.weights() if request.path.endswith(f"/{path.name}")]
     asked = [tuple(int(end) for end in span.removeprefix("bytes=").split("-")) for span in spans]
-    return {name for name, e in entries.items() if any(first < e.stop and e.start <= last for first, last in asked)}
+    return {
+        name
+        for name, span in read_spans(path).items()
+        if any(first < span.begin + span.size and span.begin <= last for first, last in asked)
+    }
 
 
 def test_a_whole_run_over_the_network(

@@ -102,6 +102,7 @@ def _entry(**changed: Any) -> bytes:
         (b'{"a": 3}', "its header does not describe 'a'"),
         (b'{"a": {"dtype": "F32"}}', "its header does not describe 'a'"),
         (_entry(dtype="F4"), "'a' has the unknown dtype 'F4'"),
+        (_entry(dtype=["F32"]), "'a' has the unknown dtype '['F32']'"),
         (_entry(shape=[-2]), "'a' has a shape or an offset that is no whole number"),
         (_entry(shape=[2.0]), "'a' has a shape or an offset that is no whole number"),
         (_entry(data_offsets=[0, True]), "'a' has a shape or an offset that is no whole number"),
