@@ -62,7 +62,6 @@ class Hub:
         self.commits: dict[tuple[str, str], Path] = {}
         self.revisions: dict[tuple[str, str], str] = {}
         self.gated: set[str] = set()
-        self.log: list[Request] = []
         self.faults: list[Fault] = []
         self.most_at_once = 0
         self.pause = 0.0
@@ -71,6 +70,27 @@ class Hub:
         """Of the addresses of the storage server; those of before are refused."""
         self._at_once = 0
         self._lock = threading.Lock()
+        self._log: list[Request] = []
+        self._answering = 0
+        self._idle = threading.Condition()
+
+    @property
+    def log(self) -> list[Request]:
+        """Everything that was asked, once all answers are out: a client may have the last one before its line is."""
+        with self._idle:
+            assert self._idle.wait_for(lambda: self._answering == 0, timeout=10)
+        return self._log
+
+    @contextmanager
+    def answering(self) -> Iterator[list[Request]]:
+        with self._idle:
+            self._answering += 1
+        try:
+            yield self._log
+        finally:
+            with self._idle:
+                self._answering -= 1
+                self._idle.notify_all()
 
     def put(self, hub_id: str, folder: Path, *, revision: str = "main") -> str:
         """A new commit with the files of a folder; its SHA."""
@@ -134,7 +154,14 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer()
 
     def _answer(self) -> None:
-        self._sent, self._status = 0, 0
+        with self.hub.answering() as log:
+            self._sent, self._status = 0, 0
+            self._act()
+            asked = self.headers.get("Range"), self.headers.get("Authorization")
+            path = unquote(urlsplit(self.path).path)
+            log.append(Request(self.port, self.command, path, *asked, self._status, self._sent))
+
+    def _act(self) -> None:
         path = unquote(urlsplit(self.path).path)
         try:
             fault = self.hub.fault_of(self.port, path)
@@ -153,9 +180,6 @@ class _Handler(BaseHTTPRequestHandler):
                 self._resolve(path, fault)
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True
-        finally:
-            asked = self.headers.get("Range"), self.headers.get("Authorization")
-            self.hub.log.append(Request(self.port, self.command, path, *asked, self._status, self._sent))
 
     def _say(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
         self._begin(status, {"Content-Length": str(len(body)), **headers})
