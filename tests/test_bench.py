@@ -10,8 +10,9 @@ from moe_claims.analysis.evaluate import Judged
 from moe_claims.analysis.registry import LIVE
 from moe_claims.bench import Bench, environment
 from moe_claims.errors import ModelError
-from moe_claims.models import loading
-from moe_claims.models.names import resolve
+from moe_claims.models import dense, loading
+from moe_claims.models.names import ModelRef, resolve
+from moe_claims.models.place import Place
 from moe_claims.settings import settle
 from moe_claims.types import Verdict
 
@@ -143,6 +144,26 @@ def test_a_model_that_cannot_be_opened_says_so_every_time(bench_of: Callable[...
     assert said[0] == said[1]
     assert "has no config.json" in said[0]
     assert _keys(bench.judged(whole)) == ROWS
+
+
+@pytest.mark.parametrize("download", [True, False])
+def test_download_reaches_every_model_of_the_hub(
+    download: bool, bench_of: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, bool] = {}
+
+    def place_of(ref: ModelRef, *, download: bool) -> Place:
+        asked[ref.name] = download
+        raise ModelError(f"no {ref.name} here")
+
+    for module in (loading, dense):
+        monkeypatch.setattr(module, "place_of", place_of)
+    others = {"dense_reference": "hub:org/dense", "second_model": "hub:org/second"}
+    bench = bench_of(model=["hub:org/first", MODEL], download=download, **others)
+    with pytest.raises(ModelError, match="no hub:org/first here"):
+        bench.judged(bench.settings.models[0])
+    bench.judged(resolve(MODEL))
+    assert asked == dict.fromkeys(("hub:org/first", "hub:org/dense", "hub:org/second"), download)
 
 
 def test_environment_names_what_was_compared() -> None:
