@@ -168,7 +168,7 @@ class _Handler(BaseHTTPRequestHandler):
             if fault is not None and fault.kind == "stall":
                 time.sleep(fault.value)
             if fault is not None and fault.kind == "body":
-                self._say(200, {}, fault.value)
+                self._say(200, fault.headers, fault.value)
             elif fault is not None and fault.kind == "status":
                 self._say(fault.value, fault.headers, b"")
             elif self.port == "storage":

@@ -124,11 +124,12 @@ class Repository:
                 if answer.status_code != 200:
                     raise TransientError(f"the server answers {answer.status_code}", wrong=True)
                 content = bytearray()
-                for part in answer.iter_raw():
+                for part in answer.iter_bytes():
                     content += part
                     if len(content) > _SMALL:
                         raise ModelError(f"{file} of '{self.name}' has more than {_SMALL:,} bytes, which cannot be")
-                _check_length(answer.headers, len(content))
+                if not _is_encoded(answer.headers):
+                    _check_length(answer.headers, len(content))
             return bytes(content)
 
         return self._persist(read, file, Event())
@@ -173,6 +174,8 @@ class Repository:
             raise TransientError("the server, or a proxy before it, sends the whole file for a part", wrong=True)
         if answer.status_code != 206:
             raise TransientError(f"the server answers {answer.status_code}", wrong=True)
+        if _is_encoded(answer.headers):
+            raise TransientError("the server sends compressed data", wrong=True)
         said = answer.headers.get("content-range", "")
         found = _RANGE.fullmatch(said)
         if found is None or (int(found[1]), int(found[2])) != (first, last) or int(found[3]) <= last:
@@ -201,8 +204,6 @@ class Repository:
                     raise TransientError(f"the server answers {answer.status_code}")
                 check_passing(answer.status_code, answer.headers)
                 hf_raise_for_status(answer)
-                if answer.headers.get("content-encoding", "identity") != "identity":
-                    raise TransientError("the server sends compressed data", wrong=True)
                 if _origin(str(answer.url)) != _origin(hub):
                     self._elsewhere[file] = str(answer.url)
                 yield answer
@@ -254,6 +255,11 @@ class _Sink:
                 number, offset = number + 1, 0
         self._at = (number, offset)
         self.filled += len(part)
+
+
+def _is_encoded(headers: Mapping[str, str]) -> bool:
+    """Whether the body is compressed, although it was asked for as it is."""
+    return headers.get("content-encoding", "identity") != "identity"
 
 
 def _check_length(headers: Mapping[str, str], wanted: int) -> None:

@@ -1,5 +1,6 @@
 """Tensors over the network, from a hub on this machine: the same as from the folder, and nothing but what was asked."""
 
+import gzip
 import json
 import struct
 import time
@@ -115,6 +116,22 @@ def test_headers_first_and_then_what_is_asked_for(layout: str, saved: Any, opene
     remote.get_many(asked)
     assert hub_here.sent == sum(_bytes_of(folder, name) for name in asked)
     assert all(request.status == 206 for request in hub_here.weights())
+
+
+def test_tensors_of_one_shape_lie_one_behind_the_other(source: RemoteSource) -> None:
+    read = source.get_many(["c", "a"])  # experts are stacked without a copy
+    assert read[1].data_ptr() - read[0].data_ptr() == 400
+
+
+def test_proxy(one_file: Path, hub_here: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants
+
+    hub_here.put("org/tiny", one_file)
+    monkeypatch.setenv("HTTP_PROXY", constants.ENDPOINT)  # the server takes whole addresses too
+    monkeypatch.setattr(constants, "ENDPOINT", "http://hub.invalid")
+    template = "http://hub.invalid/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    assert RemoteSource(Repository("org/tiny", None)).get("b")[0] == 1
 
 
 def test_neighbours_come_in_one_request(source: RemoteSource, hub_here: Any) -> None:
@@ -464,6 +481,11 @@ def test_small_files(one_file: Path, opened: Any, hub_here: Any, tmp_path: Path)
     for kind, value in (("drop", None), ("status", 503), ("status", 206), ("gzip", None)):
         hub_here.fail(kind, value, port="hub", path="config.json")
         assert repository.config() == {}
+    # Asked for as it is, but a mirror may compress what it likes.
+    hub_here.fail(
+        "body", gzip.compress(b'{"a": 1}'), port="hub", path="config.json", headers={"Content-Encoding": "gzip"}
+    )
+    assert repository.config() == {"a": 1}
     (one_file / "config.json").write_text("[]")
     (one_file / "tokenizer.json").write_text("{")
     repository = opened(one_file)
