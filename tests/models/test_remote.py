@@ -207,9 +207,12 @@ def test_all_reads_are_of_one_commit(opened: Any, one_file: Path, hub_here: Any,
     (tmp_path / "newer").mkdir()
     save_file({"a": torch.zeros(100)}, tmp_path / "newer" / "model.safetensors")
     sha = hub_here.put("org/tiny", tmp_path / "newer")
+    hub_here.signature += 1  # so that the hub is asked again
+    hub_here.log.clear()
     assert source.get("a").tolist() == list(range(100))
     assert repository.sha != sha
-    assert all(repository.sha in request.path for request in hub_here.weights())
+    assert {request.port for request in hub_here.log} == {"hub", "storage"}
+    assert all(repository.sha in request.path for request in hub_here.log)
     assert Repository("org/tiny", sha).sha == sha
 
 
@@ -279,6 +282,17 @@ def test_broken_connection_goes_on_where_it_broke(source: RemoteSource, hub_here
     assert hub_here.sent == 1200
 
 
+def test_nothing_is_kept_of_an_answer_that_was_too_long(tmp_path: Path, opened: Any, hub_here: Any) -> None:
+    (tmp_path / "m").mkdir()
+    save_file({"a": torch.arange(200_000.0)}, tmp_path / "m" / "model.safetensors")
+    source = RemoteSource(opened(tmp_path / "m"))
+    hub_here.log.clear()
+    hub_here.fail("chunked", 100_000)
+    assert torch.equal(source.get("a"), torch.arange(200_000.0))
+    first, second = (request.range for request in hub_here.weights())
+    assert first == second
+
+
 def test_server_that_asks_to_wait_is_waited_for(source: RemoteSource, hub_here: Any) -> None:
     hub_here.fail("status", 429, headers={"Retry-After": "1"})
     began = time.monotonic()
@@ -328,6 +342,15 @@ def test_one_failure_stops_the_others(opened: Any, one_file: Path, hub_here: Any
     hub_here.fail("status", 503)
     assert "the server answers 503; " in _message(lambda: source.get_many(["a", "b", "c"]))
     assert len(hub_here.weights()) < 100
+
+
+def test_whoever_waits_for_another_try_is_stopped_too(opened: Any, one_file: Path, hub_here: Any) -> None:
+    source = RemoteSource(opened(one_file, first_wait=60.0), largest=800)
+    hub_here.fail("status", 503)
+    hub_here.fail("status", 429, headers={"Retry-After": "9999"})
+    began = time.monotonic()
+    assert "asks to wait 9,999 s; " in _message(lambda: source.get_many(["a", "b", "c"]))
+    assert time.monotonic() - began < 30
 
 
 @pytest.mark.parametrize(
