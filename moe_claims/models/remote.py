@@ -103,7 +103,7 @@ class RemoteSource:
             files = sorted(set(indexed.values()))
         else:
             beside = [name for name in repository.files if "/" not in name]
-            files = shards.without_index(repository.name, beside)
+            files = shards.without_index(repository.name, beside, "in a copy of it")
         label = f"reading headers of {repository.name}"
         for _ in track(at_once(files, self._read_header), label, unit="files", total=len(files)):
             pass

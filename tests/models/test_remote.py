@@ -492,8 +492,9 @@ def test_pickle_alone_is_refused_unread(tmp_path: Path, opened: Any, hub_here: A
     folder.mkdir()
     (folder / "pytorch_model.bin").write_bytes(b"\x80\x04.")
     assert _message(lambda: RemoteSource(opened(folder))) == (
-        "'org/tiny@main' holds pickled weights (pytorch_model.bin), which are never loaded: convert them to "
-        "safetensors first (save_pretrained of a model you trust writes safetensors)"
+        "'org/tiny@main' holds pickled weights (pytorch_model.bin), which are never loaded: if you trust them, rewrite "
+        'each file in a copy of it with python -c "import torch; from safetensors.torch import save_file; '
+        "save_file(torch.load('pytorch_model.bin', weights_only=True), 'pytorch_model.safetensors')\""
     )
     assert not any("pytorch_model" in request.path for request in hub_here.log)
 
