@@ -66,6 +66,8 @@ class Hub:
         self.most_at_once = 0
         self.pause = 0.0
         """Seconds that the storage server takes for each answer."""
+        self.storage_host = "localhost"
+        """Another name than the hub's, as in the world: some versions of the client take ports for one host."""
         self.signature = 0
         """Of the addresses of the storage server; those of before are refused."""
         self._at_once = 0
@@ -138,7 +140,7 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     hub: Hub
     port: str
-    storage: str
+    storage: int
 
     def log_message(self, *_: Any) -> None:
         """The log is elsewhere."""
@@ -238,7 +240,9 @@ class _Handler(BaseHTTPRequestHandler):
         headers = {"X-Repo-Commit": sha, "ETag": f'"{_etag(file)}"', "Accept-Ranges": "bytes"}
         if name.endswith(".safetensors"):
             headers |= {"X-Linked-Size": str(file.stat().st_size), "X-Linked-ETag": f'"{_etag(file)}"'}
-            headers["Location"] = f"{self.storage}/{hub_id}/{sha}/{name}?signature={self.hub.signature}"
+            headers["Location"] = (
+                f"http://{self.hub.storage_host}:{self.storage}/{hub_id}/{sha}/{name}?signature={self.hub.signature}"
+            )
             return self._say(302, headers, b"")
         return self._file(file, fault, headers)
 
@@ -291,17 +295,16 @@ def _etag(path: Path) -> str:
 def serving(hub: Hub) -> Iterator[str]:
     """Both ports, for the length of a block; the address of the hub."""
     servers = []
-    storage = ""
+    storage = 0
     try:
         for port in ("storage", "hub"):
             handler = type("Handler", (_Handler,), {"hub": hub, "port": port, "storage": storage})
             server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
             server.daemon_threads = True
-            address = f"http://127.0.0.1:{server.server_address[1]}"
-            storage = storage or address
+            storage = storage or server.server_address[1]
             servers.append(server)
             threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-        yield address
+        yield f"http://127.0.0.1:{servers[-1].server_address[1]}"
     finally:
         for server in servers:
             server.shutdown()

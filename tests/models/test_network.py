@@ -34,7 +34,7 @@ def measure(served: tuple[Any, str], tmp_path: Path) -> Callable[..., "subproces
         "HF_HUB_OFFLINE": "0",
         "HF_HUB_DISABLE_TELEMETRY": "1",  # no requests but those that are looked at here
         "HF_DEBUG": "1",  # its log must not hold the token either
-        "NO_PROXY": "127.0.0.1",
+        "NO_PROXY": "127.0.0.1,localhost",
         "OMP_NUM_THREADS": "1",
     }
     for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):

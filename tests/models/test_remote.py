@@ -216,7 +216,9 @@ def test_all_reads_are_of_one_commit(opened: Any, one_file: Path, hub_here: Any,
     assert Repository("org/tiny", sha).sha == sha
 
 
-def test_token_goes_to_the_hub_alone(opened: Any, one_file: Path, hub_here: Any) -> None:
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
+def test_token_goes_to_the_hub_alone(host: str, opened: Any, one_file: Path, hub_here: Any) -> None:
+    hub_here.storage_host = host  # the second is the hub's own, at another port
     RemoteSource(opened(one_file)).get_many(["a", "c"])
     ports = {(request.port, request.authorization) for request in hub_here.log}
     assert ports == {("hub", "Bearer hf_secret"), ("storage", None)}
