@@ -420,7 +420,7 @@ DAMAGE: dict[str, tuple[Callable[[Path, Path], None], str]] = {
         lambda f, _: _header(f, b"{" + _A.replace(b"8", b"8000").replace(b"[2]", b"[2000]") + b"}"),
         "should take 8,000 bytes",
     ),
-    "twice": (lambda f, _: _header(f, b"{" + _A + b"," + _A.replace(b"F32", b"I32") + b"}"), "names a tensor twice"),
+    "twice": (lambda f, _: _header(f, b"{" + _A + b"," + _A.replace(b"F32", b"I32") + b"}"), "stands in it twice"),
     "huge": (
         lambda f, _: _header(f, b"{" + _A + b"}", 1 << 62),
         "its header of 4,611,686,018,427,387,904 bytes does not fit",

@@ -119,7 +119,7 @@ class RemoteSource:
             content = bytearray(length)
             self._repository.fill(file, len(first), [memoryview(content)], stop)
             self._headers[file] = parse_header(bytes(content), total)
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             raise ModelError(
                 f"{file} of '{self._repository.name}' cannot be read as safetensors: {error}; try another revision"
             ) from None

@@ -4,7 +4,6 @@ Nothing is mapped into memory: a mapping counts against limits of address space 
 although it is never written, so that a large checkpoint could not be opened under one.
 """
 
-import json
 import math
 import os
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any, final
 
 from moe_claims.errors import ModelError
 from moe_claims.models.buffers import Buffers
+from moe_claims.models.strict_json import parse
 
 if TYPE_CHECKING:
     import torch
@@ -72,7 +72,7 @@ def read_spans(path: Path) -> dict[str, Span]:
             if total < 8 or length > min(total - 8, LARGEST_HEADER):
                 raise ValueError(f"its header of {length:,} bytes does not fit into {total:,} bytes")
             return parse_header(file.read(length), total)
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise ModelError(
             f"'{path}' cannot be read as safetensors (truncated or damaged?): {error}; download it again"
         ) from None
@@ -89,7 +89,7 @@ def parse_header(header: bytes, total: int) -> dict[str, Span]:
         ValueError: it is no header, or promises what the file cannot hold.
     """
     first = 8 + len(header)
-    found = json.loads(header, object_pairs_hook=_once)
+    found = parse(header)
     if not isinstance(found, dict):
         raise ValueError("its header is no JSON object")
     spans = {name: _span(name, entry, first, total) for name, entry in found.items() if name != "__metadata__"}
@@ -98,14 +98,6 @@ def parse_header(header: bytes, total: int) -> dict[str, Span]:
         if span.begin + span.size > following.begin:
             raise ValueError(f"the tensors '{name}' and '{other}' overlap")
     return spans
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """JSON lets a name come twice, and readers differ in which they take."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("its header names a tensor twice")
-    return found
 
 
 def _span(name: str, entry: Any, first: int, total: int) -> Span:

@@ -171,9 +171,9 @@ PLAIN = b'{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}'
         (PLAIN.replace(b"[0,8]", b"[8,16]"), None, "from 8 to 16 of 8"),
         (PLAIN.replace(b"[2]", b"[4611686018427387904,8]"), None, "should take 147,573,952,589,676,412,928 bytes"),
         (PLAIN.replace(b"[2]", b"[-2]"), None, "a shape or an offset that is no whole number"),
-        (PLAIN[:-1] + b"," + PLAIN[1:].replace(b"F32", b"I32"), None, "names a tensor twice"),
+        (PLAIN[:-1] + b"," + PLAIN[1:].replace(b"F32", b"I32"), None, "the key 'a' stands in it twice"),
         (PLAIN.replace(b'"shape"', b'"shape":[1,2],"shape"'), None, "twice"),
-        (b"[" * 100_000, None, "recursion"),
+        (b"[" * 100_000, None, "it is nested too deeply"),
     ],
 )
 def test_header_that_lies_or_says_two_things(header: bytes, claimed: int | None, said: str, tmp_path: Path) -> None:

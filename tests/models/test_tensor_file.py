@@ -109,7 +109,7 @@ def _entry(**changed: Any) -> bytes:
         (_entry(shape=[3]), "'a' should take 12 bytes from 0 to 8 of 8"),
         (_entry(shape=[2**70]), f"'a' should take {2**72:,} bytes from 0 to 8 of 8"),
         (_entry(data_offsets=[4, 12]), "'a' should take 8 bytes from 4 to 12 of 8"),
-        (b'{"a": {"dtype": "U8", "shape": [2], "data_offsets": [0, 2]}, "a": 3}', "its header names a tensor twice"),
+        (b'{"a": {"dtype": "U8", "shape": [2], "data_offsets": [0, 2]}, "a": 3}', "the key 'a' stands in it twice"),
         (
             b'{"a": {"dtype": "U8", "shape": [2], "data_offsets": [0, 2]},'
             b' "b": {"dtype": "U8", "shape": [2], "data_offsets": [1, 3]}}',
@@ -156,7 +156,7 @@ def test_a_file_that_shrinks(tmp_path: Path) -> None:
 def test_no_header_of_any_kind_breaks_anything(noise: bytes) -> None:
     try:
         parse_header(noise, 8 + len(noise))
-    except (ValueError, RecursionError):
+    except ValueError:
         return
 
 
