@@ -304,11 +304,11 @@ class Checkpoint:
 
 
 def _is_finite(tensor: "torch.Tensor") -> bool:
-    """Whether all numbers are; a sum, which NaN and infinity spoil, is a quick way to see it."""
+    """Whether all numbers are: a sum, which NaN and infinity spoil, is a quick way to see it."""
     import torch
 
-    wide = torch.promote_types(tensor.dtype, torch.float32)
-    return bool(tensor.sum(dtype=wide).isfinite()) or bool(torch.isfinite(tensor).all())
+    # In the tensor's own dtype: to widen the sum is to widen a copy of all numbers. If it overflows, they are looked at.
+    return bool(tensor.sum().isfinite()) or bool(torch.isfinite(tensor).all())
 
 
 def _stacked(tensors: "list[torch.Tensor]") -> "torch.Tensor":
