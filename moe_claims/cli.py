@@ -76,7 +76,9 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("--format", choices=("table", "markdown"), default="table")
     report.set_defaults(run=_report)
 
-    commands.add_parser("models", help="what --model takes").set_defaults(run=_models)
+    models = commands.add_parser("models", help="what --model takes")
+    models.add_argument("--families", action="store_true", help="what is done with each family, as Markdown")
+    models.set_defaults(run=_models)
 
     claims = commands.add_parser("claims", help="the claims with their statements")
     claims.add_argument("--full", metavar="ID", help="the whole record of one claim")
@@ -139,9 +141,12 @@ def _report(given: argparse.Namespace) -> str:
 def _models(given: argparse.Namespace) -> str:
     from tabulate import tabulate
 
+    from moe_claims.models import listing
     from moe_claims.models.families import FAMILIES
     from moe_claims.models.names import ALIASES, EMBEDDED, SYNTHETIC
 
+    if given.families:
+        return listing.render()
     rows: list[tuple[str, str]] = [(name, "embedded, runs offline") for name in EMBEDDED]
     rows += [(f"synthetic:{kind}", "made in memory; ?seed=N and sizes") for kind in SYNTHETIC]
     rows += [(alias, target) for alias, target in ALIASES.items()]
@@ -150,7 +155,10 @@ def _models(given: argparse.Namespace) -> str:
         ("[hub:]org/name[@revision]", "from the hub's local cache, or over the network"),
     ]
     known = tabulate(rows, headers=["--model", "what it is"], tablefmt="simple")
-    families = f"{len(FAMILIES)} families (model_type) are read: {', '.join(FAMILIES)}."
+    families = (
+        f"{len(FAMILIES)} families (model_type) are read: {', '.join(FAMILIES)}. 'models --families' says what is done "
+        "with each, and why others are not read."
+    )
     return f"{known}\n\n{textwrap.fill(families, 100, break_on_hyphens=False)}"
 
 

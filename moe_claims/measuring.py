@@ -144,7 +144,7 @@ class Measurer:
         text = texts.load(name)
         read = texts.tokenize(text, model.encoder(), limit=self.settings.tokens, longest=model.context)
         texts.check_ids(
-            read.ids, int(model.checkpoint.config["vocab_size"]), f"'{name}' as '{model.ref.name}' reads it"
+            read.ids, int(model.checkpoint.text_config["vocab_size"]), f"'{name}' as '{model.ref.name}' reads it"
         )
         return read
 

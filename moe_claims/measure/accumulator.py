@@ -85,6 +85,7 @@ class LayerAccumulator:
         token_cosines: keep every token's cosines too, E² numbers each.
         dense: the dense reference's block of this layer; let go after the last token.
         bias: (E,) what the router adds to its scores.
+        factor: what the router multiplies its scores by.
     """
 
     def __init__(
@@ -97,10 +98,11 @@ class LayerAccumulator:
         token_cosines: bool = False,
         dense: DenseLayer | None = None,
         bias: "torch.Tensor | None" = None,
+        factor: float = 1.0,
     ) -> None:
         import torch
 
-        self._router, self._bias = router, bias
+        self._router, self._bias, self._factor = router, bias, factor
         self._where = where
         self._real = torch.cat([batch.mask.reshape(-1) for batch in batches])
         self._sequence = torch.cat([batch.sequence_of for batch in batches])
@@ -135,6 +137,7 @@ class LayerAccumulator:
         logits = wide(batch.asked[real]) @ self._router.to(hidden.dtype).T
         if self._bias is not None:
             logits += self._bias.to(logits)
+        logits *= self._factor
         chosen = batch.chosen[real]
         answers = [wide(answer[real]) for answer in batch.answers]
         self._check_routing(logits, chosen, answers, torch.finfo(batch.hidden.dtype).eps)

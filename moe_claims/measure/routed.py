@@ -82,12 +82,14 @@ def routed_layers(
             len(sequences),
             f"'{model.checkpoint.name}', layer {layer}",
             token_cosines=token_cosines,
-            dense=None if dense is None else DenseLayer(dense, layer, model.checkpoint.config),
+            dense=None if dense is None else DenseLayer(dense, layer, model.checkpoint.text_config),
             bias=model.checkpoint.router_bias(layer),
+            factor=model.checkpoint.score_factor,
         )
         return at_work[layer]
 
-    kept = NoSnapshot() if snapshot is None else snapshot
+    # What layers share besides hidden states is not written down: such a model begins anew.
+    kept = NoSnapshot() if snapshot is None or model.checkpoint.family.shares else snapshot
     start = _state(kept.read(), batches, model.device)
     if start is not None and layers and layers[0] <= start.layer:
         start = None
@@ -150,7 +152,7 @@ def _nats(model: LayerwiseModel, hidden: "torch.Tensor", sequence: Sequence[int]
     import torch
 
     total, predicted = 0.0, len(sequence) - 1
-    vocabulary = int(model.checkpoint.config["vocab_size"])
+    vocabulary = int(model.checkpoint.text_config["vocab_size"])
     for states, targets in zip(
         hidden[:-1].split(max(1, _LOGITS // vocabulary)),
         torch.tensor(sequence[1:], device=hidden.device).split(max(1, _LOGITS // vocabulary)),

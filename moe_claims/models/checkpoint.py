@@ -2,8 +2,8 @@
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
-from functools import cached_property
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property, partial
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, final
 from moe_claims.errors import ModelError
 from moe_claims.models.config import read_config
 from moe_claims.models.families import ROLES, Family, Role, family_of
+from moe_claims.models.layout import Layout
 from moe_claims.models.quantised import dequantised, is_float8
 from moe_claims.models.source import SafetensorsFolder, TensorSource
 from moe_claims.progress import track
@@ -26,6 +27,9 @@ _TOGETHER = 1 << 24
 """Numbers that are read together on their way into a layer."""
 
 
+_QUANTISED = "quantization_config"
+
+
 @final
 class Checkpoint:
     """The weights of one MoE language model.
@@ -39,14 +43,16 @@ class Checkpoint:
     def __init__(self, name: str, config: dict[str, Any], source: TensorSource) -> None:
         self.name = name
         self.family: Family = family_of(config, name)
-        self._source = dequantised(name, config, source)
+        # A model for more than text may say it of its decoder.
+        how = config.get(_QUANTISED) or self.family.text_config(config).get(_QUANTISED)
+        self._source = dequantised(name, config | {_QUANTISED: how}, source)
         # What is read is no longer quantised: transformers builds a plain model, which is what the weights fit.
-        self.config = {key: value for key, value in config.items() if key != "quantization_config"}
+        self.config = _unquantised(config)
         self._names = self._source.names()
         if not self.moe_layers:
             raise ModelError(
                 f"'{name}' has no tensor that names a router of the {self.family.model_type} family "
-                f"(such as '{self._router_name(0)}'): is it a complete checkpoint?"
+                f"(such as '{self._layout.router(0)}'): is it a complete checkpoint?"
             )
 
     @classmethod
@@ -60,67 +66,52 @@ class Checkpoint:
         family_of(config, name)  # a dense model is refused before its weights are looked at
         return cls(name, config, SafetensorsFolder(folder))
 
+    @property
+    def text_config(self) -> Mapping[str, Any]:
+        """The decoder's part of the config; all of it where the model is for text alone."""
+        return self.family.text_config(self.config)
+
+    @cached_property
+    def _layout(self) -> Layout:
+        routed = self.family.routed
+        return Layout(self.family, self._names, self._shape, partial(self._whole_number, routed) if routed else None)
+
     @cached_property
     def moe_layers(self) -> tuple[int, ...]:
         """Indices of the layers that have a router, in order; dense layers keep theirs.
 
         Layers behind the last one that predict further tokens are none of the model's own.
         """
-        pattern = re.compile(rf"{re.escape(self.family.layers)}\.(\d+)\.{re.escape(self._router)}")
-        layers = sorted(int(found[1]) for found in map(pattern.fullmatch, self._names) if found)
-        count = self.config.get("num_hidden_layers") if self.config.get("num_nextn_predict_layers") else None
-        return tuple(layer for layer in layers if not isinstance(count, int) or layer < count)
+        config = self.text_config
+        count = config.get("num_hidden_layers") if config.get("num_nextn_predict_layers") else None
+        return tuple(layer for layer in self._layout.moe_layers if not isinstance(count, int) or layer < count)
 
-    @cached_property
+    @property
     def experts(self) -> int:
         """Number E of routed experts."""
-        return self._shape(self._router_name(self.moe_layers[0]))[0]
+        return self._layout.experts
 
     @property
     def top_k(self) -> int:
         """Number k of experts chosen per token."""
-        value = self.config.get(self.family.top_k)
+        return self._whole_number(self.family.top_k)
+
+    def _whole_number(self, key: str) -> int:
+        value: Any = self.text_config
+        for part in key.split("."):
+            value = value.get(part) if isinstance(value, Mapping) else None
         if isinstance(value, list) and len(set(value)) == 1:  # one for each layer
             value = value[0]
         if not isinstance(value, int):
-            raise ModelError(f"the config of '{self.name}' does not say {self.family.top_k}, one number for all layers")
+            raise ModelError(f"the config of '{self.name}' does not say {key}, one number for all layers")
         return value
 
     @property
     def alone(self) -> bool:
         """Whether a sequence must be run without others: its family asks for it, or its length sets its rotation."""
-        rope = self.config.get("rope_scaling") or self.config.get("rope_parameters") or {}
-        kinds = [
-            rope,
-            *(part for part in rope.values() if isinstance(part, dict)),
-        ]  # some have one for each kind of layer
+        rope = self.text_config.get("rope_scaling") or self.text_config.get("rope_parameters") or {}
+        kinds = [rope, *(part for part in rope.values() if isinstance(part, dict))]  # some have one per kind of layer
         return self.family.alone or any(kind.get("rope_type", kind.get("type")) in _SET_BY_LENGTH for kind in kinds)
-
-    @cached_property
-    def _router(self) -> str:
-        for router in self.family.routers:
-            if any(name.endswith(f".{router}") for name in self._names):
-                return router
-        return self.family.routers[-1]
-
-    @property
-    def _block(self) -> str:
-        return self._router.partition(".")[0]
-
-    def _layer(self, layer: int) -> str:
-        return f"{self.family.layers}.{layer}"
-
-    def _router_name(self, layer: int) -> str:
-        return f"{self._layer(layer)}.{self._router}"
-
-    @cached_property
-    def _fused(self) -> tuple[str, str] | None:
-        """Names behind the block of the two tensors that hold all experts of a layer; None where each has its own."""
-        block = f"{self._layer(self.moe_layers[0])}.{self._block}"
-        for names in (("experts.gate_up_proj", "experts.down_proj"), self.family.stacked):
-            if f"{block}.{names[1]}" in self._names:
-                return names
-        return None
 
     def get(self, name: str) -> "torch.Tensor":
         """A tensor by its name on disk, stored dtype.
@@ -163,7 +154,8 @@ class Checkpoint:
 
     def router(self, layer: int) -> "torch.Tensor":
         """Router rows W_g of a layer, (E, d), stored dtype."""
-        return self.get(self._router_name(layer))
+        rows = self.get(self._layout.router(layer))
+        return (rows.T if self._layout.router_is_transposed else rows)[: self.experts]
 
     def shape(self, layer: int, role: Role) -> tuple[int, int, int]:
         """Of what ``matrix`` gives, without reading it.
@@ -171,23 +163,21 @@ class Checkpoint:
         Raises:
             ModelError: a tensor is missing, or experts differ in shape.
         """
-        if self._fused is None:
-            found = sorted({self._shape(name) for name in self._expert_names(layer, role)})
-            if len(found) > 1:
-                raise ModelError(
-                    f"'{self.name}' has experts of different shapes in layer {layer} "
-                    f"({role}: {' and '.join(map(str, found))}): is the checkpoint damaged?"
-                )
-            rows, columns = found[0]
-            return self.experts, rows, columns
-        experts, rows, columns = self._shape(self._fused_name(layer, role))
-        if self.family.transposed:
-            rows, columns = columns, rows
-        return experts, rows if role == "down" else rows // 2, columns
+        found = sorted({self._shape(name) for name in self._layout.stored(layer, role)})
+        if self._layout.together is not None:
+            return self._layout.shape(found[0], role)
+        if len(found) > 1:
+            raise ModelError(
+                f"'{self.name}' has experts of different shapes in layer {layer} "
+                f"({role}: {' and '.join(map(str, found))}): is the checkpoint damaged?"
+            )
+        rows, columns = found[0]
+        return self.experts, rows, columns
 
     def layer_bytes(self, layer: int) -> int:
         """Bytes that the experts of a layer take as they are stored."""
-        stored = str(self.config.get("dtype") or self.config.get("torch_dtype"))
+        configs = (self.text_config, self.config)
+        stored = next((str(of[key]) for of in configs for key in ("dtype", "torch_dtype") if of.get(key)), "")
         return (2 if stored in ("bfloat16", "float16") else 4) * sum(prod(self.shape(layer, role)) for role in ROLES)
 
     def matrix(self, layer: int, role: Role) -> "torch.Tensor":
@@ -196,45 +186,38 @@ class Checkpoint:
         Raises:
             ModelError: a tensor is missing, damaged or not finite, or experts differ in shape.
         """
-        if self._fused is not None:
-            return self._unpack(self.get(self._fused_name(layer, role)), role)
+        names = self._layout.stored(layer, role)
+        if self._layout.together is not None:
+            return self._layout.unpack(self.get(names[0]), role)
         self.shape(layer, role)
-        return _stacked(self.get_many(self._expert_names(layer, role)))
+        return _stacked(self.get_many(names))
 
     def matrices(self, layer: int) -> "Iterator[tuple[Role, torch.Tensor]]":
         """What ``matrix`` gives, for all roles, each byte read once."""
-        if self._fused is None:
+        if self._layout.is_split:
             yield from ((role, self.matrix(layer, role)) for role in ROLES)
             return
-        both = self.get(self._fused_name(layer, "act"))
-        yield "act", self._unpack(both, "act")
-        yield "up", self._unpack(both, "up")
+        both = self.get(self._layout.stored(layer, "act")[0])
+        yield "act", self._layout.unpack(both, "act")
+        yield "up", self._layout.unpack(both, "up")
         del both
         yield "down", self.matrix(layer, "down")
-
-    def _expert_names(self, layer: int, role: Role) -> list[str]:
-        experts = f"{self._layer(layer)}.{self._block}.experts"
-        return [f"{experts}.{expert}.{self.family.matrix(role)}.weight" for expert in range(self.experts)]
-
-    def _fused_name(self, layer: int, role: Role) -> str:
-        assert self._fused is not None  # the layout has been looked at
-        return f"{self._layer(layer)}.{self._block}.{self._fused[role == 'down']}"
-
-    def _unpack(self, stored: "torch.Tensor", role: Role) -> "torch.Tensor":
-        if self.family.transposed:
-            stored = stored.transpose(1, 2)
-        if role == "down":
-            return stored
-        if self.family.interleaved:
-            return stored[:, ::2] if role == "act" else stored[:, 1::2]
-        act, up = stored.chunk(2, dim=1)
-        return act if role == "act" else up
 
     def router_bias(self, layer: int) -> "torch.Tensor | None":
         """What the router adds to its scores, (E,); None in families whose routers add nothing."""
         if not self.family.router_bias:
             return None
-        return self.get(f"{self._router_name(layer).removesuffix('.weight')}.bias")
+        return self.get(f"{self._layout.router(layer).removesuffix('.weight')}.bias")
+
+    @property
+    def score_factor(self) -> float:
+        """What the router multiplies its scores by; 1 in most families."""
+        if not self.family.score_factor:
+            return 1.0
+        value = self.text_config.get(self.family.score_factor)
+        if not isinstance(value, int | float):
+            raise ModelError(f"the config of '{self.name}' does not say {self.family.score_factor}, a number")
+        return float(value)
 
     def is_experts(self, name: str) -> bool:
         """Whether a tensor of the transformers module holds matrices of all experts of a layer."""
@@ -254,15 +237,18 @@ class Checkpoint:
         prefix, _, leaf = name.rpartition(".experts.")
         layer = int(re.findall(r"\.(\d+)\.", f"{prefix}.")[-1])
         roles: tuple[Role, ...] = ("down",) if leaf == "down_proj" else ("act", "up")
-        if self._fused is not None:
-            stored = self._fused_name(layer, roles[0])
+        if self._layout.as_module:
+            (stored,) = self._layout.stored(layer, roles[0])
             self._check_shape(stored, self._shape(stored), into)
             into.copy_(self.get(stored))
             return
         experts, rows, columns = self.shape(layer, roles[0])
         self._check_shape(name, (experts, rows * len(roles), columns), into)
         for role, part in zip(roles, into.chunk(len(roles), dim=1), strict=True):
-            names = self._expert_names(layer, role)
+            if self._layout.together is not None:
+                part.copy_(self.matrix(layer, role))
+                continue
+            names = self._layout.stored(layer, role)
             # As many together as are worth reading together; all of them would be a third of a layer beside the layer.
             some = max(1, _TOGETHER // (rows * columns))
             for first in range(0, experts, some):
@@ -292,15 +278,23 @@ class Checkpoint:
             digest.update(f"{label} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
             digest.update(tensor.contiguous().view(-1).view(torch.uint8).numpy().data)
 
-        experts = tuple(f"{self._layer(layer)}.{self._block}.experts." for layer in self.moe_layers)
+        of_experts = (self._layout.stored(layer, role) for layer in self.moe_layers for role in ROLES)
+        others = self._names.difference(*of_experts)
+        block = self._layout.block
         # Sorted by label, since the block's name in one layout sorts elsewhere than in the other.
-        labels = {n.replace(f".{self._block}.", ".moe."): n for n in self._names if not n.startswith(experts)}
+        labels = {name.replace(f".{block}.", ".moe.") if block else name: name for name in others}
         for label in sorted(labels):
             add(label, self.get(labels[label]))
         for layer in track(self.moe_layers, f"hashing {self.name}", unit="layers"):
             for role in ("up", "act", "down"):
                 add(f"{layer} {role}", self.matrix(layer, role))
         return digest.hexdigest()
+
+
+def _unquantised(config: dict[str, Any]) -> dict[str, Any]:
+    """A config without what it says about quantisation, of itself and of its parts."""
+    parts = ((key, value) for key, value in config.items() if key != _QUANTISED)
+    return {key: _unquantised(value) if isinstance(value, dict) else value for key, value in parts}
 
 
 def _is_finite(tensor: "torch.Tensor") -> bool:

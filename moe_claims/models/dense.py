@@ -103,7 +103,7 @@ class DenseModel:
         Raises:
             NotComparableError: they differ in layers, hidden or intermediate size, or activation.
         """
-        config = checkpoint.config
+        config = checkpoint.text_config
         theirs = _shape(
             config.get("num_hidden_layers"),
             config.get("hidden_size"),
@@ -127,7 +127,7 @@ class DenseModel:
 
 def activation_of(config: Mapping[str, Any]) -> str:
     """Name of σ, as transformers knows it."""
-    name = str(config.get("hidden_act") or _ACTIVATION)
+    name = str(config.get("hidden_act") or config.get("hidden_activation") or _ACTIVATION)
     return _SAME.get(name, name)
 
 

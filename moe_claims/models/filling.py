@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, final
 
 from moe_claims.errors import ModelError
+from moe_claims.models.architecture import Parts
 from moe_claims.models.buffers import Buffers
 from moe_claims.models.checkpoint import Checkpoint
 from moe_claims.models.naming import StoredNames
@@ -18,6 +19,7 @@ class Filling:
 
     Args:
         model: with all weights on the meta device.
+        parts: what a text goes through; nothing else is filled.
         layers: its decoder layers.
         names: where the checkpoint has the model's tensors, made while the model was whole.
         checkpoint: where the weights come from.
@@ -25,23 +27,12 @@ class Filling:
     """
 
     def __init__(
-        self, model: Any, layers: Sequence[Any], names: StoredNames, checkpoint: Checkpoint, device: str
+        self, model: Any, parts: Parts, layers: Sequence[Any], names: StoredNames, checkpoint: Checkpoint, device: str
     ) -> None:
-        self._model, self._layers, self._names = model, layers, names
+        self._model, self._parts, self._layers, self._names = model, parts, layers, names
         self._checkpoint, self._device = checkpoint, device
         self._buffers = Buffers()
-        self._rebuild()
-
-    def _rebuild(self) -> None:
-        """Modules that only compute, such as rotary embeddings, are built anew, since they were made on meta."""
-        import torch
-
-        for path, module in list(self._model.named_modules()):
-            if any(True for _ in module.buffers(recurse=False)) and not any(True for _ in module.parameters()):
-                parent, _, leaf = path.rpartition(".")
-                with torch.device("cpu"):
-                    rebuilt = type(module)(config=self._model.config)
-                setattr(self._model.get_submodule(parent), leaf, rebuilt.to(self._device))
+        parts.compute_constants(parts.decoder, device)
 
     def layer_bytes(self) -> int:
         """Of the largest layer, as it runs."""
@@ -54,10 +45,10 @@ class Filling:
         tied = getattr(self._model.config, "tie_word_embeddings", False)
         # A tied head counts twice: left out as a duplicate, it would stay on the meta device and yield garbage.
         for name, tensor in _persistent(self._model):
-            if tensor.is_meta:
+            if tensor.is_meta and self._parts.belongs_to_text(name):
                 stored = name
                 if tied and not self._names.has(name):
-                    stored = f"{self._model.base_model_prefix}.embed_tokens.weight"
+                    stored = self._parts.embedding
                 self._put(self._model, name, self._value(stored, tensor, torch.empty_like(tensor, device="cpu")))
 
     def empty_outside(self) -> None:
@@ -71,11 +62,12 @@ class Filling:
         return {
             name: self._value(f"{prefix}.{name}", tensor, self._place(tensor))
             for name, tensor in _persistent(self._layers[index])
-            if tensor.is_meta
+            if tensor.is_meta and not name.startswith(self._checkpoint.family.idle)
         }
 
     def fill(self, index: int, weights: "Mapping[str, torch.Tensor]") -> None:
         """A layer gets the weights that were read."""
+        self._parts.compute_constants(self._layers[index], self._device)
         for name, tensor in weights.items():
             self._put(self._layers[index], name, tensor)
 

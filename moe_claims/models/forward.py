@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, final
 from moe_claims.ahead import ahead
 from moe_claims.errors import ModelError
 from moe_claims.models import kernel
+from moe_claims.models.adopted import adopt
+from moe_claims.models.architecture import Parts, build
 from moe_claims.models.batches import MicroBatch
 from moe_claims.models.checkpoint import Checkpoint
-from moe_claims.models.config import as_object
 from moe_claims.models.filling import Filling
 from moe_claims.models.naming import StoredNames
 from moe_claims.models.recording import record, skipped
@@ -69,37 +70,37 @@ class LayerwiseModel:
         self, checkpoint: Checkpoint, *, device: str = "cpu", dtype: str = "float32", resident: bool = False
     ) -> None:
         import torch
-        from transformers import AutoModelForCausalLM
 
+        if reason := checkpoint.family.weights_only:
+            raise ModelError(f"'{checkpoint.name}' cannot be run: {reason}; only its weights can be measured")
         kernel.register()
         self.checkpoint = checkpoint
         self.device, self._dtype = device, getattr(torch, dtype)
         self.resident = resident
         self._model: Any
         try:
-            model_config = as_object(checkpoint.config)
             with torch.device("meta"):
-                self._model = AutoModelForCausalLM.from_config(
-                    model_config, dtype=self._dtype, trust_remote_code=False
-                ).eval()
+                self._model = build(checkpoint.config, checkpoint.family, self._dtype).eval()
         except Exception as error:  # whatever an impossible config makes transformers raise
             said = " ".join(f"{type(error).__name__}: {error}".split())
             raise ModelError(f"transformers cannot build '{checkpoint.name}' from its config.json ({said})") from error
         self._model.set_experts_implementation(kernel.KERNEL)
-        self._decoder: Any = self._model.get_decoder()
-        self._layers: list[Any] = list(self._decoder.layers)
+        self._parts = Parts(self._model, checkpoint.family)
+        self._layers: list[Any] = list(self._parts.layers)
+        self._experts: dict[int, Any] = {}
         for layer in checkpoint.moe_layers:
             if layer >= len(self._layers) or self._part(layer, checkpoint.family.experts_module) is None:
                 raise ModelError(
                     f"'{checkpoint.name}' stores a router for layer {layer}, but its config asks for no experts there: "
                     "config and weights do not belong together"
                 )
-            experts = self._part(layer, checkpoint.family.experts_module)
+            experts = adopt(self._part(layer, checkpoint.family.experts_module))
             kernel.check_supported(experts)
             experts.moe_claims_neutral = checkpoint.family.neutral
+            self._experts[layer] = experts
         names = StoredNames(self._model, checkpoint)
-        self._decoder.layers = torch.nn.ModuleList()
-        self._filling = Filling(self._model, self._layers, names, checkpoint, device)
+        self._parts.layers = torch.nn.ModuleList()
+        self._filling = Filling(self._model, self._parts, self._layers, names, checkpoint, device)
         self._filling.fill_outside()  # so that a vocabulary that does not fit is found before the first layer
 
     @property
@@ -150,7 +151,7 @@ class LayerwiseModel:
         passes = self.checkpoint.family.passes
         with torch.inference_mode():
             self._filling.fill_outside()
-            recording = record(self._decoder, self._layers, batches, self._as_a_layer_returns)
+            recording = record(self._parts, self._layers, batches, self._as_a_layer_returns)
             if not self.resident:
                 self._filling.empty_outside()
         state = start or State(-1, list(recording.embedded), [None] * len(batches))
@@ -180,11 +181,8 @@ class LayerwiseModel:
         if observer is None:
             yield
             return
-        experts, gate = (
-            self._part(index, path)
-            for path in (self.checkpoint.family.experts_module, self.checkpoint.family.router_module)
-        )
-        with kernel.observing(experts, gate, observer):
+        gate = self._part(index, self.checkpoint.family.router_module)
+        with kernel.observing(self._experts[index], gate, observer):
             yield
 
     def _as_a_layer_returns(self, hidden: "torch.Tensor") -> Any:
@@ -197,6 +195,6 @@ class LayerwiseModel:
         ids = torch.zeros(1, len(hidden), dtype=torch.long, device=self.device)
         with torch.inference_mode():
             self._filling.fill_outside()
-            with skipped(self._decoder, self._layers, hidden[None], self._as_a_layer_returns):
+            with skipped(self._parts, self._layers, hidden[None], self._as_a_layer_returns):
                 logits: torch.Tensor = self._model(input_ids=ids, use_cache=False).logits[0]
         return logits

@@ -31,7 +31,7 @@ class ExpertBatch:
     hidden: "torch.Tensor"
     """(n, d) input of router and experts."""
     outputs: "torch.Tensor"
-    """(n, E, d) output of every expert, before the gate weight."""
+    """(n, E, d) output of every expert, before the gate weight, behind a norm of its own where there is one."""
     activations: "torch.Tensor"
     """(n, E, m) σ(W_act x) of every expert."""
     chosen: "torch.Tensor"
@@ -62,7 +62,7 @@ def check_supported(experts: Any) -> None:
     """Whether an experts module computes what this kernel computes.
 
     Raises:
-        ModelError: it is not behind transformers' interface, has no gate, or a norm behind its experts.
+        ModelError: it is not behind transformers' interface, or has no gate.
     """
     if not hasattr(experts, "is_transposed"):
         from transformers import __version__
@@ -71,11 +71,8 @@ def check_supported(experts: Any) -> None:
             f"{type(experts).__name__} is not behind the experts interface of the installed transformers "
             f"{__version__}: only its weights can be measured; a newer version may have it"
         )
-    if not getattr(experts, "has_gate", False) or getattr(experts, "has_post_expert_norm", False):
-        raise ModelError(
-            f"{type(experts).__name__} has experts without a gate, or with a norm behind them: "
-            "only its weights can be measured so far"
-        )
+    if not getattr(experts, "has_gate", False):
+        raise ModelError(f"{type(experts).__name__} has experts without a gate: they have no W_act to be measured")
 
 
 @contextmanager
@@ -129,7 +126,10 @@ def observed_experts(
         activations = hidden.new_empty((len(hidden), n_experts, intermediate))
         for expert in range(n_experts):
             activations[:, expert], inner = _gated(experts, _linear(experts, "gate_up_proj", expert, hidden))
-            outputs[:, expert] = _linear(experts, "down_proj", expert, inner)
+            output = _linear(experts, "down_proj", expert, inner)
+            if getattr(experts, "has_post_expert_norm", False):  # of which older versions know nothing
+                output = experts.post_expert_norm(output)
+            outputs[:, expert] = output
         index = top_k_index[part, :, None].expand(-1, -1, width)
         routed[part] = (outputs.gather(1, index) * top_k_weights[part, :, None]).sum(dim=1).to(routed.dtype)
         if observer is not None:

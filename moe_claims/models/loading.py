@@ -60,7 +60,7 @@ class OpenModel:
 
     def card(self) -> dict[str, Any]:
         """What the report says about the model."""
-        config = self.checkpoint.config
+        config = self.checkpoint.text_config
         return {
             "name": self.ref.name,
             "kind": self.ref.kind,
@@ -96,7 +96,7 @@ def open_model(ref: ModelRef, *, download: bool = False) -> OpenModel:
     config = place.config()
     family_of(config, ref.name)  # a dense model is refused before its weights are looked at
     checkpoint = Checkpoint(ref.name, config, place.tensors())
-    context = int(checkpoint.config.get("max_position_embeddings", 2048))
+    context = int(checkpoint.text_config.get("max_position_embeddings", 2048))
     return OpenModel(ref, checkpoint, place.sha, _tokenizer(place), context)
 
 
@@ -154,7 +154,7 @@ def random_control(model: OpenModel) -> OpenModel:
             "more than is made in memory"
         )
     name = f"{model.ref.name} (random init)"
-    weights = random_init.initialise(config, seed=CONTROL_SEED)
+    weights = random_init.initialise(config, seed=CONTROL_SEED, of=checkpoint)
     return OpenModel(
         ModelRef(name, "synthetic", "random-init"),
         Checkpoint(name, config, MemorySource(weights)),

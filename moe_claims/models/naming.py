@@ -38,34 +38,47 @@ class StoredNames:
         self._rule_of = {pattern: rule for rule in converters for pattern in rule.source_patterns}
         self._stored: dict[str, str] = {}
         self._parts: dict[str, dict[str, list[str]]] = {}
+        self._first: dict[str, tuple[str, str]] = {}
+        part = f"{checkpoint.family.part}."
         for name in _in_order(checkpoint.names):
-            target, pattern = rename_source_key(name, renamings, converters, model.base_model_prefix, expected)
-            if target not in expected and name in expected:  # as transformers saves it
-                target, pattern = name, None
+            own = name.removeprefix(part)
+            target, pattern = rename_source_key(own, renamings, converters, model.base_model_prefix, expected)
+            if target not in expected and own in expected:  # as transformers saves it
+                target, pattern = own, None
             if pattern is None:
                 self._stored.setdefault(target, name)
             elif not checkpoint.is_experts(target):
                 self._parts.setdefault(target, {}).setdefault(pattern, []).append(name)
+                # A rule for several tensors names the first of them.
+                first, *others = self._rule_of[pattern].target_patterns
+                for other in others:
+                    self._first[target.replace(first, other, 1)] = (target, other)
 
     def has(self, name: str) -> bool:
         """Whether the checkpoint stores this tensor, or its parts; tied weights are absent."""
-        return name in self._stored or name in self._parts
+        return name in self._stored or name in self._parts or name in self._first
 
     def tensor(self, name: str) -> "torch.Tensor":
         """A tensor of the module that holds no experts, stored dtype.
 
         Raises:
-            ModelError: it is missing, damaged or not finite, or stored in one with others.
+            ModelError: it is missing, damaged or not finite, or no rule makes it.
         """
+        if name in self._first:
+            return self._put_together(*self._first[name])
         if name in self._parts:
             return self._put_together(name)
         return self._checkpoint.get(self._stored.get(name, name))
 
-    def _put_together(self, name: str) -> "torch.Tensor":
+    def _put_together(self, name: str, which: str = "") -> "torch.Tensor":
         """By the family's rule, such as one that joins three convolutions.
 
+        Args:
+            name: of the tensor, or of the first one that the rule makes.
+            which: of several that it makes; the first if empty.
+
         Raises:
-            ModelError: the rule takes parts for several tensors at once.
+            ModelError: the rule does not make it.
         """
         parts = self._parts[name]
         rule = deepcopy(self._rule_of[next(iter(parts))])
@@ -81,12 +94,13 @@ class StoredNames:
                 model=self._model,
                 config=self._model.config,
             )
-        if len(values) != 1:
+        which = which or rule.target_patterns[0]
+        if which not in values:
             raise ModelError(
-                f"'{self._checkpoint.name}' stores '{name}' together with {len(values) - 1} other tensor(s), which "
-                "cannot be read layer by layer yet"
+                f"the rule by which transformers reads '{name}' of '{self._checkpoint.name}' yields no '{which}': the "
+                "installed version cannot be used with this checkpoint"
             )
-        (found,) = values.values()
+        found = values[which]
         tensor: torch.Tensor = found[0] if isinstance(found, list) else found
         return tensor
 

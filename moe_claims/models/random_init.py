@@ -2,27 +2,36 @@
 
 from typing import TYPE_CHECKING, Any
 
-from moe_claims.models.config import as_object
+from moe_claims.models.architecture import build
+from moe_claims.models.checkpoint import Checkpoint
+from moe_claims.models.families import family_of
+from moe_claims.models.naming import StoredNames
 
 if TYPE_CHECKING:
     import torch
 
 
-def initialise(config: dict[str, Any], *, seed: int) -> "dict[str, torch.Tensor]":
+def initialise(config: dict[str, Any], *, seed: int, of: Checkpoint | None = None) -> "dict[str, torch.Tensor]":
     """The weights of a fresh model of this configuration, named as its transformers module names them.
 
     Args:
         config: the parsed ``config.json``.
         seed: of torch's generator, whose state is put back afterwards.
+        of: the model whose control it is; tables of whole numbers, such as one of experts for each token, are not
+            learnt, and so are taken from it.
     """
     import torch
-    from transformers import AutoModelForCausalLM
 
     settings = {name: value for name, value in config.items() if name not in ("dtype", "torch_dtype")}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model: Any = AutoModelForCausalLM.from_config(as_object(settings), dtype=torch.float32, trust_remote_code=False)
+        model = build(settings, family_of(settings, ""), torch.float32)
     # A tied head is no parameter of its own; buffers that checkpoints keep, such as biases of routers, belong to it.
     buffers = {name for name, _ in model.named_buffers()} & set(model.state_dict())
     kept = [*model.named_parameters(), *((name, model.get_buffer(name)) for name in sorted(buffers))]
-    return {name: tensor.detach() for name, tensor in kept}
+    weights = {name: tensor.detach() for name, tensor in kept}
+    tables = [name for name, tensor in weights.items() if not tensor.is_floating_point()]
+    if of is not None and tables:
+        stored = StoredNames(model, of)
+        weights |= {name: stored.tensor(name) for name in tables if stored.has(name)}
+    return weights

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
 
+from moe_claims.models.architecture import Parts
 from moe_claims.models.batches import MicroBatch
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class Recording:
     """Per layer and micro-batch, the arguments besides hidden states."""
 
 
-def record(decoder: Any, layers: Sequence[Any], batches: Sequence[MicroBatch], returns: Returns) -> Recording:
+def record(parts: Parts, layers: Sequence[Any], batches: Sequence[MicroBatch], returns: Returns) -> Recording:
     """Runs the micro-batches through all of a decoder but its layers."""
     embedded: list[torch.Tensor] = []
     calls: list[list[Call]] = [[] for _ in layers]
@@ -44,33 +45,33 @@ def record(decoder: Any, layers: Sequence[Any], batches: Sequence[MicroBatch], r
 
         return note
 
-    with stand_ins(decoder, [_stand_in(layer, recorder(index)) for index, layer in enumerate(layers)]):
+    with stand_ins(parts, [_stand_in(layer, recorder(index)) for index, layer in enumerate(layers)]):
         for batch in batches:
-            decoder(input_ids=batch.ids, attention_mask=batch.mask.long(), use_cache=False)
+            parts.decoder(input_ids=batch.ids, attention_mask=batch.mask.long(), use_cache=False)
     return Recording(embedded, calls)
 
 
 @contextmanager
-def skipped(decoder: Any, layers: Sequence[Any], hidden: "torch.Tensor", returns: Returns) -> Iterator[None]:
+def skipped(parts: Parts, layers: Sequence[Any], hidden: "torch.Tensor", returns: Returns) -> Iterator[None]:
     """For the length of a block, a decoder's layers give back these (1, t, d) hidden states, whatever goes in."""
 
     def give_back(*_: Any, **__: Any) -> Any:
         return returns(hidden)
 
-    with stand_ins(decoder, [_stand_in(layer, give_back) for layer in layers]):
+    with stand_ins(parts, [_stand_in(layer, give_back) for layer in layers]):
         yield
 
 
 @contextmanager
-def stand_ins(decoder: Any, layers: "list[torch.nn.Module]") -> Iterator[None]:
+def stand_ins(parts: Parts, layers: "list[torch.nn.Module]") -> Iterator[None]:
     """For the length of a block, a decoder has other layers."""
     import torch
 
-    own, decoder.layers = decoder.layers, torch.nn.ModuleList(layers)
+    own, parts.layers = parts.layers, torch.nn.ModuleList(layers)
     try:
         yield
     finally:
-        decoder.layers = own
+        parts.layers = own
 
 
 def _stand_in(layer: "torch.nn.Module", forward: Callable[..., Any]) -> "torch.nn.Module":

@@ -1,12 +1,225 @@
-"""A hub on this machine, for whoever reads models over the network."""
+"""Small random models of every family of the table, made by transformers' own classes, and a hub on this machine."""
 
 import importlib.util
 import sys
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from moe_claims.models import own
+from moe_claims.models.adopted import ADOPTED
+from moe_claims.models.checkpoint import Checkpoint
+from moe_claims.models.families import FAMILIES
+
+EXPERTS, TOP_K = 8, 2
+SIZES: dict[str, Any] = {
+    # What every config class calls its sizes; a model takes those that it knows.
+    "vocab_size": 128, "hidden_size": 32, "num_hidden_layers": 4, "max_position_embeddings": 128,
+    "intermediate_size": 24, "moe_intermediate_size": 16, "shared_expert_intermediate_size": 16,
+    "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8,
+    "q_lora_rank": 16, "kv_lora_rank": 16, "qk_rope_head_dim": 8, "qk_nope_head_dim": 8, "v_head_dim": 8,
+    "linear_num_key_heads": 2, "linear_num_value_heads": 4, "linear_key_head_dim": 8, "linear_value_head_dim": 8,
+    "linear_num_heads": 4, "linear_head_dim": 8, "mamba_dt_rank": 4, "mamba_expand": 2,
+    "mamba_n_heads": 8, "mamba_d_head": 8, "mamba_d_state": 8, "mamba_n_groups": 1, "mamba_chunk_size": 8,
+    "index_n_heads": 2, "index_head_dim": 8, "index_topk": 8, "sliding_window": 16, "chunk_size": 8,
+    "num_local_experts": EXPERTS, "num_experts": EXPERTS, "n_routed_experts": EXPERTS, "moe_num_experts": EXPERTS,
+    "num_experts_per_tok": TOP_K, "moe_topk": TOP_K, "moe_k": TOP_K, "top_k_experts": TOP_K,
+    "n_group": 2, "topk_group": 1,
+    "n_shared_experts": 1, "num_shared_experts": 1, "moe_num_shared_experts": 1,
+    "first_k_dense_replace": 1, "num_dense_layers": 1, "moe_layer_start_index": 1,
+    "layer_types": None, "mlp_layer_types": None,
+    "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2,
+}  # fmt: skip
+TOWER: dict[str, Any] = {
+    # Of parts that a text never reaches.
+    "depth": 1, "num_hidden_layers": 1, "n_layers": 1, "hidden_size": 16, "intermediate_size": 16,
+    "num_heads": 2, "num_attention_heads": 2, "num_key_value_heads": 2, "head_dim": 8,
+    "adapter_in_dim": 16, "adapter_input_size": 16, "adapter_out_dim": 32, "out_hidden_size": 32,
+    "text_hidden_size": 32, "num_position_embeddings": 16, "output_channels": 16, "downsample_channels": [16, 16],
+}  # fmt: skip
+_ONE_DENSE = ["dense", "sparse", "sparse", "sparse"]
+_ROTARY = {"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 1.0}
+_DOTS3 = {
+    "head_dim": 16, "shared_experts_intermediate_size": 16, "swa_num_attention_heads": 4, "swa_num_key_value_heads": 4,
+    "swa_head_dim": 16, "swa_qk_nope_head_dim": 8, "swa_v_head_dim": 8, "swa_q_lora_rank": 8, "swa_kv_lora_rank": 8,
+}  # fmt: skip
+_GEMMA4 = {
+    "layer_types": ["sliding_attention", "full_attention"] * 2, "enable_moe_block": True, "global_head_dim": 8,
+    "num_kv_shared_layers": 1, "vocab_size_per_layer_input": 128, "hidden_size_per_layer_input": 8,
+}  # fmt: skip
+_QWEN4 = {
+    "indexer_n_heads": 2, "indexer_kv_heads": 1, "indexer_head_dim": 8, "indexer_budget": 8,
+    "indexer_compress_ratio": 4, "ple_layer_ids": [2], "ple_embed_dim": 16, "ngram_vocab_size_base": 50,
+    "heads_per_ngram": 2, "split_ngram_parts": 2, "hc_lowrank": 8,
+}  # fmt: skip
+OF_THEIR_OWN: dict[str, dict[str, Any]] = {
+    "dbrx": {
+        "d_model": 32, "n_heads": 4, "n_layers": 4, "max_seq_len": 128,
+        "attn_config": {"kv_n_heads": 2, "rope_theta": 10000.0, "clip_qkv": 0.8},
+        "ffn_config": {"ffn_hidden_size": 16, "moe_num_experts": EXPERTS, "moe_top_k": TOP_K},
+    },
+    "deepseek_ocr2": {"text_config": {"mlp_layer_types": _ONE_DENSE}},
+    "deepseek_v4": {"mlp_layer_types": ["hash_moe", "hash_moe", "moe", "moe"]},
+    "dots3_note": {"text_config": _DOTS3, "vision_config": {"per_layer_config": {}}},
+    "dots3_note_text": _DOTS3,
+    "ernie4_5_vl_moe": {
+        "text_config": {"moe_intermediate_size": [16, 12], "rope_parameters": _ROTARY | {"mrope_section": [1, 1, 2]}},
+    },
+    "gemma4": {"text_config": _GEMMA4},
+    "gemma4_text": _GEMMA4,
+    "glm4v_moe": {"text_config": {"rope_parameters": _ROTARY | {"mrope_section": [2, 1, 1]}}},
+    "glm5_next": {
+        "text_config": {
+            "layer_types": ["linear_attention", "indexed_attention"] * 2, "mlp_layer_types": _ONE_DENSE,
+            "qk_rope_head_dim": 0, "head_dim": 0, "index_kpool": 4,
+        },
+    },
+    # Far from 1 each, and attention logits that reach the bound of their tanh.
+    "grok-1": {
+        "attn_output_multiplier": 0.6, "max_attn_value": 1.5, "embedding_multiplier_scale": 5.7,
+        "output_multiplier_scale": 0.6,
+    },
+    "jamba": {"attn_layer_period": 2, "attn_layer_offset": 1, "use_mamba_kernels": False},
+    "lfm2_moe": {"layer_types": ["conv", "full_attention", "conv", "conv"]},
+    "mistral4": {"head_dim": 16},
+    "muse_spark": {
+        "out_hidden_size": 64, "projector_hidden_size": 32, "text_config": {"moe_hidden_size": 24},
+        "audio_config": {"num_hidden_layers": 1, "patch_sizes": [16], "hidden_sizes": [16], "depths": [1]},
+    },
+    "qwen4_exp": {"text_config": _QWEN4},
+    "qwen4_exp_text": _QWEN4,
+    "step3p7": {"text_config": {"mlp_layer_types": _ONE_DENSE}},
+}  # fmt: skip
+ONE_KEY_PER_HEAD = (
+    "axk1", "axk2", "deepseek_v2", "deepseek_v3", "deepseek_v32", "dots3_note_text", "glm4_moe_lite", "glm5_next_text",
+    "glm_moe_dsa", "mistral4", "mistral_large4_text",
+)  # fmt: skip
+"""Their attention has no grouped heads."""
+SAVED_UNDER_OTHER_NAMES = {"kimi_k25": ("language_model.model.blocks.", "language_model.model.layers.")}
+"""Where save_original_format writes names that it does not read: what stands in them, and in what is published."""
+
+
+def _has(config: Any, name: str) -> bool:
+    try:
+        return hasattr(config, name)
+    except RuntimeError:  # there is one for each layer
+        return True
+
+
+def _known(kind: Any, settings: dict[str, Any]) -> dict[str, Any]:
+    known = kind()
+    found = {name: v for name, v in settings.items() if _has(known, name) or name in kind.attribute_map}
+    if isinstance(getattr(kind, "layer_types", None), property):  # follows from other settings
+        found.pop("layer_types", None)
+    return found
+
+
+def small_config(model_type: str) -> Any:
+    """Of a small model of a family; its decoder is like those of models for text alone, its towers are tiny."""
+    from transformers import CONFIG_MAPPING
+
+    kind = CONFIG_MAPPING[model_type]
+    if not FAMILIES[model_type].text:
+        sizes = _known(kind, SIZES)
+        if model_type in ONE_KEY_PER_HEAD:
+            sizes["num_key_value_heads"] = sizes["num_attention_heads"]
+        return kind(**sizes | OF_THEIR_OWN.get(model_type, {}))
+    own = OF_THEIR_OWN.get(model_type, {})
+    parts = _parts(kind, FAMILIES[model_type].text.rpartition(".")[2], own)
+    return kind(**parts, **{name: value for name, value in own.items() if name not in kind.sub_configs})
+
+
+def _parts(kind: Any, text: str, own: dict[str, Any]) -> dict[str, Any]:
+    whole, parts = kind(), {}
+    for name in kind.sub_configs:
+        if (part := getattr(whole, name)) is None:
+            continue
+        part_kind = type(part)
+        sizes = _known(part_kind, SIZES if name == text else TOWER) | own.get(name, {})
+        if part.model_type in ONE_KEY_PER_HEAD:
+            sizes["num_key_value_heads"] = sizes["num_attention_heads"]
+        parts[name] = part_kind(**_parts(part_kind, text, own), **sizes)
+    return parts
+
+
+def _in_reach(module: torch.nn.Module) -> bool:
+    return hasattr(module, "is_transposed") or type(module).__name__ in ADOPTED
+
+
+@pytest.fixture(scope="module")
+def made() -> Callable[[str], Any]:
+    """model_type → a small model of that family, float32, whose weights and balancing biases all matter."""
+    from transformers import CONFIG_MAPPING
+
+    from moe_claims.models.architecture import model_class
+
+    own.register()
+
+    @cache
+    def make(model_type: str) -> Any:
+        if model_type not in CONFIG_MAPPING:
+            pytest.skip(f"the installed transformers does not know {model_type}")
+        config = small_config(model_type)
+        if part := FAMILIES[model_type].part:
+            config = getattr(config, f"{part}_config")
+        model: Any = model_class(config).from_config(config, dtype=torch.float32).eval()
+        if FAMILIES[model_type].layers not in {path for path, _ in model.named_modules()}:
+            pytest.skip(f"the installed transformers has the layers of {model_type} elsewhere")
+        generator = torch.Generator().manual_seed(1)
+        for name, tensor in model.state_dict().items():
+            if name.endswith("tid2eid"):  # a table of experts for each token
+                tensor.copy_(torch.rand(len(tensor), EXPERTS, generator=generator).argsort(dim=1)[:, :TOP_K])
+            if not tensor.is_floating_point():
+                continue
+            noise = torch.randn(tensor.shape, generator=generator)
+            # Gates of residual streams that nearly close would multiply rounding errors by ten in every layer.
+            if "bias" in name or name.endswith("residual_gate.gate"):
+                tensor.copy_(0.05 * noise)
+            else:
+                tensor.copy_(1 + 0.3 * noise if tensor.dim() == 1 else noise / tensor.shape[-1] ** 0.5)
+        if not FAMILIES[model_type].weights_only and not any(map(_in_reach, model.modules())):
+            pytest.skip(f"the installed transformers has {model_type} outside its experts interface")
+        model.set_experts_implementation("eager")
+        return model
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def opened(made: Callable[[str], Any], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, bool], Checkpoint]:
+    """(model_type, original) → its checkpoint, as it was published or as transformers keeps it."""
+
+    @cache
+    def open_it(model_type: str, original: bool) -> Checkpoint:
+        folder = tmp_path_factory.mktemp(model_type)
+        made(model_type).save_pretrained(folder, save_original_format=original)
+        if original and model_type in SAVED_UNDER_OTHER_NAMES:
+            wrong, right = SAVED_UNDER_OTHER_NAMES[model_type]
+            (path,) = folder.glob("*.safetensors")
+            save_file({name.replace(wrong, right): tensor for name, tensor in load_file(path).items()}, path)
+        if part := FAMILIES[model_type].part:  # the whole model has further parts, which nothing looks at
+            (path,) = folder.glob("*.safetensors")
+            save_file({f"{part}.{name}": tensor for name, tensor in load_file(path).items()}, path)
+            small_config(model_type).save_pretrained(folder)
+        return Checkpoint.open(Path(folder), model_type)
+
+    return open_it
+
+
+@pytest.fixture(scope="module")
+def texts() -> list[tuple[int, ...]]:
+    """Sequences that differ in length, longer than a window, a chunk and a convolution."""
+    rng = np.random.default_rng(5)
+    return [tuple(int(i) for i in rng.integers(3, 128, size)) for size in (9, 14, 2, 30, 7)]
+
+
+# --- the hub ------------------------------------------------------------------------------------------
 
 
 def _server() -> Any:
@@ -48,7 +261,7 @@ def hub_here(served: tuple[Any, str], tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 @pytest.fixture
-def opened(hub_here: Any) -> Callable[..., Any]:
+def repository_of(hub_here: Any) -> Callable[..., Any]:
     """(folder, revision="main", **patience) → an impatient ``Repository`` of its files."""
     from moe_claims.models.persist import Patience
     from moe_claims.models.repository import Repository

@@ -133,9 +133,9 @@ def test_dense_and_unknown_models_are_told_before_their_weights_are_looked_for(t
     MistralConfig().save_pretrained(tmp_path)
     expected = "'m' is a dense model (model_type 'mistral', no experts in its config): give an MoE"
     assert _message(lambda: Checkpoint.open(tmp_path, "m")) == expected
-    (tmp_path / "config.json").write_text('{"model_type": "jetmoe", "num_local_experts": 8}')
+    (tmp_path / "config.json").write_text('{"model_type": "newmoe", "num_local_experts": 8}')
     assert _message(lambda: Checkpoint.open(tmp_path, "m")).startswith(
-        "'m' has model_type 'jetmoe', which cannot be read yet: "
+        "'m' has model_type 'newmoe', which cannot be read yet: "
     )
 
 
@@ -235,3 +235,18 @@ def test_sequences_whose_length_sets_their_rotation_run_one_by_one(
 ) -> None:
     checkpoint = Checkpoint("m", config_of("mixtral") | said, MemorySource(weights_on_disk("mixtral")))
     assert checkpoint.alone == alone
+
+
+def test_quantisation_may_be_said_of_the_decoder_alone() -> None:
+    config = {
+        "model_type": "kimi_k25",
+        "text_config": {"model_type": "deepseek_v3", "quantization_config": {"quant_method": "compressed-tensors"}},
+    }
+    assert _message(lambda: Checkpoint("m", config, MemorySource({}))).startswith(
+        "'m' is quantised (quant_method 'compressed-tensors'), which cannot be read: "
+    )
+    config["text_config"] = {"model_type": "deepseek_v3", "quantization_config": None, "hidden_size": 2}
+    router = {"language_model.model.layers.0.mlp.gate.weight": torch.zeros(3, 2)}
+    checkpoint = Checkpoint("m", config, MemorySource(router))
+    assert checkpoint.config["text_config"] == {"model_type": "deepseek_v3", "hidden_size": 2}
+    assert (checkpoint.experts, checkpoint.text_config["hidden_size"]) == (3, 2)

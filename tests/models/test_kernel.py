@@ -119,15 +119,25 @@ def test_experts_with_biases_and_a_gate_of_their_own() -> None:
             torch.testing.assert_close(seen[0].outputs[:, expert], alone, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize(("trait", "value"), [("has_gate", False), ("has_post_expert_norm", True)])
-def test_experts_of_another_making_are_refused(trait: str, value: bool) -> None:
+def test_experts_without_a_gate_are_refused() -> None:
     module = _experts()
-    setattr(module, trait, value)
+    module.has_gate = False
     with pytest.raises(ModelError) as caught:
         kernel.check_supported(module)
-    assert str(caught.value) == (
-        "MixtralExperts has experts without a gate, or with a norm behind them: only its weights can be measured so far"
-    )
+    assert str(caught.value) == "MixtralExperts has experts without a gate: they have no W_act to be measured"
+
+
+def test_a_norm_behind_the_experts_is_part_of_their_outputs() -> None:
+    module, (hidden, index, weights) = _experts(), _routing()
+    seen: list[kernel.ExpertBatch] = []
+    with torch.no_grad(), kernel.observing(module, torch.nn.Identity(), SimpleNamespace(observe=seen.append)):
+        kernel.observed_experts(module, hidden, index, weights)
+        module.has_post_expert_norm, module.post_expert_norm = True, torch.nn.RMSNorm(WIDTH)
+        routed = kernel.observed_experts(module, hidden, index, weights)
+        plain, normed = (batch.outputs for batch in seen)
+        torch.testing.assert_close(normed, module.post_expert_norm(plain))
+        chosen = normed.gather(1, index[:, :, None].expand(-1, -1, WIDTH))
+        torch.testing.assert_close(routed, (chosen * weights[:, :, None]).sum(dim=1))
 
 
 def test_experts_outside_the_interface_are_refused() -> None:

@@ -61,18 +61,24 @@ def test_parts_are_put_together_in_the_order_of_their_numbers() -> None:
     assert torch.equal(stored.tensor(wanted), torch.cat(list(parts)))
 
 
-def test_a_rule_for_several_tensors_at_once_is_refused(saved: Any, config_of: Any) -> None:
-    class Splits:
-        def convert(self, values: dict[str, Any], **_: Any) -> dict[str, Any]:
-            return {"one": values, "two": values}
+def test_a_rule_for_several_tensors_yields_each(saved: Any, config_of: Any) -> None:
+    class Halves:
+        def convert(self, values: dict[str, Any], target_patterns: list[str], **_: Any) -> dict[str, Any]:
+            return dict(zip(target_patterns, values["both"][0].chunk(2), strict=True))
 
     stored = StoredNames(_module(config_of("mixtral")), Checkpoint.open(saved("mixtral"), "m"))
-    stored._parts["both"] = {"pattern": ["lm_head.weight"]}
-    stored._rule_of["pattern"] = SimpleNamespace(operations=[Splits()], source_patterns=[], target_patterns=[])
+    rule = SimpleNamespace(operations=[Halves()], source_patterns=["both"], target_patterns=["one", "two"])
+    stored._parts["x.one"] = {"both": ["lm_head.weight"]}
+    stored._first["x.two"] = ("x.one", "two")
+    stored._rule_of["both"] = rule
+    assert stored.has("x.one") and stored.has("x.two")
+    assert torch.equal(torch.cat([stored.tensor("x.one"), stored.tensor("x.two")]), stored.tensor("lm_head.weight"))
+    rule.target_patterns = ["one", "three"]
     with pytest.raises(ModelError) as caught:
-        stored.tensor("both")
+        stored.tensor("x.two")
     assert str(caught.value) == (
-        "'m' stores 'both' together with 1 other tensor(s), which cannot be read layer by layer yet"
+        "the rule by which transformers reads 'x.one' of 'm' yields no 'two': the installed version cannot be used "
+        "with this checkpoint"
     )
 
 

@@ -57,17 +57,17 @@ def one_file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def source(one_file: Path, opened: Callable[..., Repository], hub_here: Any) -> RemoteSource:
+def source(one_file: Path, repository_of: Callable[..., Repository], hub_here: Any) -> RemoteSource:
     """Of the one file, with a log that begins now."""
-    read = RemoteSource(opened(one_file))
+    read = RemoteSource(repository_of(one_file))
     hub_here.log.clear()
     return read
 
 
 @pytest.mark.parametrize("layout", ["original", "fused", "original-sharded", "fused-sharded"])
-def test_the_same_tensors_as_in_the_folder(layout: str, saved: Callable[..., Path], opened: Any) -> None:
+def test_the_same_tensors_as_in_the_folder(layout: str, saved: Callable[..., Path], repository_of: Any) -> None:
     folder = saved("mixtral", False, layout)
-    local, remote = SafetensorsFolder(folder), RemoteSource(opened(folder))
+    local, remote = SafetensorsFolder(folder), RemoteSource(repository_of(folder))
     names = sorted(local.names())
     assert remote.names() == local.names()
     for name, tensor in zip(names, remote.get_many(names), strict=True):
@@ -81,7 +81,7 @@ def test_the_same_tensors_as_in_the_folder(layout: str, saved: Callable[..., Pat
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64, torch.float8_e4m3fn, torch.bool])
-def test_dtypes_scalars_and_nothing(dtype: torch.dtype, tmp_path: Path, opened: Any) -> None:
+def test_dtypes_scalars_and_nothing(dtype: torch.dtype, tmp_path: Path, repository_of: Any) -> None:
     tensors = {
         "matrix": torch.tensor([[0, 1, 1], [1, 0, 1]], dtype=torch.float32).to(dtype),
         "scalar": torch.tensor(1, dtype=torch.float32).to(dtype),
@@ -89,7 +89,7 @@ def test_dtypes_scalars_and_nothing(dtype: torch.dtype, tmp_path: Path, opened: 
     }
     (tmp_path / "m").mkdir()
     save_file(tensors, tmp_path / "m" / "model.safetensors")
-    read = dict(zip(tensors, RemoteSource(opened(tmp_path / "m")).get_many(list(tensors)), strict=True))
+    read = dict(zip(tensors, RemoteSource(repository_of(tmp_path / "m")).get_many(list(tensors)), strict=True))
     for name, tensor in tensors.items():
         assert (read[name].dtype, read[name].shape) == (dtype, tensor.shape)
         assert torch.equal(read[name].to(torch.float32), tensor.to(torch.float32))
@@ -102,10 +102,10 @@ def test_one_name_twice(source: RemoteSource, hub_here: Any) -> None:
 
 
 @pytest.mark.parametrize("layout", ["original", "original-sharded"])
-def test_headers_first_and_then_what_is_asked_for(layout: str, saved: Any, opened: Any, hub_here: Any) -> None:
+def test_headers_first_and_then_what_is_asked_for(layout: str, saved: Any, repository_of: Any, hub_here: Any) -> None:
     folder = saved("mixtral", False, layout)
     shards = list(folder.glob("*.safetensors"))
-    remote = RemoteSource(opened(folder))
+    remote = RemoteSource(repository_of(folder))
     assert hub_here.log[0].path == "/api/models/org/tiny/revision/main"
     assert hub_here.sent == _headers(folder)
     assert len(hub_here.weights()) == 2 * len(shards)
@@ -142,16 +142,16 @@ def test_neighbours_come_in_one_request(source: RemoteSource, hub_here: Any) -> 
     assert sorted(request.sent for request in hub_here.weights()) == [400, 400]
 
 
-def test_large_tensors_come_in_bounded_requests(opened: Any, one_file: Path, hub_here: Any) -> None:
-    source = RemoteSource(opened(one_file), largest=300)
+def test_large_tensors_come_in_bounded_requests(repository_of: Any, one_file: Path, hub_here: Any) -> None:
+    source = RemoteSource(repository_of(one_file), largest=300)
     hub_here.log.clear()
     read = source.get_many(["a", "b", "c"])
     assert [tensor.tolist() for tensor in read] == [[n + i for i in range(100)] for n in range(3)]
     assert [request.sent for request in hub_here.weights()] == [300] * 4
 
 
-def test_several_requests_on_the_way_but_not_any_number(opened: Any, one_file: Path, hub_here: Any) -> None:
-    source = RemoteSource(opened(one_file), largest=40)
+def test_several_requests_on_the_way_but_not_any_number(repository_of: Any, one_file: Path, hub_here: Any) -> None:
+    source = RemoteSource(repository_of(one_file), largest=40)
     hub_here.pause = 0.02
     source.get_many(["a", "b", "c"])
     assert 3 <= hub_here.most_at_once <= 8
@@ -186,10 +186,10 @@ def test_parts_of_nothing() -> None:
     assert Part("x", 3, ()).size == 0
 
 
-def test_no_second_copy_in_memory(tmp_path: Path, opened: Any) -> None:
+def test_no_second_copy_in_memory(tmp_path: Path, repository_of: Any) -> None:
     (tmp_path / "m").mkdir()
     save_file({"a": torch.ones(4_000_000), "b": torch.zeros(9)}, tmp_path / "m" / "model.safetensors")
-    source = RemoteSource(opened(tmp_path / "m"), largest=1 << 20)
+    source = RemoteSource(repository_of(tmp_path / "m"), largest=1 << 20)
     tracemalloc.start()
     try:
         # torch's own memory, where the tensor is, does not count.
@@ -201,8 +201,8 @@ def test_no_second_copy_in_memory(tmp_path: Path, opened: Any) -> None:
     assert peak < 6_000_000  # a few pieces of 64 KB for each request, on both ends; the tensor has 16 MB
 
 
-def test_all_reads_are_of_one_commit(opened: Any, one_file: Path, hub_here: Any, tmp_path: Path) -> None:
-    repository = opened(one_file)
+def test_all_reads_are_of_one_commit(repository_of: Any, one_file: Path, hub_here: Any, tmp_path: Path) -> None:
+    repository = repository_of(one_file)
     source = RemoteSource(repository)
     (tmp_path / "newer").mkdir()
     save_file({"a": torch.zeros(100)}, tmp_path / "newer" / "model.safetensors")
@@ -217,9 +217,9 @@ def test_all_reads_are_of_one_commit(opened: Any, one_file: Path, hub_here: Any,
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
-def test_token_goes_to_the_hub_alone(host: str, opened: Any, one_file: Path, hub_here: Any) -> None:
+def test_token_goes_to_the_hub_alone(host: str, repository_of: Any, one_file: Path, hub_here: Any) -> None:
     hub_here.storage_host = host  # the second is the hub's own, at another port
-    RemoteSource(opened(one_file)).get_many(["a", "c"])
+    RemoteSource(repository_of(one_file)).get_many(["a", "c"])
     ports = {(request.port, request.authorization) for request in hub_here.log}
     assert ports == {("hub", "Bearer hf_secret"), ("storage", None)}
 
@@ -259,13 +259,13 @@ PASSING = {
 
 @pytest.mark.parametrize("case", PASSING)
 def test_what_passes_is_tried_again(
-    case: str, opened: Any, one_file: Path, hub_here: Any, monkeypatch: pytest.MonkeyPatch
+    case: str, repository_of: Any, one_file: Path, hub_here: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 0.3)
     kind, value, where = PASSING[case]
-    source = RemoteSource(opened(one_file))
+    source = RemoteSource(repository_of(one_file))
     hub_here.signature += "port" in where  # so that the hub is asked at all
     hub_here.log.clear()
     hub_here.fail(kind, value, **where)
@@ -284,10 +284,10 @@ def test_broken_connection_goes_on_where_it_broke(source: RemoteSource, hub_here
     assert hub_here.sent == 1200
 
 
-def test_nothing_is_kept_of_an_answer_that_was_too_long(tmp_path: Path, opened: Any, hub_here: Any) -> None:
+def test_nothing_is_kept_of_an_answer_that_was_too_long(tmp_path: Path, repository_of: Any, hub_here: Any) -> None:
     (tmp_path / "m").mkdir()
     save_file({"a": torch.arange(200_000.0)}, tmp_path / "m" / "model.safetensors")
-    source = RemoteSource(opened(tmp_path / "m"))
+    source = RemoteSource(repository_of(tmp_path / "m"))
     hub_here.log.clear()
     hub_here.fail("chunked", 100_000)
     assert torch.equal(source.get("a"), torch.arange(200_000.0))
@@ -321,7 +321,7 @@ LASTING = {
 
 @pytest.mark.parametrize("case", LASTING)
 def test_what_lasts_is_one_line(
-    case: str, opened: Any, one_file: Path, hub_here: Any, monkeypatch: pytest.MonkeyPatch
+    case: str, repository_of: Any, one_file: Path, hub_here: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from huggingface_hub import constants
 
@@ -329,7 +329,7 @@ def test_what_lasts_is_one_line(
     kind, value, where, reason = LASTING[case]
     size = (one_file / "model.safetensors").stat().st_size
     span = f"{size - 1207}-{size - 808}"
-    source = RemoteSource(opened(one_file, tries=4))
+    source = RemoteSource(repository_of(one_file, tries=4))
     hub_here.fail(kind, value.format(span) if kind == "range" else value, times=99, **where)
     assert _message(lambda: source.get("a")) == (
         f"model.safetensors of 'org/tiny@main' cannot be read from the hub: {reason.format(span, size=f'{size:,}')}; "
@@ -337,17 +337,17 @@ def test_what_lasts_is_one_line(
     )
 
 
-def test_one_failure_stops_the_others(opened: Any, one_file: Path, hub_here: Any) -> None:
+def test_one_failure_stops_the_others(repository_of: Any, one_file: Path, hub_here: Any) -> None:
     # Otherwise a broken shard would be found out after everything else had been read.
-    source = RemoteSource(opened(one_file, tries=1, first_wait=60.0), largest=8)
+    source = RemoteSource(repository_of(one_file, tries=1, first_wait=60.0), largest=8)
     hub_here.log.clear()
     hub_here.fail("status", 503)
     assert "the server answers 503; " in _message(lambda: source.get_many(["a", "b", "c"]))
     assert len(hub_here.weights()) < 100
 
 
-def test_whoever_waits_for_another_try_is_stopped_too(opened: Any, one_file: Path, hub_here: Any) -> None:
-    source = RemoteSource(opened(one_file, first_wait=60.0), largest=800)
+def test_whoever_waits_for_another_try_is_stopped_too(repository_of: Any, one_file: Path, hub_here: Any) -> None:
+    source = RemoteSource(repository_of(one_file, first_wait=60.0), largest=800)
     hub_here.fail("status", 503)
     hub_here.fail("status", 429, headers={"Retry-After": "9999"})
     began = time.monotonic()
@@ -369,8 +369,8 @@ def test_what_the_hub_does_not_have(
     assert _message(lambda: Repository(hub_id, revision)) == message
 
 
-def test_gated(opened: Any, one_file: Path, hub_here: Any) -> None:
-    repository = opened(one_file)
+def test_gated(repository_of: Any, one_file: Path, hub_here: Any) -> None:
+    repository = repository_of(one_file)
     hub_here.gated.add("org/tiny")
     expected = "'org/tiny@main' is gated: accept its terms on the hub and log in with 'hf auth login'"
     assert _message(repository.config) == _message(lambda: RemoteSource(repository)) == expected
@@ -378,8 +378,8 @@ def test_gated(opened: Any, one_file: Path, hub_here: Any) -> None:
     assert hub_here.weights() == []
 
 
-def test_forbidden_and_vanished(opened: Any, one_file: Path, hub_here: Any) -> None:
-    repository = opened(one_file)
+def test_forbidden_and_vanished(repository_of: Any, one_file: Path, hub_here: Any) -> None:
+    repository = repository_of(one_file)
     hub_here.fail("status", 403, port="hub")
     assert _message(lambda: RemoteSource(repository)) == (
         "model.safetensors of 'org/tiny@main' cannot be read from the hub: the server answers 403; "
@@ -392,12 +392,12 @@ def test_forbidden_and_vanished(opened: Any, one_file: Path, hub_here: Any) -> N
 
 
 def test_hub_that_cannot_be_reached(
-    hub_here: Any, monkeypatch: pytest.MonkeyPatch, opened: Any, tmp_path: Path
+    hub_here: Any, monkeypatch: pytest.MonkeyPatch, repository_of: Any, tmp_path: Path
 ) -> None:
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
-    assert _message(lambda: opened(tmp_path)) == (
+    assert _message(lambda: repository_of(tmp_path)) == (
         "'org/tiny@main' is not in the local cache and the hub cannot be reached: the connection failed "
         "(ConnectError), 5 times; connect, or give the folder of a copy"
     )
@@ -412,9 +412,9 @@ def test_hub_that_cannot_be_reached(
         (b'{"id": "org/tiny", "sha": "../../etc", "siblings": []}', "it does not say which commit that is"),
     ],
 )
-def test_answer_that_is_none(answer: bytes, reason: str, opened: Any, hub_here: Any, tmp_path: Path) -> None:
+def test_answer_that_is_none(answer: bytes, reason: str, repository_of: Any, hub_here: Any, tmp_path: Path) -> None:
     hub_here.fail("body", answer, port="hub", path="/api/", times=9)
-    assert _message(lambda: opened(tmp_path)) == (
+    assert _message(lambda: repository_of(tmp_path)) == (
         f"'org/tiny@main' is not in the local cache and the hub cannot be reached: {reason}, 3 times; connect, or "
         "give the folder of a copy"
     )
@@ -450,50 +450,50 @@ def _damage(path: Path, case: str) -> None:
         ("outside", "'a' should take 400 bytes from 1,000,000,000 to 1,000,000,400 of 1,207"),
     ],
 )
-def test_damaged_header(case: str, reason: str, one_file: Path, opened: Any, hub_here: Any) -> None:
+def test_damaged_header(case: str, reason: str, one_file: Path, repository_of: Any, hub_here: Any) -> None:
     path = one_file / "model.safetensors"
     _damage(path, case)
-    assert _message(lambda: RemoteSource(opened(one_file))) == (
+    assert _message(lambda: RemoteSource(repository_of(one_file))) == (
         "model.safetensors of 'org/tiny@main' cannot be read as safetensors: "
         f"{reason.format(path.stat().st_size)}; try another revision"
     )
     assert hub_here.sent < 1000  # nothing of the tensors
 
 
-def test_file_of_five_bytes(one_file: Path, opened: Any) -> None:
+def test_file_of_five_bytes(one_file: Path, repository_of: Any) -> None:
     _damage(one_file / "model.safetensors", "cut off")
-    message = _message(lambda: RemoteSource(opened(one_file)))
+    message = _message(lambda: RemoteSource(repository_of(one_file)))
     assert message.startswith("model.safetensors of 'org/tiny@main' cannot be read from the hub: the server sends the")
 
 
-def test_index(tmp_path: Path, opened: Any) -> None:
+def test_index(tmp_path: Path, repository_of: Any) -> None:
     folder = tmp_path / "m"
     folder.mkdir()
     save_file({"a": torch.zeros(2)}, folder / "one.safetensors")
     save_file({"a": torch.ones(2), "b": torch.ones(3)}, folder / "other.safetensors")
     index = folder / "model.safetensors.index.json"
     index.write_text(json.dumps({"weight_map": {"a": "one.safetensors", "b": "one.safetensors"}}))
-    source = RemoteSource(opened(folder))
+    source = RemoteSource(repository_of(folder))
     assert source.names() == {"a", "b"}
     assert source.get("a").tolist() == [0, 0]  # a file that the index does not name is not there
     with pytest.raises(KeyError, match="'b'"):
         source.get("b")
     index.write_text(json.dumps({"weight_map": {"a": "one.safetensors", "b": "two.safetensors"}}))
-    assert _message(lambda: RemoteSource(opened(folder))) == (
+    assert _message(lambda: RemoteSource(repository_of(folder))) == (
         "'org/tiny@main' lacks shard two.safetensors of the 2 in its index: try another revision"
     )
     index.write_text("[]")
-    assert _message(lambda: RemoteSource(opened(folder))) == (
+    assert _message(lambda: RemoteSource(repository_of(folder))) == (
         "'model.safetensors.index.json of org/tiny@main' is not an index of safetensors files (TypeError): "
         "try another revision"
     )
 
 
-def test_pickle_alone_is_refused_unread(tmp_path: Path, opened: Any, hub_here: Any) -> None:
+def test_pickle_alone_is_refused_unread(tmp_path: Path, repository_of: Any, hub_here: Any) -> None:
     folder = tmp_path / "m"
     folder.mkdir()
     (folder / "pytorch_model.bin").write_bytes(b"\x80\x04.")
-    assert _message(lambda: RemoteSource(opened(folder))) == (
+    assert _message(lambda: RemoteSource(repository_of(folder))) == (
         "'org/tiny@main' holds pickled weights (pytorch_model.bin), which are never loaded: if you trust them, rewrite "
         'each file in a copy of it with python -c "import torch; from safetensors.torch import save_file; '
         "save_file(torch.load('pytorch_model.bin', weights_only=True), 'pytorch_model.safetensors')\""
@@ -501,8 +501,8 @@ def test_pickle_alone_is_refused_unread(tmp_path: Path, opened: Any, hub_here: A
     assert not any("pytorch_model" in request.path for request in hub_here.log)
 
 
-def test_small_files(one_file: Path, opened: Any, hub_here: Any, tmp_path: Path) -> None:
-    repository = opened(one_file)
+def test_small_files(one_file: Path, repository_of: Any, hub_here: Any, tmp_path: Path) -> None:
+    repository = repository_of(one_file)
     assert (repository.config(), repository.tokenizer()) == ({}, None)
     for kind, value in (("drop", None), ("status", 503), ("status", 206), ("gzip", None)):
         hub_here.fail(kind, value, port="hub", path="config.json")
@@ -514,33 +514,33 @@ def test_small_files(one_file: Path, opened: Any, hub_here: Any, tmp_path: Path)
     assert repository.config() == {"a": 1}
     (one_file / "config.json").write_text("[]")
     (one_file / "tokenizer.json").write_text("{")
-    repository = opened(one_file)
+    repository = repository_of(one_file)
     assert repository.tokenizer() == ("tokenizer.json of org/tiny@main", b"{")
     assert _message(repository.config) == (
         "'config.json of org/tiny@main' is not the configuration of a model: it holds no JSON object"
     )
     (tmp_path / "empty").mkdir()
-    assert _message(opened(tmp_path / "empty").config) == (
+    assert _message(repository_of(tmp_path / "empty").config) == (
         "'org/tiny@main' has no config.json: give the repository of a saved model"
     )
 
 
-def test_endless_small_file_is_left(one_file: Path, opened: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_endless_small_file_is_left(one_file: Path, repository_of: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("moe_claims.models.repository._SMALL", 50)
     (one_file / "config.json").write_text(json.dumps({"long": "x" * 100}))
     expected = "config.json of 'org/tiny@main' has more than 50 bytes, which cannot be"
-    assert _message(opened(one_file).config) == expected
+    assert _message(repository_of(one_file).config) == expected
 
 
 def test_headers_of_many_files_show_progress(
-    tmp_path: Path, opened: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, repository_of: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "m"
     folder.mkdir()
     for number in range(60):
         save_file({f"t{number}": torch.zeros(1)}, folder / f"model-{number:05}-of-00060.safetensors")
     monkeypatch.setattr(progress, "_LINE_EVERY", 0.0)
-    assert len(RemoteSource(opened(folder)).names()) == 60
+    assert len(RemoteSource(repository_of(folder)).names()) == 60
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 60
     assert said[-1].startswith("reading headers of org/tiny@main: 60/60 files in ")
