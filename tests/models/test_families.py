@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from moe_claims.errors import ModelError
-from moe_claims.measure.routed import measure_routed
+from moe_claims.measure.routed import measure_routed, routed_layers
 from moe_claims.models import own
 from moe_claims.models.adopted import adopt
 from moe_claims.models.batches import micro_batches, pad
@@ -125,6 +125,30 @@ def _chosen(inputs: tuple[Any, ...], named: dict[str, Any], returned: Any) -> to
         return chosen
     _, token, _, tokens_of, _ = returned
     return torch.arange(EXPERTS).repeat_interleave(torch.tensor(tokens_of))[token.argsort(stable=True)]
+
+
+@pytest.mark.parametrize("model_type", RUN)
+def test_a_run_goes_on_behind_any_layer_unless_layers_share_more(model_type: str, opened: Any, texts: Any) -> None:
+    model, row = LayerwiseModel(opened(model_type, True)), FAMILIES[model_type]
+    batches = [pad(texts, *bounds, "cpu") for bounds in micro_batches(texts, tokens=30, alone=row.alone)]
+    first, second, *_, last = model.steps(batches)
+    if not row.shares:
+        for state in (first, second):
+            *_, again = model.steps(batches, start=state)
+            assert all(torch.equal(*pair) for pair in zip(again.hidden, last.hidden, strict=True))
+
+
+@pytest.mark.parametrize("model_type", [name for name in RUN if FAMILIES[name].shares])
+def test_a_run_of_layers_that_share_more_is_not_gone_on_with(model_type: str, opened: Any, texts: Any) -> None:
+    class Forbidden:
+        def _fail(self, *_: Any) -> None:
+            raise AssertionError("its snapshot would lack what layers share")
+
+        read = write = drop = _fail
+
+    model = LayerwiseModel(opened(model_type, True))
+    layers = model.checkpoint.moe_layers
+    assert len(list(routed_layers(model, texts[:2], layers, snapshot=Forbidden()))) == len(layers) + 1
 
 
 @pytest.mark.parametrize("model_type", FAMILIES)
