@@ -131,20 +131,21 @@ def small_config(model_type: str) -> Any:
             sizes["num_key_value_heads"] = sizes["num_attention_heads"]
         return kind(**sizes | OF_THEIR_OWN.get(model_type, {}))
     own = OF_THEIR_OWN.get(model_type, {})
-    parts = _parts(kind, FAMILIES[model_type].text.rpartition(".")[2], own)
+    parts = _parts(kind, FAMILIES[model_type].text.split("."), own)
     return kind(**parts, **{name: value for name, value in own.items() if name not in kind.sub_configs})
 
 
-def _parts(kind: Any, text: str, own: dict[str, Any]) -> dict[str, Any]:
+def _parts(kind: Any, text: list[str], own: dict[str, Any]) -> dict[str, Any]:
+    """Of a config, small ones; ``text`` leads to that of the decoder."""
     whole, parts = kind(), {}
-    for name in kind.sub_configs:
+    for name in kind.sub_configs if len(text) < 2 else text[:1]:
         if (part := getattr(whole, name)) is None:
             continue
         part_kind = type(part)
-        sizes = _known(part_kind, SIZES if name == text else TOWER) | own.get(name, {})
+        sizes = _known(part_kind, SIZES if [name] == text else TOWER) | own.get(name, {})
         if part.model_type in ONE_KEY_PER_HEAD:
             sizes["num_key_value_heads"] = sizes["num_attention_heads"]
-        parts[name] = part_kind(**_parts(part_kind, text, own), **sizes)
+        parts[name] = part_kind(**_parts(part_kind, text[1:], own), **sizes)
     return parts
 
 

@@ -58,8 +58,10 @@ def test_weights_are_read_by_role(model_type: str, original: bool, made: Any, op
     for layer, experts in zip(checkpoint.moe_layers, modules.values(), strict=True):
         router = weights[f"{row.layers}.{layer}.{row.router_module}.weight"][:EXPERTS]  # others are of shared experts
         assert torch.equal(checkpoint.router(layer), router)
+        at_once = dict(checkpoint.matrices(layer))
         for role, matrix in zip(ROLES, _matrices(experts), strict=True):
-            assert torch.equal(checkpoint.matrix(layer, role), matrix)
+            assert torch.equal(checkpoint.matrix(layer, role), matrix) and torch.equal(at_once[role], matrix)
+            assert checkpoint.shape(layer, role) == tuple(matrix.shape)
 
 
 def _matrices(module: Any) -> list[torch.Tensor]:
