@@ -301,7 +301,7 @@ def _is_finite(tensor: "torch.Tensor") -> bool:
     """Whether all numbers are: a sum, which NaN and infinity spoil, is a quick way to see it."""
     import torch
 
-    # In the tensor's own dtype: to widen the sum is to widen a copy of all numbers. If it overflows, they are looked at.
+    # In the tensor's own dtype, since widening copies all numbers first. If it overflows, they are looked at.
     return bool(tensor.sum().isfinite()) or bool(torch.isfinite(tensor).all())
 
 
