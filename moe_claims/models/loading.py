@@ -9,16 +9,19 @@ from moe_claims.errors import ModelError, UsageError
 from moe_claims.models import random_init, synthetic
 from moe_claims.models.checkpoint import Checkpoint
 from moe_claims.models.families import ROLES, family_of
+from moe_claims.models.fresh import FreshSource
 from moe_claims.models.names import ModelRef
 from moe_claims.models.place import Place, place_of
-from moe_claims.models.source import MemorySource
+from moe_claims.models.source import MemorySource, TensorSource
 
 Encoder = Callable[[str], Sequence[int]]
 
 CONTROL_SEED = 20240618
 """Seed of every random-initialisation control."""
-_LARGEST_CONTROL = 3_000_000_000
-"""Parameters beyond which the control is not made in memory."""
+_IN_MEMORY = 100_000_000
+"""Parameters of experts up to which the control is made at once."""
+_LARGEST_CONTROL = 100_000_000_000
+"""Parameters of experts up to which it is made at all: a core draws some hundred million in a second."""
 
 
 @final
@@ -34,6 +37,8 @@ class OpenModel:
     """Text → token ids; None where the model came without a tokenizer."""
     context: int
     """Longest sequence that the model takes."""
+    made: str | None = None
+    """Where weights follow from config and versions: from what else. Hashing them would be to make them all."""
 
     @property
     def hub_id(self) -> str | None:
@@ -42,7 +47,9 @@ class OpenModel:
 
     @property
     def identity(self) -> str:
-        """What the weights are: revision of the hub, or hash of all weights."""
+        """What the weights are: what they were made from, revision of the hub, or hash of all weights."""
+        if self.made is not None:
+            return self.made
         return self.checkpoint.sha256 if self.revision_sha is None else f"{self.hub_id}@{self.revision_sha}"
 
     def encoder(self) -> Encoder:
@@ -141,8 +148,10 @@ def _tokenizer(place: Place) -> Encoder | None:
 def random_control(model: OpenModel) -> OpenModel:
     """The same architecture freshly initialised, read with the same tokenizer.
 
+    Small ones are made in memory, larger ones layer by layer whenever a layer is needed.
+
     Raises:
-        ModelError: it would not fit into memory.
+        ModelError: making it would take hours.
     """
     checkpoint = model.checkpoint
     config = {key: value for key, value in checkpoint.config.items() if key not in ("dtype", "torch_dtype")}
@@ -151,14 +160,20 @@ def random_control(model: OpenModel) -> OpenModel:
     if size > _LARGEST_CONTROL:
         raise ModelError(
             f"the random-initialisation control of '{model.ref.name}' has over {size / 1e9:.0f} billion parameters, "
-            "more than is made in memory"
+            "which would take hours to make"
         )
     name = f"{model.ref.name} (random init)"
-    weights = random_init.initialise(config, seed=CONTROL_SEED, of=checkpoint)
+    source: TensorSource
+    made = None
+    if size > _IN_MEMORY:
+        source, made = FreshSource(config, seed=CONTROL_SEED, of=checkpoint), f"fresh, seed {CONTROL_SEED}"
+    else:
+        source = MemorySource(random_init.initialise(config, seed=CONTROL_SEED, of=checkpoint))
     return OpenModel(
         ModelRef(name, "synthetic", "random-init"),
-        Checkpoint(name, config, MemorySource(weights)),
+        Checkpoint(name, config, source),
         None,
         model.encode,
         model.context,
+        made,
     )

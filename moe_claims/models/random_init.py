@@ -1,5 +1,6 @@
 """The random-initialisation control: the same architecture, as transformers initialises it."""
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from moe_claims.models.architecture import build
@@ -26,12 +27,16 @@ def initialise(config: dict[str, Any], *, seed: int, of: Checkpoint | None = Non
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = build(settings, family_of(settings, ""), torch.float32)
-    # A tied head is no parameter of its own; buffers that checkpoints keep, such as biases of routers, belong to it.
-    buffers = {name for name, _ in model.named_buffers()} & set(model.state_dict())
-    kept = [*model.named_parameters(), *((name, model.get_buffer(name)) for name in sorted(buffers))]
-    weights = {name: tensor.detach() for name, tensor in kept}
+    weights = dict(weights_of(model))
     tables = [name for name, tensor in weights.items() if not tensor.is_floating_point()]
     if of is not None and tables:
         stored = StoredNames(model, of)
         weights |= {name: stored.tensor(name) for name in tables if stored.has(name)}
     return weights
+
+
+def weights_of(module: "torch.nn.Module") -> "Iterator[tuple[str, torch.Tensor]]":
+    """Parameters, a tied one once, and the buffers that checkpoints keep, such as biases of routers."""
+    kept = set(module.state_dict())
+    yield from ((name, parameter.detach()) for name, parameter in module.named_parameters())
+    yield from ((name, buffer) for name, buffer in module.named_buffers() if name in kept)
