@@ -101,8 +101,11 @@ ONE_KEY_PER_HEAD = (
     "glm_moe_dsa", "mistral4", "mistral_large4_text",
 )  # fmt: skip
 """Their attention has no grouped heads."""
-SAVED_UNDER_OTHER_NAMES = {"kimi_k25": ("language_model.model.blocks.", "language_model.model.layers.")}
-"""Where save_original_format writes names that it does not read: what stands in them, and in what is published."""
+SAVED_UNDER_OTHER_NAMES = {
+    "deepseek_v4": {"model.": "", "embed_tokens.": "embed.", "hc_head.hc_": "hc_head_"},
+    "kimi_k25": {"language_model.model.blocks.": "language_model.model.layers."},
+}
+"""Where save_original_format writes other names than are published: parts of names, and what they are."""
 
 
 def _has(config: Any, name: str) -> bool:
@@ -200,10 +203,12 @@ def opened(made: Callable[[str], Any], tmp_path_factory: pytest.TempPathFactory)
     def open_it(model_type: str, original: bool) -> Checkpoint:
         folder = tmp_path_factory.mktemp(model_type)
         made(model_type).save_pretrained(folder, save_original_format=original)
-        if original and model_type in SAVED_UNDER_OTHER_NAMES:
-            wrong, right = SAVED_UNDER_OTHER_NAMES[model_type]
+        if original:
             (path,) = folder.glob("*.safetensors")
-            save_file({name.replace(wrong, right): tensor for name, tensor in load_file(path).items()}, path)
+            tensors = load_file(path)
+            for written, published in SAVED_UNDER_OTHER_NAMES.get(model_type, {}).items():
+                tensors = {name.replace(written, published): tensor for name, tensor in tensors.items()}
+            save_file(tensors, path)
         if part := FAMILIES[model_type].part:  # the whole model has further parts, which nothing looks at
             (path,) = folder.glob("*.safetensors")
             save_file({f"{part}.{name}": tensor for name, tensor in load_file(path).items()}, path)

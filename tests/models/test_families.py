@@ -166,6 +166,15 @@ def test_every_family_has_a_fresh_control(model_type: str, opened: Any) -> None:
         assert hidden[0].isfinite().all()
 
 
+def test_a_control_has_the_table_of_experts_for_each_token(opened: Any) -> None:
+    model = OpenModel(ModelRef("deepseek_v4", "directory", "x"), opened("deepseek_v4", True), None, None, 64)
+    control = random_control(model).checkpoint
+    for layer in (0, 1):
+        fresh = control.get(f"model.layers.{layer}.mlp.gate.tid2eid")
+        assert torch.equal(fresh, model.checkpoint.get(f"layers.{layer}.ffn.gate.tid2eid"))
+        assert len(fresh.unique()) == EXPERTS
+
+
 @pytest.mark.parametrize("model_type", [model_type for model_type in FAMILIES if model_type not in RUN])
 def test_what_cannot_be_run_says_why(model_type: str, opened: Any) -> None:
     with pytest.raises(ModelError) as caught:
