@@ -39,12 +39,12 @@ class FreshSource:
         parts = Parts(self._model, family)
         self._layers, self._prefix, self._decoder = list(parts.layers), f"{family.layers}.", parts.decoder
         whole = dict(weights_of(self._model))
-        parts.layers = torch.nn.ModuleList()
         self._seed = seed
         self._shapes = {name: tuple(tensor.shape) for name, tensor in whole.items()}
         tables = [name for name, tensor in whole.items() if not tensor.is_floating_point()]
         stored = StoredNames(self._model, of) if tables else None
         self._tables = {name: stored.tensor(name) for name in tables if stored is not None and stored.has(name)}
+        parts.layers = torch.nn.ModuleList()
         self._made: dict[str, torch.Tensor] = {}
         self._lock = threading.Lock()
 
