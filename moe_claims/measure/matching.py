@@ -1,8 +1,6 @@
 """Optimal one-to-one matching of the neurons of two experts (paper, section 4.1.2)."""
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, final
@@ -19,6 +17,7 @@ from moe_claims.memory import GIB, free_bytes
 from moe_claims.models.checkpoint import Checkpoint
 from moe_claims.models.families import ROLES, Role
 from moe_claims.progress import track
+from moe_claims.threads import side_by_side
 
 if TYPE_CHECKING:
     import torch
@@ -199,7 +198,7 @@ def _match_layers(
                 return _random_pair(rows, crc32(f"{role} {layer}".encode()))
             return match(Neurons.of(rows[pair[0]]), Neurons.of(rows[pair[1]]))
 
-        with _threads(workers) as each:
+        with side_by_side(workers) as each:
             yield from each(matched, [*pairs, None])
 
 
@@ -211,24 +210,3 @@ def _random_pair(rows: "torch.Tensor", seed: int) -> Match:
     norms = np.stack([Neurons.of(expert).norms for expert in rows[:2]])
     first, second = (Neurons.of(torch.randn(rows.shape[1:], generator=generator)) for _ in range(2))
     return match(first, second, norms)
-
-
-@contextmanager
-def _threads(workers: int) -> Iterator[Any]:
-    """A ``map`` over this many threads, in each of which torch uses one: the same sums however many there are."""
-    import torch
-
-    before = torch.get_num_threads()
-    if workers == 1:
-        torch.set_num_threads(1)
-        try:
-            yield map
-        finally:
-            torch.set_num_threads(before)
-        return
-    pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))
-    try:
-        yield pool.map
-    finally:
-        pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(before)

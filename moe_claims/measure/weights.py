@@ -1,17 +1,18 @@
 """Similarity of experts from their weights: router rows, flattened matrices, mean neurons."""
 
 from collections.abc import Iterator, Sequence
-from itertools import islice
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from moe_claims.ahead import ahead
 from moe_claims.measure.measurement import WeightMeasurement
-from moe_claims.models.checkpoint import Checkpoint
+from moe_claims.memory import free_bytes
+from moe_claims.models.checkpoint import Checkpoint, Reading
 from moe_claims.models.families import ROLES, Role
 from moe_claims.progress import track
+from moe_claims.threads import side_by_side
 
 if TYPE_CHECKING:
     import torch
@@ -20,6 +21,7 @@ _BLOCK = 1 << 21
 """Numbers that are widened at a time: few enough to stay in a processor's caches."""
 _RUN = 1024
 """Products that are summed up in float32 before float64 takes over."""
+_MOST_WORKERS = 16
 
 
 def cosine(rows: "torch.Tensor") -> NDArray[np.float64]:
@@ -33,11 +35,13 @@ def cosine(rows: "torch.Tensor") -> NDArray[np.float64]:
 
 def mean_neurons(matrix: "torch.Tensor", role: Role) -> "torch.Tensor":
     """Mean over the m neurons of each expert: (E, m, d), for down (E, d, m) → (E, d), float64."""
-    return _Sums(matrix, role).neurons / matrix.shape[2 if role == "down" else 1]
+    import torch
+
+    return matrix.mean(dim=2 if role == "down" else 1, dtype=torch.float64)
 
 
 def similarities(matrix: "torch.Tensor", role: Role) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Cosines between the experts of one layer by one of their matrices, all of it read once.
+    """Cosines between the experts of one layer by one of their matrices.
 
     Args:
         matrix: (E, m, d), for down (E, d, m).
@@ -46,38 +50,58 @@ def similarities(matrix: "torch.Tensor", role: Role) -> tuple[NDArray[np.float64
     Returns:
         (E, E) each: between flattened matrices, and between mean neurons.
     """
-    sums = _Sums(matrix, role)
+    sums = _Sums.of(matrix, role)
     return _cosines(sums.gram), cosine(sums.neurons)
 
 
 @final
+@dataclass(frozen=True, eq=False)
 class _Sums:
-    """What one pass over a matrix (E, a, b) of all experts adds up.
+    """What rows (E, rows, columns) of one matrix kind of all experts of a layer add up to.
 
     Numbers of 16 bits are multiplied in float32, which holds their products exactly, and summed up in it over
     short runs; all else is done in float64.
-
-    Attributes:
-        gram: (E, E) dot products of the flattened matrices, float64.
-        neurons: (E, d) sum of all neurons, float64.
     """
 
-    def __init__(self, matrix: "torch.Tensor", role: Role) -> None:
+    role: Role
+    gram: "torch.Tensor"
+    """(E, E) dot products of the flattened rows, float64."""
+    neurons: "torch.Tensor"
+    """(E, d) sum of all neurons; for down (E, rows), that part of it. float64."""
+
+    @classmethod
+    def of(cls, rows: "torch.Tensor", role: Role) -> "_Sums":
+        """The sums over some rows."""
         import torch
 
-        experts, _, columns = matrix.shape
-        wide = torch.float32 if matrix.dtype.itemsize <= 2 else torch.float64
-        self.gram = torch.zeros(experts, experts, dtype=torch.float64, device=matrix.device)
-        total = torch.zeros(experts, columns, dtype=torch.float64, device=matrix.device)
-        ends: list[torch.Tensor] = []
-        for part in matrix.split(max(1, _BLOCK // (experts * columns)), dim=1):
-            block = part.to(wide)
-            self.gram += _gram(block.flatten(1))
-            if role == "down":
-                ends.append(block.sum(dim=2).double())
-            else:
-                total += block.sum(dim=1)
-        self.neurons = torch.cat(ends, dim=1) if role == "down" else total
+        experts, _, columns = rows.shape
+        parts = rows.split(max(1, _BLOCK // (experts * columns)), dim=1)
+        wide = torch.float32 if rows.dtype.itemsize <= 2 else torch.float64
+        # Memory that is used again: fresh memory costs more than all sums.
+        room = torch.empty(parts[0].numel(), dtype=wide, device=rows.device)
+        sums = None
+        for part in parts:
+            block = room[: part.numel()].view(part.shape).copy_(part)
+            neurons = block.sum(dim=2 if role == "down" else 1).double()
+            sums = cls(role, _gram(block.flatten(1)), neurons).behind(sums)
+        assert sums is not None  # matrices have rows
+        return sums
+
+    def behind(self, before: "_Sums | None") -> "_Sums":
+        """Together with those of the rows before."""
+        import torch
+
+        if before is None:
+            return self
+        neurons = (
+            torch.cat([before.neurons, self.neurons], dim=1) if self.role == "down" else before.neurons + self.neurons
+        )
+        return _Sums(self.role, before.gram + self.gram, neurons)
+
+    @property
+    def are_finite(self) -> bool:
+        """Whether all numbers were, and no sum overflowed."""
+        return bool(self.gram.diagonal().isfinite().all())
 
 
 def _gram(rows: "torch.Tensor") -> "torch.Tensor":
@@ -103,7 +127,7 @@ def _cosines(gram: "torch.Tensor") -> NDArray[np.float64]:
 def measure_weights(
     checkpoint: Checkpoint, *, device: str = "cpu", layers: Sequence[int] | None = None
 ) -> WeightMeasurement:
-    """Measures MoE layers, each byte of theirs read once; the next matrix is read while one is worked on.
+    """Measures MoE layers, each byte of theirs read once.
 
     Args:
         checkpoint: whose experts are compared.
@@ -120,13 +144,37 @@ def measure_weights(
 def measure_layers(
     checkpoint: Checkpoint, layers: Sequence[int], *, device: str = "cpu"
 ) -> Iterator[dict[str, NDArray[Any]]]:
-    """What ``measure_weights`` finds in each of these layers, as soon as it has been found."""
-    matrices = ((role, matrix) for layer in layers for role, matrix in checkpoint.matrices(layer))
-    coming = ahead(matrices, memory=checkpoint.layer_bytes(layers[0])) if layers else iter(())
-    for layer in track(layers, f"weights of {checkpoint.name}", unit="layers"):
-        found: dict[str, NDArray[Any]] = {"similarity.router": cosine(checkpoint.router(layer).to(device))}
-        for role, matrix in islice(coming, len(ROLES)):
-            flat, neurons = similarities(matrix.to(device), role)
-            found |= {f"similarity.matrix.{role}": flat, f"similarity.mean.{role}": neurons}
-            del matrix  # or it would be in memory beside the next two
-        yield found
+    """What ``measure_weights`` finds in each of these layers, as soon as it has been found.
+
+    Each of several threads reads a piece of a layer and adds it up, while others do the same: reading and arithmetic
+    go on at the same time. The pieces' sums are added in their order, so that the number of threads changes nothing.
+    """
+    if not layers:
+        return
+
+    def added_up(read: Reading) -> list[_Sums]:
+        return [_Sums.of(rows.to(device), role) for role, rows in read()]
+
+    with side_by_side(_workers(checkpoint, layers[0])) as each:
+        for layer in track(layers, f"weights of {checkpoint.name}", unit="layers"):
+            sums: dict[Role, _Sums] = {}
+            for found in each(added_up, checkpoint.pieces(layer)):
+                sums |= {part.role: part.behind(sums.get(part.role)) for part in found}
+            arrays: dict[str, NDArray[Any]] = {"similarity.router": cosine(checkpoint.router(layer).to(device))}
+            for role in ROLES:
+                if not sums[role].are_finite:
+                    # The error names the tensor; weights whose squares are too large for float32 are no error.
+                    sums[role] = _Sums.of(checkpoint.matrix(layer, role).double().to(device), role)
+                arrays[f"similarity.matrix.{role}"] = _cosines(sums[role].gram)
+                arrays[f"similarity.mean.{role}"] = cosine(sums[role].neurons)
+            yield arrays
+
+
+def _workers(checkpoint: Checkpoint, layer: int) -> int:
+    """As many threads as torch would use, as far as memory goes."""
+    import torch
+
+    threads, free = min(torch.get_num_threads(), _MOST_WORKERS), free_bytes()
+    if free is None:
+        return threads
+    return max(1, min(threads, free // (2 * checkpoint.piece_bytes(layer))))

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from math import prod
 from pathlib import Path
@@ -13,7 +13,7 @@ from moe_claims.models.config import read_config
 from moe_claims.models.families import ROLES, Family, Role, family_of
 from moe_claims.models.layout import Layout
 from moe_claims.models.quantised import dequantised, is_float8
-from moe_claims.models.source import SafetensorsFolder, TensorSource
+from moe_claims.models.source import RowSource, SafetensorsFolder, TensorSource
 from moe_claims.progress import track
 
 if TYPE_CHECKING:
@@ -28,6 +28,10 @@ _TOGETHER = 1 << 24
 
 
 _QUANTISED = "quantization_config"
+
+
+Reading = Callable[[], "list[tuple[Role, torch.Tensor]]"]
+"""Reads a part of a layer: matrices of all experts, or some rows of them, with their role."""
 
 
 @final
@@ -174,6 +178,11 @@ class Checkpoint:
         rows, columns = found[0]
         return self.experts, rows, columns
 
+    def piece_bytes(self, layer: int) -> int:
+        """Bytes that the largest of the layer's ``pieces`` takes."""
+        small = isinstance(self._source, RowSource) and self._layout.first_rows(layer, "up") is not None
+        return 4 * _TOGETHER if small else self.layer_bytes(layer)
+
     def layer_bytes(self, layer: int) -> int:
         """Bytes that the experts of a layer take as they are stored."""
         configs = (self.text_config, self.config)
@@ -194,14 +203,44 @@ class Checkpoint:
 
     def matrices(self, layer: int) -> "Iterator[tuple[Role, torch.Tensor]]":
         """What ``matrix`` gives, for all roles, each byte read once."""
+        for read in self._readings(layer):
+            yield from read()
+
+    def _readings(self, layer: int) -> "list[Reading]":
+        def whole(role: Role) -> "list[tuple[Role, torch.Tensor]]":
+            return [(role, self.matrix(layer, role))]
+
+        def both() -> "list[tuple[Role, torch.Tensor]]":
+            stored = self.get(self._layout.stored(layer, "act")[0])
+            return [("act", self._layout.unpack(stored, "act")), ("up", self._layout.unpack(stored, "up"))]
+
         if self._layout.is_split:
-            yield from ((role, self.matrix(layer, role)) for role in ROLES)
-            return
-        both = self.get(self._layout.stored(layer, "act")[0])
-        yield "act", self._layout.unpack(both, "act")
-        yield "up", self._layout.unpack(both, "up")
-        del both
-        yield "down", self.matrix(layer, "down")
+            return [partial(whole, role) for role in ROLES]
+        return [both, partial(whole, "down")]
+
+    def pieces(self, layer: int) -> "list[Reading]":
+        """How to read what ``matrices`` gives: in small pieces (E, rows, columns) where so can be read, in order.
+
+        Small pieces stay in a processor's caches, and may be read side by side. Whoever adds them up sees whether all
+        of them are finite.
+        """
+        places = {role: self._layout.first_rows(layer, role) for role in ROLES}
+        if not isinstance(self._source, RowSource) or None in places.values():
+            return self._readings(layer)
+        source = self._source
+
+        def rows(role: Role, parts: list[tuple[str, int, int]]) -> "list[tuple[Role, torch.Tensor]]":
+            return [(role, _stacked(source.get_rows(parts)))]
+
+        readings: list[Reading] = []
+        for role, experts in places.items():
+            _, count, columns = self.shape(layer, role)
+            some = max(1, _TOGETHER // (self.experts * columns))
+            for first in range(0, count, some):
+                last = min(first + some, count)
+                parts = [(name, start + first, start + last) for name, start in experts or ()]
+                readings.append(partial(rows, role, parts))
+        return readings
 
     def router_bias(self, layer: int) -> "torch.Tensor | None":
         """What the router adds to its scores, (E,); None in families whose routers add nothing."""

@@ -118,6 +118,20 @@ class Layout:
             return kind if turned else ""
         return ""
 
+    def first_rows(self, layer: int, role: Role) -> list[tuple[str, int]] | None:
+        """For each expert, what stores its matrix and from which row on; None where its rows do not lie together.
+
+        Rows are counted over all axes but the last.
+        """
+        names = self.stored(layer, role)
+        if self.together is None:
+            return [(name, 0) for name in names]
+        if self._family.flat or self._is_transposed or self._family.interleaved or self._otherwise:
+            return None
+        _, rows, _ = self._shape(names[0])
+        skipped = rows // 2 if role == "up" and not self.is_split else 0
+        return [(names[0], expert * rows + skipped) for expert in range(self.experts)]
+
     def shape(self, stored: tuple[int, ...], role: Role) -> tuple[int, int, int]:
         """Of what ``unpack`` makes of a tensor of a shape."""
         if self._family.flat:

@@ -2,8 +2,9 @@
 
 import os.path
 from collections.abc import Mapping, Sequence
+from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, final
+from typing import TYPE_CHECKING, Protocol, final, runtime_checkable
 
 from moe_claims.models import shards
 from moe_claims.models.tensor_file import Span, TensorReader, read_spans
@@ -26,6 +27,14 @@ class TensorSource(Protocol):
 
     def get_many(self, names: Sequence[str]) -> "list[torch.Tensor]":
         """Tensors in the order of their names, read in whichever way is fastest."""
+
+
+@runtime_checkable
+class RowSource(Protocol):
+    """A source that reads some rows of a tensor as quickly as a tensor of their size, for several threads at once."""
+
+    def get_rows(self, parts: Sequence[tuple[str, int, int]]) -> "list[torch.Tensor]":
+        """Of each (name, first, last), the rows first to last − 1, counted over all axes but the last, as a matrix."""
 
 
 @final
@@ -94,3 +103,13 @@ class SafetensorsFolder:
 
     def get_many(self, names: Sequence[str]) -> "list[torch.Tensor]":
         return self._reader.read([(self._where[name], self._span(name)) for name in names])
+
+    def get_rows(self, parts: Sequence[tuple[str, int, int]]) -> "list[torch.Tensor]":
+        places = []
+        for name, first, last in parts:
+            span = self._span(name)
+            columns = span.shape[-1]
+            row = columns * span.size // prod(span.shape)
+            found = Span(span.dtype, (last - first, columns), span.begin + first * row, (last - first) * row)
+            places.append((self._where[name], found))
+        return self._reader.read(places, threads=1)

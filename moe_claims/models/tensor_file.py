@@ -146,8 +146,12 @@ class TensorReader:
     def __init__(self) -> None:
         self._buffers = Buffers()
 
-    def read(self, places: Sequence[tuple[Path, Span]]) -> "list[torch.Tensor]":
+    def read(self, places: Sequence[tuple[Path, Span]], *, threads: int = _THREADS) -> "list[torch.Tensor]":
         """The tensors at these places, one behind the other in memory where they have the same dtype and shape.
+
+        Args:
+            places: file, and where in it.
+            threads: that read large tensors; one for whoever reads from several threads already.
 
         Raises:
             ModelError: a file ends too soon.
@@ -158,11 +162,11 @@ class TensorReader:
             for (path, span), part in zip(places, parts, strict=True)
             for start in range(0, span.size, _PIECE)
         ]
-        if sum(len(part) for part in parts) <= _PIECE:
+        if threads == 1 or sum(len(part) for part in parts) <= _PIECE:
             for piece in pieces:
                 _read_piece(*piece)
         else:
-            with ThreadPoolExecutor(min(_THREADS, os.cpu_count() or 1)) as pool:
+            with ThreadPoolExecutor(min(threads, os.cpu_count() or 1)) as pool:
                 list(pool.map(lambda piece: _read_piece(*piece), pieces))
         return [as_tensor(part, span) for (_, span), part in zip(places, parts, strict=True)]
 
