@@ -38,7 +38,7 @@ from true_shape_models import (
     small,
     write,
 )
-from true_shape_runs import Run, forward, sequential, weights
+from true_shape_runs import Run, forward, pieces, sequential, weights
 
 from moe_claims.memory import GIB, free_bytes
 from moe_claims.models.families import FAMILIES
@@ -54,8 +54,10 @@ planted, so that no download is needed and every number has a known answer.
 """
 ON_WEIGHTS = """
 All measurements of weights: router rows, flattened matrices and mean neurons of every layer. GB needed are routers and
-experts; the share is that of one thread that reads the same files from end to end. What is foretold for all layers
-grows with the number of those that have experts. An H200 is taken to be fed by a drive of {storage} GB/s, which is then
+experts. Shares are of what one thread reaches that reads the same files from end to end into one buffer: of reading
+alone, the same pieces in the same threads with nothing done with them, and of all. Files in no cache are read as fast
+as they are measured; of files in the cache, arithmetic takes longer than reading. What is foretold for all layers grows
+with the number of those that have experts. An H200 is taken to be fed by a drive of {storage} GB/s, which is then
 all that counts.
 """
 ON_FORWARD = """
@@ -89,6 +91,7 @@ def benchmark(shape: Shape, folder: Path, *, tokens: int, dtypes: list[str], for
     try:
         for name, cold in (("cold", True), ("warm", False)):
             runs[f"read {name}"] = alone(sequential, folder, cold)
+            runs[f"pieces {name}"] = alone(pieces, folder, cold)
             runs[f"weights {name}"] = alone(weights, folder, cold)
         for dtype in dtypes:
             needed = needed_for(shape, dtype)
@@ -120,9 +123,9 @@ def weight_rows(result: dict[str, Any]) -> list[list[str]]:
     shape: Shape = result["shape"]
     rows = []
     for name in ("cold", "warm"):
-        run, read = result["runs"][f"weights {name}"], result["runs"][f"read {name}"]
-        if isinstance(run, str) or isinstance(read, str):
-            rows.append([shape.name, name, str(run), *[""] * 6])
+        run, reading, read = (result["runs"][f"{what} {name}"] for what in ("weights", "pieces", "read"))
+        if isinstance(run, str) or isinstance(reading, str) or isinstance(read, str):
+            rows.append([shape.name, name, str(run), *[""] * 7])
             continue
         needed = measured_bytes(shape)
         best = read.numbers["bytes"] / read.seconds
@@ -130,7 +133,8 @@ def weight_rows(result: dict[str, Any]) -> list[list[str]]:
         rows.append(
             [
                 shape.name, name, f"{run.seconds:.2f}", f"{run.peak / GIB:.2f}", asked, f"{needed / 1e9:.2f}",
-                f"{needed / run.seconds / 1e9:.2f}", f"{best / 1e9:.2f}", _share(needed / run.seconds, best),
+                f"{needed / run.seconds / 1e9:.2f}", f"{best / 1e9:.2f}",
+                _share(reading.numbers["bytes"] / reading.seconds, best), _share(needed / run.seconds, best),
                 duration(run.seconds * shape.times), duration(measured_bytes(shape.whole) / H200["storage"]),
             ]
         )  # fmt: skip
@@ -202,8 +206,8 @@ def page(results: list[dict[str, Any]], tokens: int, command: str) -> str:
         ],
     )  # fmt: skip
     weights_said = _table(
-        ["model", "files", "seconds", "peak GiB", "GB read", "GB needed", "GB/s", "sequential GB/s", "share",
-         "all layers", "H200"],
+        ["model", "files", "seconds", "peak GiB", "GB read", "GB needed", "GB/s", "sequential GB/s",
+         "reading alone", "share", "all layers", "H200"],
         [row for result in results for row in weight_rows(result)],
     )  # fmt: skip
     forward_said = _table(

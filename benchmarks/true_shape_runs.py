@@ -20,6 +20,7 @@ from moe_claims.models.families import ROLES
 from moe_claims.models.forward import LayerwiseModel
 from moe_claims.stats.mantel import pearson
 from moe_claims.stats.nulls import off_diagonal
+from moe_claims.threads import side_by_side
 
 _BUFFER = 1 << 24
 
@@ -91,6 +92,20 @@ def sequential(folder: Path, cold: bool) -> Run:
         return {"bytes": float(total)}
 
     return _timed(read)
+
+
+def pieces(folder: Path, cold: bool) -> Run:
+    """Reads all that the measurements of weights read, as they read it, and does nothing with it."""
+    checkpoint = Checkpoint.open(folder, "benchmark")
+    readings = [read for layer in checkpoint.moe_layers for read in checkpoint.pieces(layer)]
+    _cache(folder, keep=not cold)
+
+    def read_all() -> dict[str, float]:
+        with side_by_side(torch.get_num_threads()) as each:
+            sizes = each(lambda read: sum(rows.nbytes for _, rows in read()), readings)
+            return {"bytes": float(sum(sizes))}
+
+    return _timed(read_all)
 
 
 def weights(folder: Path, cold: bool) -> Run:

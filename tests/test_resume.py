@@ -33,7 +33,7 @@ def noted(module, name, what):
         return inner(*args, **kwargs)
     setattr(module, name, outer)
 
-noted(weights, "similarities", "matrix")
+noted(weights, "_gram", "matrix")  # once per matrix that is small
 noted(matching, "_random_pair", "matching")  # once per layer and matrix
 noted(filling.Filling, "fill", "layer")
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, final
 if TYPE_CHECKING:
     import torch
 
-_SPECTRUM_FLOATS = 8_000_000
+_SPECTRUM_FLOATS = 4_000_000
 """Tokens are transformed so many numbers at a time."""
 
 

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     import torch
 
 KERNEL = "moe_claims_observed"
-VERSION = 3
+VERSION = 4
 """Raised whenever the kernel's numbers change; part of every measurement's key."""
 
-_CHUNK_FLOATS = 32_000_000
-"""At most this many numbers of expert outputs and activations are alive at once (128 MB in float32)."""
+_CHUNK_FLOATS = 16_000_000
+"""At most this many numbers of expert outputs and activations are alive at once (64 MB in float32)."""
 
 
 @final
