@@ -14,6 +14,7 @@ from moe_claims.models.families import ROLES, Family, Role, family_of
 from moe_claims.models.layout import Layout
 from moe_claims.models.quantised import dequantised, is_float8
 from moe_claims.models.source import RowSource, SafetensorsFolder, TensorSource
+from moe_claims.models.tensors import is_finite, stacked
 from moe_claims.progress import track
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ class Checkpoint:
                     f"'{self.name}' stores '{name}' in float8, but its config has no quantization_config, which says "
                     "how to read it: take both from the same place"
                 )
-            if tensor.is_floating_point() and not _is_finite(tensor):
+            if tensor.is_floating_point() and not is_finite(tensor):
                 raise ModelError(
                     f"'{self.name}' has NaN or infinite weights in the tensor '{name}': it cannot be measured"
                 )
@@ -199,7 +200,7 @@ class Checkpoint:
         if self._layout.together is not None:
             return self._layout.unpack(self.get(names[0]), role)
         self.shape(layer, role)
-        return _stacked(self.get_many(names))
+        return stacked(self.get_many(names))
 
     def matrices(self, layer: int) -> "Iterator[tuple[Role, torch.Tensor]]":
         """What ``matrix`` gives, for all roles, each byte read once."""
@@ -230,7 +231,7 @@ class Checkpoint:
         source = self._source
 
         def rows(role: Role, parts: list[tuple[str, int, int]]) -> "list[tuple[Role, torch.Tensor]]":
-            return [(role, _stacked(source.get_rows(parts)))]
+            return [(role, stacked(source.get_rows(parts)))]
 
         readings: list[Reading] = []
         for role, experts in places.items():
@@ -334,27 +335,3 @@ def _unquantised(config: dict[str, Any]) -> dict[str, Any]:
     """A config without what it says about quantisation, of itself and of its parts."""
     parts = ((key, value) for key, value in config.items() if key != _QUANTISED)
     return {key: _unquantised(value) if isinstance(value, dict) else value for key, value in parts}
-
-
-def _is_finite(tensor: "torch.Tensor") -> bool:
-    """Whether all numbers are: a sum, which NaN and infinity spoil, is a quick way to see it."""
-    import torch
-
-    # In the tensor's own dtype, since widening copies all numbers first. If it overflows, they are looked at.
-    return bool(tensor.sum().isfinite()) or bool(torch.isfinite(tensor).all())
-
-
-def _stacked(tensors: "list[torch.Tensor]") -> "torch.Tensor":
-    """Tensors of one shape → one tensor, without a copy where they lie one behind the other."""
-    import torch
-
-    first, size = tensors[0], tensors[0].numel()
-    together = all(
-        tensor.is_contiguous()
-        and tensor.untyped_storage().data_ptr() == first.untyped_storage().data_ptr()
-        and tensor.storage_offset() == first.storage_offset() + number * size
-        for number, tensor in enumerate(tensors)
-    )
-    if not together:
-        return torch.stack(tensors)
-    return first.as_strided((len(tensors), *first.shape), (size, *first.stride()))

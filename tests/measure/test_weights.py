@@ -1,5 +1,6 @@
 """Weight similarities against numpy in float64, and the symmetries that they must have."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
 
+from moe_claims.errors import ModelError
 from moe_claims.measure import weights
 from moe_claims.measure.measurement import WeightMeasurement
 from moe_claims.measure.weights import cosine, mean_neurons, measure_weights, similarities
+from moe_claims.models import checkpoint as checkpoint_module
 from moe_claims.models.checkpoint import Checkpoint
 from moe_claims.models.families import FAMILIES, ROLES
 from moe_claims.models.source import MemorySource
@@ -151,3 +155,48 @@ def test_similarities_are_symmetric_cosines(seed: int) -> None:
             np.testing.assert_array_equal(array, array.swapaxes(1, 2))
             assert (np.diagonal(array, axis1=1, axis2=2) == 1).all()
             assert (np.abs(array) <= 1).all()
+
+
+# --- piece by piece ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("layout", ["original-sharded", "fused"])
+def test_small_pieces_in_any_number_of_threads_are_the_whole(
+    layout: str, threads: int, saved: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    folder = saved("mixtral", False, layout)
+    whole = measure_weights(Checkpoint.open(folder, "m")).arrays()
+    monkeypatch.setattr(checkpoint_module, "_TOGETHER", 4 * 16 * 5)  # five rows of all experts
+    checkpoint = Checkpoint.open(folder, "m")
+    pieces = [part for read in checkpoint.pieces(0) for part in read()]
+    assert len(pieces) > 6
+    for role in ROLES:
+        rows = torch.cat([piece for of, piece in pieces if of == role], dim=1)
+        assert torch.equal(rows, checkpoint.matrix(0, role))
+    measured = measure_weights(checkpoint).arrays()
+    for name, array in whole.items():
+        np.testing.assert_allclose(measured[name], array, atol=1e-14)
+
+
+def test_a_number_that_is_none_is_named_whatever_piece_it_is_in(copied: Any) -> None:
+    folder = copied("mixtral")
+    (path,) = folder.glob("*.safetensors")
+    stored = load_file(path)
+    name = "model.layers.1.block_sparse_moe.experts.2.w3.weight"
+    stored[name][-1, -1] = float("nan")
+    save_file(stored, path)
+    with pytest.raises(ModelError, match=f"NaN or infinite weights in the tensor '{re.escape(name)}'"):
+        measure_weights(Checkpoint.open(folder, "m"))
+
+
+def test_weights_whose_squares_overflow_are_measured(copied: Any) -> None:
+    folder = copied("mixtral")
+    (path,) = folder.glob("*.safetensors")
+    plain = measure_weights(Checkpoint.open(folder, "m")).arrays()
+    stored = {name: tensor.bfloat16() * (1e25 if ".w3." in name else 1) for name, tensor in load_file(path).items()}
+    save_file(stored, path)
+    large = measure_weights(Checkpoint.open(folder, "m")).arrays()
+    np.testing.assert_allclose(large["similarity.matrix.up"], plain["similarity.matrix.up"], atol=0.02)
+    assert all(np.isfinite(array).all() for array in large.values())
