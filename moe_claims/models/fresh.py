@@ -6,11 +6,13 @@ from copy import deepcopy
 from math import prod
 from typing import TYPE_CHECKING, Any, final
 
+from moe_claims.errors import ModelError
 from moe_claims.models.architecture import Parts, build
 from moe_claims.models.checkpoint import Checkpoint
 from moe_claims.models.families import family_of
 from moe_claims.models.naming import StoredNames
 from moe_claims.models.random_init import weights_of
+from moe_claims.models.tensors import is_finite
 
 if TYPE_CHECKING:
     import torch
@@ -57,7 +59,12 @@ class FreshSource:
         return self._shapes[name]
 
     def get(self, name: str) -> "torch.Tensor":
-        """A tensor, float32; its whole layer is made with it."""
+        """A tensor, float32; its whole layer is made with it.
+
+        Raises:
+            KeyError: there is none of that name.
+            ModelError: transformers leaves a tensor of the layer as memory happened to be.
+        """
         if name in self._tables:
             return self._tables[name]
         small = prod(self._shapes[name]) <= _SMALL
@@ -82,8 +89,18 @@ class FreshSource:
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             torch.manual_seed(self._seed + number)
             fresh = deepcopy(module).to_empty(device="cpu")
+            for _, tensor in weights_of(fresh):
+                tensor.fill_(float("nan") if tensor.is_floating_point() else 0)
             _initialise(fresh, owner)
         made = {f"{prefix}{name}": tensor for name, tensor in weights_of(fresh)}
+        for name, tensor in made.items():
+            if tensor.is_floating_point() and not is_finite(tensor):
+                from transformers import __version__
+
+                raise ModelError(
+                    f"the installed transformers {__version__} does not say how '{name}' of a fresh model is "
+                    "initialised: a large one cannot be made layer by layer; a newer version may say it"
+                )
         self._made |= {name: tensor for name, tensor in made.items() if name in self._shapes}  # a tied head came apart
 
 
