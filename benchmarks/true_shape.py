@@ -73,6 +73,10 @@ follow router rows (Pearson's r over pairs of experts), and experts answer loudl
 """
 
 
+_REST = 3 * GIB
+"""Libraries, hidden states, and what is measured; with something to spare."""
+
+
 def alone(work: Callable[..., Run], *arguments: Any) -> Run | str:
     """Runs in a fresh process; why not, where it was killed."""
     try:
@@ -107,11 +111,11 @@ def benchmark(shape: Shape, folder: Path, *, tokens: int, dtypes: list[str], for
 
 
 def needed_for(shape: Shape, dtype: str) -> int:
-    """Bytes that a layer takes: as stored, put together, and in the dtype of the pass."""
+    """Bytes that a forward pass takes: two layers, if there are as many, embedding and head, and all else."""
     per_layer = 3 * shape.hidden * shape.inner * (shape.experts + shape.shared)
     outside = shape.hidden * shape.vocabulary * (1 if shape.tied else 2)
     width = 2 if dtype == "bfloat16" else 4
-    return (per_layer + outside) * width + 4 * per_layer
+    return (min(2, shape.layers) * per_layer + outside) * width + _REST
 
 
 def _share(part: float, whole: float) -> str:
