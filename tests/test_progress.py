@@ -23,6 +23,7 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
     clock = Clock()
     monkeypatch.setattr(progress, "time", clock)
+    progress.set_quiet(False)  # whatever another test has left
     yield clock
     progress.set_quiet(False)
 

@@ -86,6 +86,7 @@ OF_THEIR_OWN: dict[str, dict[str, Any]] = {
         "output_multiplier_scale": 0.6,
     },
     "jamba": {"attn_layer_period": 2, "attn_layer_offset": 1, "use_mamba_kernels": False},
+    "longcat_flash": {"expert_ffn_hidden_size": 16, "num_layers": 4, "zero_expert_num": 2},
     "lfm2_moe": {"layer_types": ["conv", "full_attention", "conv", "conv"]},
     "mistral4": {"head_dim": 16},
     "muse_spark": {
