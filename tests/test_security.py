@@ -28,6 +28,7 @@ from moe_claims.models.random_init import initialise
 from moe_claims.models.source import SafetensorsFolder
 
 ROOT = Path(__file__).parents[1]
+PYTEST = (sys.executable, "-m", "pytest", "--import-mode=importlib", "-p", "no:cacheprovider", "-q")
 FILES = sorted(
     path
     for place in (
@@ -478,17 +479,7 @@ def test_pytest_runs_no_conftest_of_a_model(options: tuple[str, ...], tmp_path: 
         (place / "conftest.py").write_text(MODULE.format(str(marker)))
         (place / "setup.py").write_text(MODULE.format(str(marker)))
     arguments = [str(ROOT / "claims") if part == "claims" else part.format(model=folder) for part in options]
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "--import-mode=importlib",
-        "-p",
-        "no:cacheprovider",
-        "-q",
-        "-k",
-        "no_such_test",
-    ]
+    command = [*PYTEST, "-k", "no_such_test"]
     done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == 5, done.stdout[-3000:] + done.stderr  # none was selected
 
@@ -513,16 +504,7 @@ def test_pytest_takes_no_settings_from_a_model(
     (settings.parent / "evil_test.py").write_text(MODULE.format(str(marker)) + "def test_x(): pass\n")
     (start / "test_own.py").write_text("def test_own(): pass\n")
     arguments = [part.format(model=model, claims=ROOT / "claims") for part in options]
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "--import-mode=importlib",
-        "-p",
-        "no:cacheprovider",
-        "-q",
-        "--collect-only",
-    ]
+    command = [*PYTEST, "--collect-only"]
     done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False, cwd=start)
     if not refused:
         assert done.returncode == 0, done.stdout + done.stderr

@@ -124,21 +124,18 @@ def _cosines(gram: "torch.Tensor") -> NDArray[np.float64]:
     return np.asarray(similarity.fill_diagonal_(1.0).clamp(-1.0, 1.0).cpu().numpy())
 
 
-def measure_weights(
-    checkpoint: Checkpoint, *, device: str = "cpu", layers: Sequence[int] | None = None
-) -> WeightMeasurement:
-    """Measures MoE layers, each byte of theirs read once.
+def measure_weights(checkpoint: Checkpoint, *, device: str = "cpu") -> WeightMeasurement:
+    """Measures every MoE layer, each byte of it read once.
 
     Args:
         checkpoint: whose experts are compared.
-        device: where.
-        layers: true indices of MoE layers; all of them by default.
+        device: ``cpu`` or ``cuda``, where they are multiplied.
 
     Raises:
         ModelError: a tensor is missing, or holds NaN or infinite numbers.
     """
-    wanted = checkpoint.moe_layers if layers is None else tuple(layers)
-    return WeightMeasurement.of(wanted, list(measure_layers(checkpoint, wanted, device=device)))
+    layers = checkpoint.moe_layers
+    return WeightMeasurement.of(layers, list(measure_layers(checkpoint, layers, device=device)))
 
 
 def measure_layers(

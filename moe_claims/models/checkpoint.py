@@ -225,16 +225,15 @@ class Checkpoint:
         Small pieces stay in a processor's caches, and may be read side by side. Whoever adds them up sees whether all
         of them are finite.
         """
-        places = {role: self._layout.first_rows(layer, role) for role in ROLES}
-        if not isinstance(self._source, RowSource) or None in places.values():
+        source, places = self._source, [self._layout.first_rows(layer, role) for role in ROLES]
+        if not isinstance(source, RowSource) or None in places:
             return self._readings(layer)
-        source = self._source
 
         def rows(role: Role, parts: list[tuple[str, int, int]]) -> "list[tuple[Role, torch.Tensor]]":
             return [(role, stacked(source.get_rows(parts)))]
 
         readings: list[Reading] = []
-        for role, experts in places.items():
+        for role, experts in zip(ROLES, places, strict=True):
             _, count, columns = self.shape(layer, role)
             some = max(1, _TOGETHER // (self.experts * columns))
             for first in range(0, count, some):

@@ -113,13 +113,18 @@ def check_passing(status: int, headers: Mapping[str, str]) -> None:
 
 def asked_wait(headers: Mapping[str, str]) -> float:
     """Seconds that a server asks to wait: ``Retry-After`` in seconds or as a date, or the hub's ``RateLimit``."""
-    asked = headers.get("retry-after", "").strip()
-    if asked.isdecimal():
-        return float(asked)
-    if asked:
-        try:
-            return max(0.0, email.utils.parsedate_to_datetime(asked).timestamp() - time.time())
-        except (ValueError, OverflowError):
-            pass  # no date either: the usual wait has to do
+    asked = _seconds(headers.get("retry-after", "").strip())
+    if asked is not None:
+        return asked
     spent = re.search(r"\br=0;t=(\d{1,9})\b", headers.get("ratelimit", "").replace(" ", ""))
     return float(spent[1]) if spent else 0.0
+
+
+def _seconds(asked: str) -> float | None:
+    """Of a number of seconds, or until a date; None where it is neither, so that the usual wait has to do."""
+    if asked.isdecimal():
+        return float(asked)
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(asked).timestamp() - time.time())
+    except (ValueError, OverflowError):
+        return None

@@ -105,8 +105,7 @@ class RemoteSource:
             beside = [name for name in repository.files if "/" not in name]
             files = shards.without_index(repository.name, beside, "in a copy of it")
         label = f"reading headers of {repository.name}"
-        for _ in track(at_once(files, self._read_header), label, unit="files", total=len(files)):
-            pass
+        list(track(at_once(files, self._read_header), label, unit="files", total=len(files)))
         self._where = indexed or {name: file for file in files for name in self._headers[file]}
 
     def _read_header(self, file: str, stop: Event) -> None:
@@ -138,8 +137,7 @@ class RemoteSource:
         rooms = dict(zip(spans, room_for(list(spans.values()), self._buffers), strict=True))
         wanted = [(self._where[name], span.begin, _memory(rooms[name])) for name, span in spans.items()]
         parts = parts_of(wanted, self._largest)
-        for _ in at_once(parts, lambda part, stop: self._repository.fill(part.file, part.start, part.targets, stop)):
-            pass
+        list(at_once(parts, lambda part, stop: self._repository.fill(part.file, part.start, part.targets, stop)))
         return [as_tensor(rooms[name], spans[name]) for name in names]
 
     def _span(self, name: str) -> Span:

@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from moe_claims.measure.routed import measure_routed
 from moe_claims.models.batches import micro_batches, pad
 from moe_claims.models.checkpoint import Checkpoint
 from moe_claims.models.forward import LayerwiseModel
@@ -132,3 +133,21 @@ def replayed() -> Callable[[Checkpoint, Any], tuple[list[list[torch.Tensor]], li
         return states, [model.logits(last) for last in hidden]
 
     return run
+
+
+@pytest.fixture(scope="session")
+def assert_agrees(replayed: Any) -> Callable[[Checkpoint, Any, list[Reference]], None]:
+    """Hidden states, logits and chosen experts are those of the references, sequence by sequence."""
+
+    def compare(checkpoint: Checkpoint, texts: Any, theirs: list[Reference]) -> None:
+        states, logits = replayed(checkpoint, texts)
+        for mine, said, theirs_of in zip(states, logits, theirs, strict=True):
+            for layer, (a, b) in enumerate(zip(mine, theirs_of.states, strict=True)):
+                assert float((a - b).abs().max() / b.abs().max()) <= 1e-5, layer
+            assert float((said - theirs_of.logits).abs().max() / theirs_of.logits.abs().max()) <= 1e-5
+        measured = measure_routed(LayerwiseModel(checkpoint), texts)
+        for number, layer in enumerate(checkpoint.moe_layers):
+            chosen = torch.cat([one.chosen[layer] for one in theirs]).numpy()
+            np.testing.assert_array_equal(measured.chosen[number], chosen)
+
+    return compare

@@ -12,7 +12,6 @@ import torch
 
 from moe_claims.cli import main
 from moe_claims.errors import ModelError
-from moe_claims.measure.routed import measure_routed
 from moe_claims.models.checkpoint import Checkpoint
 from moe_claims.models.config import as_object
 from moe_claims.models.forward import LayerwiseModel
@@ -111,21 +110,13 @@ def _computed(weights: Mapping[str, torch.Tensor], config: Mapping[str, Any], id
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_every_layer_is_that_of_an_independent_computation(
-    variant: str, drawn: Any, plain: Any, reference: Any, texts: Any, replayed: Any
+    variant: str, drawn: Any, plain: Any, reference: Any, texts: Any, assert_agrees: Any
 ) -> None:
     config = CONFIG | VARIANTS[variant]
     weights = drawn(_shapes(config))
     checkpoint = Checkpoint(variant, config, MemorySource(weights))
     theirs = [_computed(weights, config, ids, plain, reference()) for ids in texts]
-    states, logits = replayed(checkpoint, texts)
-    for mine, said, theirs_of in zip(states, logits, theirs, strict=True):
-        for layer, (a, b) in enumerate(zip(mine, theirs_of.states, strict=True)):
-            assert float((a - b).abs().max() / b.abs().max()) <= 1e-5, layer
-        assert float((said - theirs_of.logits).abs().max() / theirs_of.logits.abs().max()) <= 1e-5
-    measured = measure_routed(LayerwiseModel(checkpoint), texts)
-    for layer in range(3):
-        chosen = torch.cat([one.chosen[layer] for one in theirs]).numpy()
-        np.testing.assert_array_equal(measured.chosen[layer], chosen)
+    assert_agrees(checkpoint, texts, theirs)
 
 
 def test_what_measure_writes_of_a_published_folder(
