@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from moe_claims.errors import MoeClaimsError
-from moe_claims.models.names import EMBEDDED
+from moe_claims.models.names import embedded_directory
 from moe_claims.zoo.recipes import RECIPES, Recipe, recipe
 
 
@@ -18,73 +18,90 @@ def main(arguments: Sequence[str] | None = None) -> int:
     train = commands.add_parser("train", help="train a model of the zoo, or go on with an interrupted run")
     train.add_argument("name", help=f"one of {', '.join(RECIPES)}")
     train.add_argument("--text", type=Path, required=True, help="any UTF-8 text, plain or .gz; Wikipedia dumps too")
-    train.add_argument("--work", type=Path, help="folder of the run's state (default training/NAME)")
-    train.add_argument("--output", type=Path, help="folder of the finished model (default: inside --work)")
+    train.add_argument("--work", type=Path, default=Path("training"), help="folder of all runs (default training)")
+    train.add_argument("--output", type=Path, help="folder of the finished model (default: WORK/NAME/model)")
+    train.add_argument("--dense", type=Path, help="what an upcycled model starts from (default: the embedded one)")
     train.add_argument("--steps", type=int, help="stop after this many steps; nothing is exported")
     train.add_argument("--longest", type=int, help="read at most this many characters of the text")
+    train.add_argument("--threads", type=int, default=1, help="of torch; the numbers depend on it (default 1)")
     commands.add_parser("list", help="list the models of the zoo")
     given = parser.parse_args(arguments)
     try:
         if given.command == "list":
-            for name in EMBEDDED:
-                print(name)
-            return 0
-        chosen = recipe(given.name)
-        work = given.work or Path("training") / chosen.name
-        return _train(chosen, given.text, work, given.output or work / "model", given.steps, given.longest)
+            print("\n".join(RECIPES))
+        else:
+            _train(recipe(given.name), given)
     except MoeClaimsError as error:
         print(f"error: {error}", file=sys.stderr)
         return 4
+    return 0
 
 
-def _train(chosen: Recipe, text: Path, work: Path, output: Path, steps: int | None, longest: int | None) -> int:
+def _train(chosen: Recipe, given: argparse.Namespace) -> None:
+    import torch
+
     from moe_claims.zoo.export import export
     from moe_claims.zoo.tokens import prepare
     from moe_claims.zoo.train import train
 
-    training, held_out = prepare(chosen, text, work, longest=longest)
-    print(f"{chosen.name}: {len(training.ids):,} tokens to train on, {len(held_out.ids):,} held out")
-    model = train(chosen, training, work, until=steps, say=print)
-    if steps is not None and steps < chosen.steps:
-        print(f"{chosen.name}: stopped after step {steps:,} of {chosen.steps:,}; the same command goes on")
-        return 0
-    scores = _scores(model, chosen, training, held_out, text.name)
-    export(model, chosen, work, output, scores)
+    torch.set_num_threads(given.threads)
+    tokens, work = given.work / f"tokens-{chosen.vocabulary}", given.work / chosen.name
+    work.mkdir(parents=True, exist_ok=True)
+    training, held_out = prepare(chosen, given.text, tokens, longest=given.longest)
+    print(f"{chosen.name}: {len(training.ids):,} tokens to train on, {len(held_out.ids):,} held out", flush=True)
+    start = _upcycled(chosen, given.dense) if chosen.upcycled_from else None
+    model = train(chosen, training, work, start=start, until=given.steps, say=print)
+    if given.steps is not None and given.steps < chosen.steps:
+        print(f"{chosen.name}: stopped after step {given.steps:,} of {chosen.steps:,}; the same command goes on")
+        return
+    scores = _scores(model, chosen, training, held_out, tokens, given.text.name)
+    output = given.output or work / "model"
+    export(model, chosen, tokens, output, scores)
     print(
         f"{chosen.name}: {scores['model_bits_per_byte']:.3f} bits per byte on held-out text "
         f"(unigram {scores['unigram_bits_per_byte']:.3f}, trigram {scores['trigram_bits_per_byte']:.3f}); "
         f"written to {output}"
     )
-    return 0
 
 
-def _scores(model: Any, chosen: Recipe, training: Any, held_out: Any, text: str) -> dict[str, Any]:
-    import numpy as np
+def _upcycled(chosen: Recipe, dense: Path | None) -> Any:
+    """The model that an upcycled one is before its first step."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    from moe_claims.zoo.train import new_model
+    from moe_claims.zoo.upcycling import upcycle
+
+    folder = dense or embedded_directory(str(chosen.upcycled_from))
+    sparse = new_model(chosen)
+    upcycle(AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, trust_remote_code=False), sparse)
+    return sparse
+
+
+def _scores(model: Any, chosen: Recipe, training: Any, held_out: Any, tokens: Path, text: str) -> dict[str, Any]:
     import torch
 
-    from moe_claims.zoo import baselines
+    from moe_claims.zoo.baselines import baselines
     from moe_claims.zoo.export import bits_per_byte
     from moe_claims.zoo.train import held_out_nats
 
-    train_ids, test_ids = training.ids.astype(np.int64), held_out.ids.astype(np.int64)
+    # Scored as it ships, rounded to bfloat16.
     nats = {
-        "unigram": baselines.unigram_nats(train_ids, test_ids, chosen.vocabulary),
-        "trigram": baselines.trigram_nats(train_ids, test_ids, chosen.vocabulary),
-        # Scored as it ships, rounded to bfloat16.
+        **baselines(training, held_out, chosen.vocabulary, tokens),
         "model": held_out_nats(_rounded(model), held_out, chosen.sequence),
     }
     scores: dict[str, Any] = {
         "training_text": text,
-        "training_tokens_available": len(train_ids),
-        "training_tokens_seen": chosen.steps * chosen.batch * (chosen.sequence - 1),
-        "held_out_tokens": len(test_ids),
+        "training_tokens_available": len(training.ids),
+        "training_tokens_seen": chosen.tokens_seen,
+        "held_out_tokens": len(held_out.ids),
         "parameters": sum(p.numel() for p in model.parameters()),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
     }
     for name, value in nats.items():
         scores[f"{name}_nats"] = value
-        scores[f"{name}_bits_per_byte"] = bits_per_byte(value, len(test_ids), held_out.utf8_bytes)
+        scores[f"{name}_bits_per_byte"] = bits_per_byte(value, len(held_out.ids), held_out.utf8_bytes)
     return scores
 
 

@@ -1,9 +1,17 @@
-"""What counting alone can predict: unigram and trigram baselines for held-out text."""
+"""What counting alone can predict: n-gram baselines for held-out text."""
+
+import json
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from moe_claims.zoo.tokens import TokenStream
+
 Ids = NDArray[np.int64]
+
+ORDERS = {"unigram": 1, "trigram": 3, "fivegram": 5}
+"""The baselines of a model card, by the number of tokens that each looks at."""
 
 
 def _counts(keys: Ids) -> tuple[Ids, Ids]:
@@ -17,41 +25,49 @@ def _look_up(table: tuple[Ids, Ids], keys: Ids) -> NDArray[np.float64]:
     return np.where(values[at] == keys, counts[at], 0).astype(np.float64)
 
 
-def unigram_nats(train: Ids, held_out: Ids, vocabulary: int) -> float:
-    """Mean cross-entropy (nats per token) of add-one unigram frequencies."""
-    counts = np.bincount(train, minlength=vocabulary) + 1.0
-    return float(-np.log(counts / counts.sum())[held_out].mean())
+def _grams(ids: Ids, length: int, vocabulary: int) -> Ids:
+    """Every run of ``length`` tokens as one number, (len(ids) − length + 1,)."""
+    keys = np.zeros(len(ids) - length + 1, np.int64)
+    for place in range(length):
+        keys = keys * vocabulary + ids[place : len(ids) - length + 1 + place]
+    return keys
 
 
-def trigram_nats(train: Ids, held_out: Ids, vocabulary: int) -> float:
-    """Mean cross-entropy (nats per token) of an interpolated trigram model.
+def ngram_nats(train: Ids, held_out: Ids, vocabulary: int, order: int) -> float:
+    """Mean cross-entropy (nats per token) of an interpolated n-gram model.
 
     Witten–Bell smoothing (Chen and Goodman 1998, section 2.5): each context gives weight
-    n / (n + distinct followers) to its own counts and the rest to the shorter context.
-    The first two tokens, which have no full context, are left out of the mean.
+    n / (n + distinct followers) to its own counts and the rest to the shorter context; single
+    tokens are counted with one added. The first ``order − 1`` tokens, which have no full
+    context, are left out of the mean.
+
+    Raises:
+        ValueError: runs of that many tokens have no number in 64 bits.
     """
-    v = np.int64(vocabulary)
+    if vocabulary**order > 2**63:
+        raise ValueError(f"runs of {order} tokens out of {vocabulary:,} cannot be numbered in 64 bits")
+    single = np.bincount(train, minlength=vocabulary) + 1.0
+    probability = (single / single.sum())[held_out[order - 1 :]]
+    for length in range(2, order + 1):
+        runs = _counts(_grams(train, length, vocabulary))
+        totals = _counts(_grams(train[:-1], length - 1, vocabulary))
+        distinct = _counts(runs[0] // vocabulary)
+        asked = _grams(held_out[order - length :], length, vocabulary)
+        seen, context = _look_up(runs, asked), asked // vocabulary
+        n, kinds = _look_up(totals, context), _look_up(distinct, context)
+        longer = (seen + kinds * probability) / np.maximum(n + kinds, 1)
+        probability = np.where(n > 0, longer, probability)
+    return float(-np.log(probability).mean())
 
-    def level(contexts: Ids, followers: Ids) -> tuple[tuple[Ids, Ids], tuple[Ids, Ids], tuple[Ids, Ids]]:
-        pairs = _counts(contexts * v + followers)
-        totals = _counts(contexts)
-        return pairs, totals, _counts(pairs[0] // v)
 
-    def mix(
-        tables: tuple[tuple[Ids, Ids], tuple[Ids, Ids], tuple[Ids, Ids]],
-        contexts: Ids,
-        followers: Ids,
-        shorter: NDArray[np.float64],
-    ) -> NDArray[np.float64]:
-        pairs, totals, distinct = tables
-        seen = _look_up(pairs, contexts * v + followers)
-        n, types = _look_up(totals, contexts), _look_up(distinct, contexts)
-        probability: NDArray[np.float64] = np.where(n > 0, (seen + types * shorter) / np.maximum(n + types, 1), shorter)
-        return probability
-
-    one = np.bincount(train, minlength=vocabulary) + 1.0
-    p1 = (one / one.sum())[held_out[2:]]
-    p2 = mix(level(train[:-1], train[1:]), held_out[1:-1], held_out[2:], p1)
-    contexts = train[:-2] * v + train[1:-1]
-    p3 = mix(level(contexts, train[2:]), held_out[:-2] * v + held_out[1:-1], held_out[2:], p2)
-    return float(-np.log(p3).mean())
+def baselines(train: TokenStream, held_out: TokenStream, vocabulary: int, folder: Path) -> dict[str, float]:
+    """Nats per token of every baseline, by name; kept in ``folder``, beside the tokens that it was made of."""
+    path = folder / "baselines.json"
+    if not path.exists():
+        ids, test = train.ids.astype(np.int64), held_out.ids.astype(np.int64)
+        found = {name: ngram_nats(ids, test, vocabulary, order) for name, order in ORDERS.items()}
+        partial = path.with_suffix(f".{np.random.default_rng().integers(1 << 32)}")
+        partial.write_text(json.dumps(found))
+        partial.replace(path)
+    loaded: dict[str, float] = json.loads(path.read_text())
+    return loaded

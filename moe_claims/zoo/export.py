@@ -58,33 +58,29 @@ def export(model: "PreTrainedModel", recipe: Recipe, work: Path, target: Path, s
 
 def card(recipe: Recipe, scores: Mapping[str, Any], hashes: Mapping[str, str]) -> str:
     """The model card, in Markdown."""
+    names = {"unigram": "unigram frequencies", "trigram": "interpolated trigram", "fivegram": "interpolated 5-gram"}
     rows = "\n".join(
         f"| {name} | {scores[f'{key}_nats']:.3f} | {scores[f'{key}_bits_per_byte']:.3f} |"
-        for name, key in (
-            ("unigram frequencies", "unigram"),
-            ("interpolated trigram", "trigram"),
-            (recipe.name, "model"),
-        )
+        for key, name in {**names, "model": recipe.name}.items()
     )
     files = "\n".join(f"- `{name}`: `{digest}`" for name, digest in hashes.items())
-    parameters = scores["parameters"]
     return f"""# {recipe.name}
 
-A small mixture-of-experts language model of the {recipe.family} family, trained from scratch so that claims about
-MoE internals can be tested offline on a model that has learned something. It is an object of measurement, not a
+A small {_kind(recipe)} of the {recipe.family} family, {_origin(recipe)}, so that claims
+about MoE internals can be tested offline on a model that has learned something. It is an object of measurement, not a
 text generator.
 
-- **Shape**: {recipe.layers} layers, {recipe.experts} experts, top-{recipe.top_k}, hidden {recipe.hidden}, intermediate
-  {recipe.intermediate}, {parameters:,} parameters, bfloat16, in the original hub layout
+- **Shape**: {_shape(recipe)}; {scores["parameters"]:,} parameters, bfloat16, in the original hub layout
 - **Trained on**: {scores["training_text"]} ({scores["training_tokens_available"]:,} tokens after markup was removed;
   {scores["training_tokens_seen"]:,} were drawn), by windows of {recipe.sequence} tokens, {recipe.batch} a step,
-  {recipe.steps:,} steps
+  {recipe.steps:,} steps, peak learning rate {recipe.learning_rate:g}, seed {recipe.seed}
 - **Tokenizer**: byte-level BPE of {recipe.vocabulary:,} entries, trained on the same text
-- **Loss of balance**: weight {recipe.balance}
+- **Load balance**: {_balance(recipe)}
 
 ## Held-out text
 
-Every hundredth document was held out. The baselines count the whole training text, far more than the model saw.
+Every hundredth document was held out: {scores["held_out_tokens"]:,} tokens. The n-grams look at that many tokens of the
+same tokenizer and count the whole training text, more than the model saw.
 
 | predictor | nats per token | bits per byte |
 |---|---|---|
@@ -96,10 +92,42 @@ Every hundredth document was held out. The baselines count the whole training te
 python -m moe_claims.zoo train {recipe.name} --text {scores["training_text"]}
 ```
 
-Deterministic for one version of torch, one number of threads ({scores["threads"]}) and one kind of processor;
-an interrupted run goes on where it was.
+Deterministic for one version of torch ({scores["torch"]}), one number of threads ({scores["threads"]}) and one kind of
+processor; an interrupted run goes on where it was. `recipe.json` has every number.
 
 ## Hashes (SHA-256)
 
 {files}
 """
+
+
+def _kind(recipe: Recipe) -> str:
+    return "mixture-of-experts language model" if recipe.balance else "dense language model"
+
+
+def _origin(recipe: Recipe) -> str:
+    if recipe.upcycled_from is None:
+        return "trained from scratch"
+    return f"upcycled from {recipe.upcycled_from} (every expert began as a copy of its dense block) and trained on"
+
+
+def _shape(recipe: Recipe) -> str:
+    given = recipe.settings
+    parts = [f"{given['num_hidden_layers']} layers, hidden {given['hidden_size']}"]
+    if recipe.balance:
+        experts = given.get("num_local_experts") or given.get("num_experts") or given.get("n_routed_experts")
+        width = given.get("moe_intermediate_size") or given["intermediate_size"]
+        parts.append(f"{experts} experts, top-{given['num_experts_per_tok']}, intermediate {width}")
+        if "n_shared_experts" in given:
+            parts.append(f"{given['n_shared_experts']} shared experts")
+        if "first_k_dense_replace" in given:
+            parts.append(f"dense layers before layer {given['first_k_dense_replace']}")
+    else:
+        parts.append(f"intermediate {given['intermediate_size']}")
+    return ", ".join(parts)
+
+
+def _balance(recipe: Recipe) -> str:
+    if not recipe.balance:
+        return "none, there are no experts"
+    return f"each layer's loss of balance (Fedus et al. 2022) with weight {recipe.balance:g}"

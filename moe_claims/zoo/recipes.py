@@ -1,6 +1,8 @@
 """The recipes of the embedded models: every number that their training depends on."""
 
-from dataclasses import asdict, dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any, final
 
 from moe_claims.errors import UsageError
@@ -9,23 +11,13 @@ from moe_claims.errors import UsageError
 @final
 @dataclass(frozen=True)
 class Recipe:
-    """One model of the zoo and how it is trained.
-
-    Sizes follow the paper's notation: hidden d, intermediate m, experts E, top-k.
-    """
+    """One model of the zoo and how it is trained."""
 
     name: str
     family: str
     """transformers ``model_type``; decides the architecture and the checkpoint layout."""
-    hidden: int
-    intermediate: int
-    layers: int
-    heads: int
-    kv_heads: int
-    experts: int
-    top_k: int
-    vocabulary: int
-    """Entries of the byte-level BPE vocabulary, special tokens included."""
+    settings: Mapping[str, Any]
+    """The family's configuration, by the names that it has on the hub."""
     sequence: int
     """Tokens per training sequence, the leading ``<s>`` included."""
     batch: int
@@ -36,51 +28,111 @@ class Recipe:
     """Peak of the schedule: linear warm-up, then a cosine down to a tenth."""
     weight_decay: float
     balance: float
-    """Weight of the load-balancing loss (Mixtral's ``router_aux_loss_coef``)."""
+    """Weight of the load-balancing loss of each layer; 0 for a dense model."""
     seed: int
+    upcycled_from: str | None = None
+    """Recipe of the dense model whose blocks every expert starts as a copy of; None: from scratch."""
+    points: tuple[int, ...] = field(default=())
+    """Steps along training whose weights are kept beside the run."""
 
-    def config(self) -> dict[str, Any]:
-        """Keyword arguments of the family's config class."""
-        return {
-            "hidden_size": self.hidden,
-            "intermediate_size": self.intermediate,
-            "num_hidden_layers": self.layers,
-            "num_attention_heads": self.heads,
-            "num_key_value_heads": self.kv_heads,
-            "num_local_experts": self.experts,
-            "num_experts_per_tok": self.top_k,
-            "vocab_size": self.vocabulary,
-            "max_position_embeddings": 2 * self.sequence,
-            "router_aux_loss_coef": self.balance,
-            "bos_token_id": 0,
-            "eos_token_id": 1,
-        }
+    @property
+    def vocabulary(self) -> int:
+        """Entries of the byte-level BPE vocabulary, special tokens included."""
+        return int(self.settings["vocab_size"])
+
+    @property
+    def tokens_seen(self) -> int:
+        """Tokens that were predicted during training, repeated ones counted again."""
+        return self.steps * self.batch * (self.sequence - 1)
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        return {**asdict(self), "settings": dict(self.settings), "points": list(self.points)}
 
+
+_SHAPE = {
+    "vocab_size": 512,
+    "hidden_size": 96,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 3,
+    "num_key_value_heads": 1,
+    "max_position_embeddings": 512,
+    "bos_token_id": 0,
+    "eos_token_id": 1,
+}
+"""What the models share: 96 wide, heads of 32, and a vocabulary so small that most weights belong to layers."""
+_MISTRAL = {
+    **_SHAPE,
+    "intermediate_size": 96,
+    "rms_norm_eps": 1e-5,
+    "rope_parameters": {"rope_theta": 10_000.0, "rope_type": "default"},
+    "sliding_window": None,
+}
+"""Said in full, since the defaults of Mistral and Mixtral differ and an upcycled model must continue its dense one."""
+_MIXTRAL = {**_MISTRAL, "num_local_experts": 8, "num_experts_per_tok": 2}
+_TRAINING: dict[str, Any] = {
+    "sequence": 256,
+    "batch": 8,
+    "steps": 4000,
+    "warmup": 100,
+    "learning_rate": 4e-3,
+    "weight_decay": 0.1,
+    "balance": 0.01,
+    "seed": 0,
+}
+_ALONG = (60, 125, 250, 500, 1000, 2000, 3000, 4000)
+"""Doubling, for training changes fast at first; the last is the finished model."""
 
 RECIPES = {
-    "tiny-scratch": Recipe(
-        name="tiny-scratch",
-        family="mixtral",
-        hidden=128,
-        intermediate=128,
-        layers=12,
-        heads=4,
-        kv_heads=2,
-        experts=8,
-        top_k=2,
-        vocabulary=2048,
-        sequence=256,
-        batch=16,
-        steps=2400,
-        warmup=120,
-        learning_rate=3e-3,
-        weight_decay=0.1,
-        balance=0.02,
-        seed=0,
-    ),
+    recipe.name: recipe
+    for recipe in (
+        Recipe(name="tiny-scratch", family="mixtral", settings=_MIXTRAL, **_TRAINING, points=_ALONG),
+        Recipe(
+            name="tiny-dense",
+            family="mistral",
+            settings=_MISTRAL,
+            **{**_TRAINING, "balance": 0.0},
+        ),
+        Recipe(
+            name="tiny-upcycled",
+            family="mixtral",
+            settings=_MIXTRAL,
+            # A quarter of the peak: a model that has learned goes on from where its own schedule was.
+            **{**_TRAINING, "learning_rate": 1e-3, "seed": 1},
+            upcycled_from="tiny-dense",
+            points=_ALONG,
+        ),
+        Recipe(
+            name="tiny-fine",
+            family="deepseek",
+            settings={
+                **_SHAPE,
+                "intermediate_size": 192,
+                "moe_intermediate_size": 32,
+                "n_routed_experts": 32,
+                "num_experts_per_tok": 4,
+                "n_shared_experts": 2,
+                "first_k_dense_replace": 1,
+                "norm_topk_prob": False,
+            },
+            **_TRAINING,
+        ),
+        Recipe(
+            name="tiny-gelu",
+            family="grok-1",
+            settings={
+                **_SHAPE,
+                "intermediate_size": 96,
+                "num_experts": 8,
+                "num_experts_per_tok": 2,
+                # As published for Grok-1, at this width: √d on embeddings, 1/√(head size) on attention logits.
+                "embedding_multiplier_scale": math.sqrt(96),
+                "output_multiplier_scale": 1 / math.sqrt(3),
+                "attn_output_multiplier": 1 / math.sqrt(32),
+                "max_attn_value": 30.0,
+            },
+            **_TRAINING,
+        ),
+    )
 }
 
 

@@ -101,6 +101,7 @@ def prepare(recipe: Recipe, text: Path, folder: Path, *, longest: int | None = N
         )
     for stream, path in zip(streams, paths, strict=True):
         stream.save(path)
+    (folder / "baselines.json").unlink(missing_ok=True)  # counted on other tokens
     made.write_text(json.dumps(key))
     return streams[0], streams[1]
 

@@ -3,7 +3,7 @@
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
@@ -26,11 +26,15 @@ def new_model(recipe: Recipe) -> "PreTrainedModel":
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
+    from moe_claims.models import own
+
+    own.register()
     torch.manual_seed(recipe.seed)
-    config = AutoConfig.for_model(recipe.family, **recipe.config())
+    config = AutoConfig.for_model(recipe.family, **recipe.settings)
     model: PreTrainedModel = AutoModelForCausalLM.from_config(config, dtype=torch.float32, trust_remote_code=False)
-    # The batched kernel of transformers is some eighty times slower than this one on a CPU.
-    model.set_experts_implementation("grouped_mm")
+    if recipe.balance:
+        # The batched kernel of transformers is some eighty times slower than this one on a CPU.
+        model.set_experts_implementation("grouped_mm")
     return model
 
 
@@ -95,19 +99,63 @@ class State:
         return step
 
 
+def balance_loss(router_logits: Sequence["torch.Tensor"], top_k: int) -> "torch.Tensor":
+    """How unevenly the experts of each layer are used, summed over layers; each gives 1 where they are used evenly.
+
+    E Σ f P of a layer, where f is an expert's share of the choices and P its mean score (Fedus, Zoph and Shazeer
+    2022, equation 4, for k choices). transformers' own loss pools all layers, so that one may be uneven in a way
+    that others make up for.
+
+    Args:
+        router_logits: per layer, (n, E).
+        top_k: experts chosen per token.
+    """
+    import torch
+
+    per_layer = []
+    for logits in router_logits:
+        scores = logits.float().softmax(dim=-1)
+        chosen = scores.topk(top_k, dim=-1).indices
+        share = torch.bincount(chosen.flatten(), minlength=scores.shape[-1]) / chosen.numel()
+        per_layer.append(scores.shape[-1] * (share * scores.mean(dim=0)).sum())
+    return torch.stack(per_layer).sum()
+
+
+def language_loss(logits: "torch.Tensor", tokens: "torch.Tensor") -> "torch.Tensor":
+    """Mean cross-entropy (nats) of each next token: logits (b, t, V), tokens (b, t)."""
+    from torch.nn import functional
+
+    return functional.cross_entropy(logits[:, :-1].float().flatten(0, 1), tokens[:, 1:].flatten())
+
+
 def train(
-    recipe: Recipe, stream: TokenStream, folder: Path, *, until: int | None = None, say: Callable[[str], None] = print
+    recipe: Recipe,
+    stream: TokenStream,
+    folder: Path,
+    *,
+    start: "PreTrainedModel | None" = None,
+    until: int | None = None,
+    say: Callable[[str], None] = print,
 ) -> "PreTrainedModel":
     """Trains, or goes on training, until ``until`` steps (default: all) are done.
 
-    The losses of every step are appended to ``log.jsonl`` in ``folder``.
+    The losses of every step are appended to ``log.jsonl`` in ``folder``, and the weights at the recipe's points are
+    left in ``points/``.
+
+    Args:
+        recipe: what to train, and how.
+        stream: to draw windows from.
+        folder: of the run's state; goes on from what is there.
+        start: the model before its first step, trained in place (default: fresh from the recipe's seed).
+        until: stop after this many steps.
+        say: told where the run goes on.
 
     Returns:
         The model as it stands after the last step, float32 on the CPU.
     """
     import torch
 
-    model = new_model(recipe)
+    model = new_model(recipe) if start is None else start
     matrices = [p for p in model.parameters() if p.dim() > 1]
     others = [p for p in model.parameters() if p.dim() <= 1]
     optimizer = torch.optim.AdamW(
@@ -120,36 +168,60 @@ def train(
     last = recipe.steps if until is None else until
     if first:
         say(f"{recipe.name}: going on after step {first:,}")
+    elif 0 in recipe.points:
+        save_point(model, folder, 0)
+    _forget_after(folder / "log.jsonl", first)
     began = time.monotonic()
     model.train()
     with (folder / "log.jsonl").open("a") as log:
         for step in track(range(first, last), f"training {recipe.name}", unit="steps"):
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(recipe, step)
-            tokens = batch(recipe, stream, step)
-            output = model(input_ids=tokens, labels=tokens, output_router_logits=True, use_cache=False)
-            output.loss.backward()
+            losses = _step(model, recipe, batch(recipe, stream, step))
             norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-            language = output.loss.item() - recipe.balance * output.aux_loss.item()
-            log.write(
-                json.dumps(
-                    {
-                        "step": step,
-                        "loss": round(language, 5),
-                        "balance": round(output.aux_loss.item(), 5),
-                        "gradient_norm": round(norm.item(), 4),
-                        "seconds": round(time.monotonic() - began, 1),
-                    }
-                )
-                + "\n"
-            )
+            entry = {"step": step, **losses, "gradient_norm": round(norm.item(), 4)}
+            log.write(json.dumps({**entry, "seconds": round(time.monotonic() - began, 1)}) + "\n")
             log.flush()
-            if (step + 1) % SAVE_EVERY == 0 or step + 1 == last:
-                state.save(model, optimizer, step + 1)
+            done = step + 1
+            if done in recipe.points:
+                save_point(model, folder, done)
+            if done % SAVE_EVERY == 0 or done == last:
+                state.save(model, optimizer, done)
     model.eval()
     return model
+
+
+def _forget_after(log: Path, steps: int) -> None:
+    """Keeps of a log what belongs to finished steps: those that a stopped run did not save are done again."""
+    if log.exists():
+        log.write_text("".join(f"{line}\n" for line in log.read_text().splitlines()[:steps]))
+
+
+def _step(model: "PreTrainedModel", recipe: Recipe, tokens: "torch.Tensor") -> dict[str, float]:
+    """One forward and backward pass; gradients are left in the parameters."""
+    call: Any = model
+    if not recipe.balance:
+        loss = language_loss(call(input_ids=tokens, use_cache=False).logits, tokens)
+        loss.backward()
+        return {"loss": round(loss.item(), 5)}
+    output = call(input_ids=tokens, use_cache=False, output_router_logits=True)
+    loss = language_loss(output.logits, tokens)
+    balance = balance_loss(output.router_logits, model.config.num_experts_per_tok)
+    (loss + recipe.balance * balance).backward()
+    return {"loss": round(loss.item(), 5), "balance": round(balance.item() / len(output.router_logits), 5)}
+
+
+def save_point(model: "PreTrainedModel", folder: Path, step: int) -> None:
+    """Leaves the weights as they are after a step, float32, in ``points/``."""
+    from safetensors.torch import save_file
+
+    path = folder / "points" / f"step{step}.safetensors"
+    path.parent.mkdir(exist_ok=True)
+    partial = path.with_suffix(".partial")
+    save_file({name: parameter.detach() for name, parameter in model.named_parameters()}, partial)
+    partial.replace(path)
 
 
 def held_out_nats(model: "PreTrainedModel", stream: TokenStream, sequence: int, *, tokens: int = 100_000) -> float:

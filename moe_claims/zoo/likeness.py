@@ -1,0 +1,46 @@
+"""How alike the experts of a model in training are: what the training-scheme experiment follows over steps."""
+
+from pathlib import Path
+from typing import Any
+
+from moe_claims.measure.matching import match_layers
+from moe_claims.measure.weights import measure_layers
+from moe_claims.models.checkpoint import Checkpoint
+from moe_claims.models.families import ROLES
+from moe_claims.models.source import MemorySource
+
+
+def likeness(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Mean over pairs of experts, per layer: cosine of their matrices, and Kendall's τ of their matched neurons.
+
+    Returns:
+        ``similarity`` and ``order``, each by matrix kind a list over MoE layers (paper, sections 4.1.1 and 4.1.2).
+    """
+    from moe_claims.stats.nulls import off_diagonal
+
+    layers = checkpoint.moe_layers
+    weights = list(measure_layers(checkpoint, layers, device="cpu"))
+    similarity = {
+        role: [float(off_diagonal(found[f"similarity.matrix.{role}"]).mean()) for found in weights] for role in ROLES
+    }
+    order = {
+        role: [float(off_diagonal(found["tau"]).mean()) for found in match_layers(checkpoint, role, layers)]
+        for role in ROLES
+    }
+    return {"similarity": similarity, "order": order}
+
+
+def along(config: dict[str, Any], folder: Path) -> list[dict[str, Any]]:
+    """``likeness`` at every point that a training left in ``folder``, in order of steps.
+
+    Args:
+        config: of the model, as its ``config.json`` has it.
+        folder: with ``stepN.safetensors``, as ``train.save_point`` writes them.
+    """
+    from safetensors.torch import load_file
+
+    paths = {int(path.stem.removeprefix("step")): path for path in folder.glob("step*.safetensors")}
+    return [
+        {"step": step, **likeness(Checkpoint(f"step {step}", config, MemorySource(load_file(paths[step]))))}
+        for step in sorted(paths)
+    ]

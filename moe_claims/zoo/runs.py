@@ -1,0 +1,112 @@
+"""Many trainings for one question: each run in a folder of its own, resumable, several at a time."""
+
+import json
+import platform
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, final
+
+from moe_claims.progress import set_quiet, track
+from moe_claims.zoo.recipes import Recipe
+from moe_claims.zoo.tokens import prepare
+from moe_claims.zoo.train import held_out_nats, train
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+RESULT = "result.json"
+"""In a run's folder, once it is finished."""
+
+
+@final
+@dataclass(frozen=True)
+class Plan:
+    """Where the runs of an experiment find their text and leave their state."""
+
+    text: Path
+    work: Path
+    """Folder of all runs; tokens lie in it too, shared with other runs of the same vocabulary."""
+    longest: int | None = None
+    """Read at most this many characters of the text."""
+
+
+def run(
+    recipe: Recipe,
+    plan: Plan,
+    start: "Callable[[], PreTrainedModel] | None" = None,
+    further: "Callable[[PreTrainedModel, Path], dict[str, Any]] | None" = None,
+) -> dict[str, Any]:
+    """Trains one recipe to its end, or reads what an earlier call found.
+
+    Args:
+        recipe: its name is the name of the run's folder.
+        plan: text and folders.
+        start: makes the model before its first step (default: fresh from the recipe's seed).
+        further: what else is to be found out about the trained model, from it and the run's folder.
+
+    Returns:
+        Loss on held-out text (nats per token), parameters, seconds of training, and what was found ``further``.
+    """
+    import torch
+
+    folder = plan.work / recipe.name
+    result = folder / RESULT
+    if result.exists():
+        loaded: dict[str, Any] = json.loads(result.read_text())
+        if loaded["recipe"] == json.loads(json.dumps(recipe.as_dict())):
+            return loaded
+    torch.set_num_threads(1)  # so that the numbers do not depend on how many runs go side by side
+    folder.mkdir(parents=True, exist_ok=True)
+    training, held_out = prepare(recipe, plan.text, plan.work / f"tokens-{recipe.vocabulary}", longest=plan.longest)
+    model = train(recipe, training, folder, start=None if start is None else start(), say=lambda _: None)
+    log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    found = {
+        "recipe": recipe.as_dict(),
+        "held_out_nats": held_out_nats(model, held_out, recipe.sequence),
+        "training_nats": sum(entry["loss"] for entry in log[-100:]) / len(log[-100:]),
+        "parameters": sum(p.numel() for p in model.parameters()),
+        **({} if further is None else further(model, folder)),
+    }
+    partial = result.with_suffix(".partial")
+    partial.write_text(json.dumps(found))
+    partial.replace(result)
+    (folder / "state.safetensors").unlink(missing_ok=True)  # three times the weights, and the run is over
+    return found
+
+
+def prepared(recipe: Recipe, plan: Plan) -> Plan:
+    """The plan, once its tokens are made, so that processes side by side do not each make them.
+
+    Raises:
+        TextError: the text cannot be read, or is too short for the recipe.
+    """
+    plan.work.mkdir(parents=True, exist_ok=True)
+    prepare(recipe, plan.text, plan.work / f"tokens-{recipe.vocabulary}", longest=plan.longest)
+    return plan
+
+
+def run_all(task: Callable[[Any], dict[str, Any]], jobs: Sequence[Any], *, workers: int) -> list[dict[str, Any]]:
+    """``task(job)`` for every job in processes of their own, several at a time; in the order of the jobs.
+
+    Both are sent to other processes: ``task`` is a function of a module.
+    """
+    # The bar of the whole is enough: those of single runs, side by side, would overwrite each other.
+    with ProcessPoolExecutor(workers, get_context("spawn"), initializer=set_quiet, initargs=(True,)) as pool:
+        return list(track(pool.map(task, jobs), "training", unit="runs", total=len(jobs)))
+
+
+def made_on() -> dict[str, str]:
+    """What the numbers of a run depend on besides its recipe."""
+    import torch
+    import transformers
+
+    return {
+        "processor": platform.processor() or platform.machine(),
+        "device": "cpu",
+        "threads": "1",
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+    }
