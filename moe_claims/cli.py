@@ -71,6 +71,23 @@ def _parser() -> argparse.ArgumentParser:
     power.add_argument("--output", type=Path, required=True, help="Markdown file to write; the figure lies beside it")
     power.set_defaults(run=_power)
 
+    trajectory = commands.add_parser("trajectory", help="when each claim becomes true during a training, with a figure")
+    trajectory.add_argument("name", help="of a model whose checkpoints are known: tiny-scratch, or org/name")
+    trajectory.add_argument("--revisions", help="comma-separated, such as step500,step1000 (default: those known)")
+    trajectory.add_argument("--points", type=int, default=8, help="of the known ones, at most this many (default 8)")
+    trajectory.add_argument("--text", action="append", help=f"{texts.CHOICES} (default builtin); repeatable")
+    trajectory.add_argument("--tokens", type=int, help="at most this many tokens of each text")
+    trajectory.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    trajectory.add_argument("--dtype", choices=("float32", "float64", "bfloat16"), default="float32")
+    trajectory.add_argument(
+        "--download", action="store_true", help="fetch models of the hub whole before they are read"
+    )
+    trajectory.add_argument("--cache", help="folder of stored measurements (default: the user's cache folder)")
+    trajectory.add_argument(
+        "--output", type=Path, default=Path("trajectory"), help="folder to write (default trajectory)"
+    )
+    trajectory.set_defaults(run=_trajectory)
+
     report = commands.add_parser("report", help="write a results file in another format")
     report.add_argument("results", type=Path)
     report.add_argument("--format", choices=("table", "markdown"), default="table")
@@ -131,6 +148,27 @@ def _power(given: argparse.Namespace) -> str:
     return f"written to {given.output} and {figure}"
 
 
+def _trajectory(given: argparse.Namespace) -> str:
+    from moe_claims.report import course, results
+    from moe_claims.settings import settle
+    from moe_claims.trajectory import judged, models
+    from moe_claims.trajectory_figure import draw
+
+    if given.points < 2:
+        raise UsageError(f"--points {given.points}: give a whole number, 2 or more")
+    wanted = None if given.revisions is None else [part.strip() for part in given.revisions.split(",")]
+    refs, known = models(given.name, wanted, given.points)
+    options = ("text", "tokens", "device", "dtype", "download", "cache")
+    settings = settle({"model": [ref.name for ref in refs], **{name: getattr(given, name) for name in options}})
+    document = judged(refs, settings)
+    results.write(given.output / "results.json", document)
+    figure = given.output / "trajectory.png"
+    draw(course.courses(document), figure, title=given.name)
+    results.write_text(given.output / "trajectory.md", course.render(document, given.name, known, figure.name))
+    lines = [f"{one.name}: {course.when(one)}" for one in course.courses(document) if one.family == "headline"]
+    return "\n".join([*lines, f"written to {given.output}: results.json, trajectory.md, {figure.name}"])
+
+
 def _report(given: argparse.Namespace) -> str:
     from moe_claims.report import markdown, results, table
 
@@ -142,8 +180,9 @@ def _models(given: argparse.Namespace) -> str:
     from tabulate import tabulate
 
     from moe_claims.models import listing
+    from moe_claims.models.embedded import EMBEDDED
     from moe_claims.models.families import FAMILIES
-    from moe_claims.models.names import ALIASES, EMBEDDED, SYNTHETIC
+    from moe_claims.models.names import ALIASES, SYNTHETIC
 
     if given.families:
         return listing.render()

@@ -8,7 +8,8 @@ from typing import Any, final
 
 from moe_claims import texts
 from moe_claims.errors import UsageError
-from moe_claims.models.names import EMBEDDED, ModelRef, resolve
+from moe_claims.models.embedded import DENSE, JUDGED
+from moe_claims.models.names import ModelRef, resolve
 
 
 @final
@@ -52,7 +53,11 @@ OPTIONS = (
     Option("cache", "folder of stored measurements (default: the user's cache folder)", "DIR"),
     Option("report-only", "claims that do not replicate pass with a note", flag=True),
     Option("layers", "layers whose neurons are matched, such as 0,15,31 (default: all that take minutes)", "N,N"),
-    Option("dense-reference", "dense model of the same shape to compare with, named as a model", "NAME"),
+    Option(
+        "dense-reference",
+        "dense model of the same shape to compare with, named as a model (default: of embedded models, tiny-dense)",
+        "NAME",
+    ),
     Option("second-model", "model to compare the routing with, such as a tuned one, named as a model", "NAME"),
     Option("download", "fetch models of the hub whole, into its local cache, before they are read", flag=True),
     Option("cluster", "address of a cluster (not used yet)", "ADDRESS"),
@@ -163,12 +168,16 @@ def settle(values: Mapping[str, Any]) -> Settings:
         tokens = _number("tokens", tokens, int, 4, 10**12, "a whole number of tokens, 4 or more")
     elif profile == "quick":
         tokens = _QUICK_TOKENS
-    names = tuple(dict.fromkeys(values.get("model") or EMBEDDED))
+    names = tuple(dict.fromkeys(values.get("model") or JUDGED))
     wanted = tuple(dict.fromkeys(values.get("text") or ("builtin",)))
     for name in wanted:
         texts.check_name(name)
+    models = tuple(resolve(name) for name in names)
+    dense = _model("dense-reference", values.get("dense-reference"))
+    if dense is None and all(ref.kind == "embedded" for ref in models):
+        dense = resolve(DENSE)
     return Settings(
-        models=tuple(resolve(name) for name in names),
+        models=models,
         texts=wanted,
         tokens=tokens,
         device=values.get("device") or "auto",
@@ -180,7 +189,7 @@ def settle(values: Mapping[str, Any]) -> Settings:
         report=_folder("report", values.get("report") or "claims-report"),
         report_only=_flag("report-only", values.get("report-only")),
         layers=_layers(values.get("layers")),
-        dense_reference=_model("dense-reference", values.get("dense-reference")),
+        dense_reference=dense,
         second_model=_model("second-model", values.get("second-model")),
         download=_flag("download", values.get("download")),
     )

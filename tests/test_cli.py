@@ -9,8 +9,9 @@ import pytest
 from moe_claims.analysis.registry import CLAIMS
 from moe_claims.cli import main
 from moe_claims.dump import dump
+from moe_claims.models.embedded import EMBEDDED
 from moe_claims.models.loading import open_model
-from moe_claims.models.names import ALIASES, EMBEDDED, resolve
+from moe_claims.models.names import ALIASES, resolve
 
 TINY = "synthetic:planted?layers=3&experts=5&hidden=16&intermediate=16&context=24"
 

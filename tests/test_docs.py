@@ -19,7 +19,8 @@ import pytest
 from moe_claims import __version__
 from moe_claims.analysis.audits import run_audits
 from moe_claims.analysis.loads import public_results
-from moe_claims.models.names import ALIASES, embedded_directory
+from moe_claims.models.embedded import embedded_directory
+from moe_claims.models.names import ALIASES
 from moe_claims.report import results
 
 ROOT = Path(__file__).parents[1]

@@ -16,7 +16,8 @@ from transformers import AutoModelForCausalLM
 from moe_claims.analysis.loads import public_results
 from moe_claims.analysis.registry import LIVE
 from moe_claims.bench import Bench
-from moe_claims.models.names import embedded_directory, resolve
+from moe_claims.models.embedded import embedded_directory
+from moe_claims.models.names import resolve
 from moe_claims.report import markdown, results, table  # noqa: F401 - imported before any run inside this process
 from moe_claims.settings import OPTIONS, settle
 from moe_claims.testing import OUTCOME_OF

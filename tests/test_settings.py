@@ -7,7 +7,8 @@ import pytest
 
 from moe_claims.errors import UsageError
 from moe_claims.models import names
-from moe_claims.models.names import EMBEDDED, ModelRef
+from moe_claims.models.embedded import EMBEDDED
+from moe_claims.models.names import ModelRef
 from moe_claims.settings import OPTIONS, Option, Settings, default_cache, option_value, settle
 
 BY_NAME = {option.name: option for option in OPTIONS}

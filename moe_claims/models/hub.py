@@ -65,6 +65,28 @@ def snapshot(hub_id: str, revision: str | None) -> tuple[Path, str]:
     return path, path.name
 
 
+def branches(hub_id: str) -> list[str]:
+    """The names of a repository's branches; trainings publish a checkpoint in each.
+
+    Raises:
+        ModelError: there is no such repository, it is gated, or the hub cannot be reached.
+    """
+    from huggingface_hub import HfApi, constants
+
+    if constants.HF_HUB_OFFLINE:
+        raise ModelError(f"the revisions of '{hub_id}' cannot be listed while HF_HUB_OFFLINE is set: name them")
+    try:
+        return [branch.name for branch in HfApi().list_repo_refs(hub_id).branches]
+    except Exception as error:  # every transport of the client has errors of its own; all mean the same here
+        refused = refusal(error, hub_id, None)
+        if refused is not None:
+            raise refused from None
+        raise ModelError(
+            f"the revisions of '{hub_id}' cannot be listed, the hub cannot be reached ({type(error).__name__}): "
+            "connect, or name them"
+        ) from error
+
+
 def refusal(error: Exception, hub_id: str, revision: str | None, file: str | None = None) -> ModelError | None:
     """What a refusal of the hub means to the user; None where it is none."""
     from huggingface_hub.errors import (

@@ -39,6 +39,8 @@ class OpenModel:
     """Longest sequence that the model takes."""
     made: str | None = None
     """Where weights follow from config and versions: from what else. Hashing them would be to make them all."""
+    note: str | None = None
+    """What a reader of the report must know about the weights."""
 
     @property
     def hub_id(self) -> str | None:
@@ -82,6 +84,7 @@ class OpenModel:
             "intermediate": config.get("moe_intermediate_size") or config.get("intermediate_size"),
             # A revision of the hub says what the weights are; hashing them would read every byte once more.
             "weights_sha256": self.checkpoint.sha256 if self.revision_sha is None else None,
+            "note": self.note,
         }
 
 
@@ -104,7 +107,7 @@ def open_model(ref: ModelRef, *, download: bool = False) -> OpenModel:
     family_of(config, ref.name)  # a dense model is refused before its weights are looked at
     checkpoint = Checkpoint(ref.name, config, place.tensors())
     context = int(checkpoint.text_config.get("max_position_embeddings", 2048))
-    return OpenModel(ref, checkpoint, place.sha, _tokenizer(place), context)
+    return OpenModel(ref, checkpoint, place.sha, _tokenizer(place), context, note=place.note)
 
 
 def _synthetic(ref: ModelRef) -> OpenModel:

@@ -5,12 +5,11 @@ import json
 import os.path
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.resources import files
-from pathlib import Path
 from typing import Literal, final
 from urllib.parse import parse_qsl
 
 from moe_claims.errors import UsageError
+from moe_claims.models.embedded import EMBEDDED, embedded_directory, point_named
 
 ALIASES = {
     # The models of the paper, and the dense reference of Mixtral 8x7B.
@@ -47,9 +46,6 @@ ALIASES = {
 }
 """Short names of well-known models on the hub."""
 
-EMBEDDED = ("tiny-scratch",)
-"""Trained models inside the package."""
-
 SYNTHETIC = ("planted", "null", "random-init", "dense")
 """Models made in memory: ``synthetic:KIND?seed=N&…``; dense is the dense reference of a planted or null one."""
 
@@ -71,21 +67,6 @@ class ModelRef:
     """Of a synthetic model: seed and sizes."""
 
 
-def embedded_directory(name: str) -> Path:
-    """The folder of an embedded model.
-
-    Raises:
-        UsageError: this installation lacks its weights.
-    """
-    folder = Path(str(files("moe_claims.zoo"))) / "models" / name
-    if not (folder / "config.json").exists():
-        raise UsageError(
-            f"the embedded model '{name}' is missing from this installation: "
-            f"install moe-claims again, or make it with 'python -m moe_claims.zoo train {name} --text FILE'"
-        )
-    return folder
-
-
 def resolve(name: str) -> ModelRef:
     """What a name stands for: a directory, an alias, an embedded or synthetic model, or a hub id.
 
@@ -105,9 +86,12 @@ def resolve(name: str) -> ModelRef:
                 f"'{name}' does not name a repository on the hub: give hub:org/name or hub:org/name@revision"
             )
         return ModelRef(name, "hub", hub_id, revision or None)
-    if name in EMBEDDED:
-        return ModelRef(name, "embedded", str(embedded_directory(name)))
     short, _, revision = name.partition("@")
+    if short in EMBEDDED:
+        folder = embedded_directory(short)
+        if revision:
+            point_named(folder, revision, name)
+        return ModelRef(name, "embedded", str(folder), revision or None)
     if short.lower() in ALIASES:  # before folders: a folder of that name is written ./name
         return ModelRef(name, "hub", ALIASES[short.lower()], revision or None)
     path = os.path.expanduser(name)  # noqa: PTH111 - pathlib raises for an unknown ~user

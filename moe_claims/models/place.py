@@ -4,9 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, final
 
+from moe_claims.models import points
 from moe_claims.models.config import read_config
+from moe_claims.models.embedded import point_named
 from moe_claims.models.names import ModelRef
-from moe_claims.models.source import SafetensorsFolder, TensorSource
+from moe_claims.models.source import MemorySource, SafetensorsFolder, TensorSource
 
 
 class Place(Protocol):
@@ -15,6 +17,10 @@ class Place(Protocol):
     @property
     def sha(self) -> str | None:
         """Of the commit, where it comes from the hub."""
+
+    @property
+    def note(self) -> str | None:
+        """What a reader must know about the weights; None where they are simply those that were published."""
 
     def config(self) -> dict[str, Any]:
         """The parsed ``config.json``."""
@@ -33,6 +39,7 @@ class Folder:
 
     path: Path
     sha: str | None = None
+    note: str | None = None
 
     def config(self) -> dict[str, Any]:
         return read_config(self.path)
@@ -43,6 +50,29 @@ class Folder:
 
     def tensors(self) -> SafetensorsFolder:
         return SafetensorsFolder(self.path)
+
+
+@final
+@dataclass(frozen=True)
+class Point:
+    """A point along the training of the model in a folder."""
+
+    folder: Folder
+    step: int
+    sha: str | None = None
+    note: str | None = points.NOTE
+
+    def config(self) -> dict[str, Any]:
+        return self.folder.config()
+
+    def tokenizer(self) -> tuple[str, bytes] | None:
+        return self.folder.tokenizer()
+
+    def tensors(self) -> MemorySource:
+        import torch
+
+        weights = points.read(self.folder.path, self.step)
+        return MemorySource({name: torch.from_numpy(weight) for name, weight in weights.items()})
 
 
 def place_of(ref: ModelRef, *, download: bool) -> Place:
@@ -56,7 +86,9 @@ def place_of(ref: ModelRef, *, download: bool) -> Place:
         ModelError: a model of the hub cannot be found; the message says why.
     """
     if ref.kind != "hub":
-        return Folder(Path(ref.target))
+        folder = Folder(Path(ref.target))
+        step = None if ref.revision is None else point_named(folder.path, ref.revision, ref.name)
+        return folder if step is None else Point(folder, step)
     from moe_claims.models import hub
 
     if download:

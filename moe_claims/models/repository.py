@@ -54,6 +54,8 @@ class Repository:
         ModelError: there is no such repository or revision, it is gated, or the hub cannot be reached.
     """
 
+    note: str | None = None
+
     def __init__(self, hub_id: str, revision: str | None, *, patience: Patience | None = None) -> None:
         self.hub_id, self._revision = hub_id, revision
         self.name = f"{hub_id}@{revision}" if revision else hub_id

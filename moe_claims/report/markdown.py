@@ -18,7 +18,8 @@ def escape(text: object) -> str:
     return _SPECIAL.sub(lambda found: f"&#{ord(found[1])};", flat)
 
 
-def _table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table of cells that are Markdown already."""
     lines = ["| " + " | ".join(headers) + " |", "|" + "---|" * len(headers)]
     return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
 
@@ -67,7 +68,7 @@ def _audits(audits: Sequence[Row]) -> str:
         ]
         for a in audits
     ]
-    return "## Audits of the printed numbers\n\n" + _table(["outcome", "audit", "printed", "recomputed", "so"], rows)
+    return "## Audits of the printed numbers\n\n" + table(["outcome", "audit", "printed", "recomputed", "so"], rows)
 
 
 def _part(part: cells.Part, with_text: bool) -> list[str]:
@@ -108,7 +109,7 @@ def _results(rows: Sequence[Row], with_text: bool) -> str:
         "paper",
     ]
     keep = [i for i in range(len(headers)) if i < 4 or any(line[i] for line in body)]
-    return _table([headers[i] for i in keep], [[line[i] for i in keep] for line in body])
+    return table([headers[i] for i in keep], [[line[i] for i in keep] for line in body])
 
 
 def _why(rows: Sequence[Row], with_text: bool) -> str:
@@ -163,7 +164,7 @@ def _claims(document: Row) -> str:
         for c in used
     ]
     headers = ["claim", "statement", "section", "effect", "null", "unit"]
-    return "## What was tested\n\n" + _table(headers, rows) if rows else ""
+    return "## What was tested\n\n" + table(headers, rows) if rows else ""
 
 
 def _models(document: Row) -> str:
@@ -179,11 +180,12 @@ def _models(document: Row) -> str:
          cells.number(c["nats_per_token"]), (c["text_sha256"] or c["token_ids_sha256"])[:16]]
         for c in document["corpora"]
     ]  # fmt: skip
-    found = _table(["model", "family", "MoE layers", "top-k", "revision", "weights SHA-256"], models)
+    found = table(["model", "family", "MoE layers", "top-k", "revision", "weights SHA-256"], models)
     if texts:
         headers = ["model", "text", "sequences", "tokens", "tokens cut", "nats per token", "text SHA-256"]
-        found += "\n\n" + _table(headers, texts)
-    return "## Models and texts\n\n" + found
+        found += "\n\n" + table(headers, texts)
+    notes = dict.fromkeys(f"- {escape(m['note'])}" for m in document["models"] if m["note"])
+    return "\n\n".join(["## Models and texts", found, *(["\n".join(notes)] if notes else [])])
 
 
 def _environment(document: Row) -> str:

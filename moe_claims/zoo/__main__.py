@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from moe_claims.errors import MoeClaimsError
-from moe_claims.models.names import embedded_directory
+from moe_claims.models.embedded import embedded_directory
 from moe_claims.zoo.recipes import RECIPES, Recipe, recipe
 
 

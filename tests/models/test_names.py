@@ -8,7 +8,8 @@ import pytest
 
 from moe_claims.errors import UsageError
 from moe_claims.models import names
-from moe_claims.models.names import ALIASES, EMBEDDED, SYNTHETIC, ModelRef, resolve
+from moe_claims.models.embedded import EMBEDDED
+from moe_claims.models.names import ALIASES, SYNTHETIC, ModelRef, resolve
 
 
 def _message(name: str) -> str:

@@ -15,8 +15,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from moe_claims.errors import TextError, UsageError
 from moe_claims.measure.routed import measure_routed
 from moe_claims.models.checkpoint import Checkpoint
+from moe_claims.models.embedded import EMBEDDED, embedded_directory
 from moe_claims.models.forward import LayerwiseModel
-from moe_claims.models.names import EMBEDDED, embedded_directory
 from moe_claims.zoo import __main__ as command
 from moe_claims.zoo.baselines import trigram_nats, unigram_nats
 from moe_claims.zoo.export import LARGEST, bits_per_byte

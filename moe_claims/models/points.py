@@ -1,0 +1,123 @@
+"""Checkpoints along a training, in few bits: what ships beside a finished model so that its course can be followed.
+
+Each is kept as its difference from the one after it, the last as its difference from the finished model. Matrices are
+rounded to whole steps of a share of their own size, and the numbers of steps Huffman-coded; routers and vectors, which
+are few, are kept in 16 bits.
+"""
+
+import re
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from moe_claims.errors import ModelError
+from moe_claims.models.embedded import point_file, points_of
+
+Floats = NDArray[np.float32]
+
+EXPERT_STEP, OTHER_STEP = 0.28, 0.15
+"""Size of a step over the root mean square of the matrix: an error of 0.28/√12 = 8 % for experts, 4 % for others."""
+NOTE = (
+    "points along the training of an embedded model are kept in low precision: root-mean-square errors of "
+    f"{EXPERT_STEP / 12**0.5:.0%} of the weights in experts, {OTHER_STEP / 12**0.5:.0%} in other matrices, routers in 16 "
+    "bits; the finished model is exact"
+)
+_ROUTER = re.compile(r"\bgate\.weight$|\brouter\b")
+_EXPERT = re.compile(r"\bexperts\b")
+_CODES, _STEPS, _FOLLOW, _PLAIN = "codes", "steps", "follow", "plain"
+
+
+def coded(name: str, weight: Floats) -> bool:
+    """Whether a tensor is kept in steps: a matrix that is no router."""
+    return weight.ndim == 2 and not _ROUTER.search(name)
+
+
+def encode(weights: Mapping[str, Floats], following: Mapping[str, Floats]) -> dict[str, NDArray[Any]]:
+    """A checkpoint as the tensors of its file.
+
+    Args:
+        weights: by name.
+        following: those of the checkpoint after it, as ``decode`` gives them back, or of the finished model.
+    """
+    codes, steps, follow, plain = [], [], [], []
+    for name in sorted(following):
+        weight, other = weights[name], following[name]
+        if not coded(name, weight):
+            plain.append(weight.ravel())
+            continue
+        size = EXPERT_STEP if _EXPERT.search(name) else OTHER_STEP
+        step = np.float32(size * np.sqrt(np.mean(np.square(weight, dtype=np.float64))))
+        share = np.float32(np.vdot(other, weight) / max(float(np.vdot(other, other)), 1e-30))
+        whole = np.rint((weight - share * other) / max(float(step), 1e-30))
+        if np.abs(whole).max() > 127:
+            raise ValueError(f"'{name}' is {np.abs(whole).max():.0f} steps from what follows; 127 can be kept")
+        codes.append(whole.astype(np.int8).ravel())
+        steps.append(step)
+        follow.append(share)
+    # Runs hardly repeat in noise: Huffman codes alone are as short as what looks for them, and quicker.
+    packer = zlib.compressobj(9, zlib.DEFLATED, zlib.MAX_WBITS, 9, zlib.Z_HUFFMAN_ONLY)
+    packed = packer.compress(np.concatenate(codes).tobytes()) + packer.flush()
+    return {
+        _CODES: np.frombuffer(packed, np.uint8),
+        _STEPS: np.asarray(steps, np.float32),
+        _FOLLOW: np.asarray(follow, np.float32),
+        _PLAIN: np.concatenate(plain).astype(np.float16),
+    }
+
+
+def decode(parts: Mapping[str, NDArray[Any]], following: Mapping[str, Floats]) -> dict[str, Floats]:
+    """Back from ``encode``, float32.
+
+    Raises:
+        ValueError: the parts do not belong to a model of this shape.
+    """
+    codes = np.frombuffer(zlib.decompress(parts[_CODES].tobytes()), np.int8)
+    plain, steps, follow = parts[_PLAIN].astype(np.float32), parts[_STEPS], parts[_FOLLOW]
+    kept = {name: coded(name, other) for name, other in following.items()}
+    sizes = {True: 0, False: 0}
+    for name, other in following.items():
+        sizes[kept[name]] += other.size
+    if (len(codes), len(plain)) != (sizes[True], sizes[False]) or not len(steps) == len(follow) == sum(kept.values()):
+        raise ValueError("sizes differ from the finished model's")
+    weights: dict[str, Floats] = {}
+    at, at_plain, number = 0, 0, 0
+    for name in sorted(following):
+        other = following[name]
+        if kept[name]:
+            whole = codes[at : at + other.size].reshape(other.shape)
+            weights[name] = follow[number] * other + steps[number] * whole.astype(np.float32)
+            at, number = at + other.size, number + 1
+        else:
+            weights[name] = plain[at_plain : at_plain + other.size].reshape(other.shape)
+            at_plain += other.size
+    return weights
+
+
+def read(folder: Path, step: int) -> dict[str, Floats]:
+    """The weights after so many steps, by the names of the finished model in the same folder.
+
+    Raises:
+        ModelError: a file is damaged, or belongs to another model.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    weights = finished(folder)
+    for later in sorted((s for s in points_of(folder) if s >= step), reverse=True):
+        path = point_file(folder, later)
+        try:
+            weights = decode(load_file(path), weights)
+        except (SafetensorError, KeyError, ValueError, zlib.error) as error:
+            raise ModelError(f"'{path}' is no point along this model's training: {error}; install it again") from None
+    return weights
+
+
+def finished(folder: Path) -> dict[str, Floats]:
+    """The finished model's weights, float32."""
+    from safetensors.torch import load_file
+
+    return {name: tensor.float().numpy() for name, tensor in load_file(folder / "model.safetensors").items()}

@@ -1,0 +1,141 @@
+"""When claims become true during a training, as text: a pure function of the results of its checkpoints."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+from moe_claims.report import cells
+from moe_claims.report.markdown import escape, table
+
+Row = Mapping[str, Any]
+
+_STEP = re.compile(r"step[-_]?(\d+)")
+"""How revisions name their step: embedded ``step500``, OLMoE's ``step10000-tokens41B``."""
+
+
+def step_of(name: str) -> int | None:
+    """The training step that a revision, or a model's name with one, speaks of; None if it speaks of none."""
+    found = _STEP.search(name.rpartition("@")[2])
+    return None if found is None else int(found[1])
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Course:
+    """One claim over the steps of a training."""
+
+    name: str
+    """Claim and variant, and the text where there are several."""
+    family: str
+    steps: tuple[int, ...]
+    rows: tuple[Row, ...]
+    """One row of results per step."""
+
+    @property
+    def verdicts(self) -> tuple[str, ...]:
+        return tuple(row["verdict"] for row in self.rows)
+
+    @property
+    def since(self) -> int | None:
+        """The step from which on the claim is replicated at every later point; None if not at the last one."""
+        first = None
+        for step, verdict in zip(self.steps, self.verdicts, strict=True):
+            if verdict != "replicated":
+                first = None
+            elif first is None:
+                first = step
+        return first
+
+    @property
+    def now_and_then(self) -> tuple[int, ...]:
+        """Steps at which it is replicated although it is not at all later ones."""
+        held = [s for s, verdict in zip(self.steps, self.verdicts, strict=True) if verdict == "replicated"]
+        return tuple(step for step in held if self.since is None or step < self.since)
+
+
+def courses(document: Row) -> list[Course]:
+    """Every claim that applies at some point, over the steps that the models' names speak of, in the report's order."""
+    live = [row for row in document["results"] if row["evidence"] == "live" and step_of(row["model"]) is not None]
+    texts = {row["corpus"] for row in live if row["corpus"] is not None}
+    by_name: dict[tuple[str, str], dict[int, Row]] = {}
+    for row in live:
+        step = step_of(row["model"])
+        assert step is not None
+        by_name.setdefault((row["family"], cells.name(row, len(texts) > 1)), {})[step] = row
+    return [
+        Course(name, family, tuple(sorted(rows)), tuple(rows[step] for step in sorted(rows)))
+        for (family, name), rows in by_name.items()
+        if any(row["verdict"] != "not-applicable" for row in rows.values())
+    ]
+
+
+def when(course: Course) -> str:
+    """In words: since which step the claim holds, or at which it did for a while."""
+    since, times = course.since, ", ".join(f"{step:,}" for step in course.now_and_then)
+    if since is not None and since == course.steps[0]:
+        return "at every point"
+    if since is not None:
+        return f"from step {since:,} on" + (f" (and at {times})" if times else "")
+    return f"not at the end; at {times}" if times else "never"
+
+
+def render(document: Row, name: str, known: int, figure: str | None) -> str:
+    """The course of all claims as Markdown.
+
+    Args:
+        document: results of the checkpoints.
+        name: of the model.
+        known: how many checkpoints there are to choose from.
+        figure: file beside the page.
+    """
+    found = courses(document)
+    steps = sorted({step for course in found for step in course.steps})
+    parts = [f"# {escape(name)} along its training", _summary(document, steps, known)]
+    if figure:
+        parts.append(f"![effects over training steps]({figure})")
+    for family, title in (("headline", "Headline claims"), ("secondary", "Secondary claims")):
+        members = [course for course in found if course.family == family]
+        if members:
+            parts += [f"## {title}", _table(members, steps)]
+    if document["errors"]:
+        lines = (
+            f"- **{escape(e['model'])}**, {escape(e['claim'])}: {escape(e['message'])}" for e in document["errors"]
+        )
+        parts += ["## Could not be measured", "\n".join(lines)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _summary(document: Row, steps: Sequence[int], known: int) -> str:
+    environment = document["environment"]
+    notes = dict.fromkeys(card["note"] for card in document["models"] if card.get("note"))
+    texts = dict.fromkeys(f"{c['name']} ({c['sequences']} sequences)" for c in document["corpora"])
+    lines = [
+        f"- Points: {len(steps)} of {known} known checkpoints, at steps {', '.join(f'{step:,}' for step in steps)}",
+        f"- Texts: {escape(', '.join(texts))}",
+        *(f"- {escape(note)}" for note in notes),
+        f"- Made {escape(document['created'])} with moe_claims {escape(environment['moe_claims'])}, "
+        f"seed {environment['seed']}",
+    ]
+    reading = (
+        "Each cell is a verdict and an effect: ✓ replicated, ~ right direction but less than claimed, ✗ contradicted, "
+        "○ absent, ? inconclusive. P-values are corrected over the claims of each point, not over points: one training "
+        "was followed, so a change from point to point may be chance. The last column says since when a claim holds."
+    )
+    return "\n".join(lines) + f"\n\n{reading}"
+
+
+def _table(members: Sequence[Course], steps: Sequence[int]) -> str:
+    rows = []
+    for course in members:
+        at = dict(zip(course.steps, course.rows, strict=True))
+        rows.append(
+            [escape(course.name), *(_cell(at[step]) if step in at else "" for step in steps), f"**{when(course)}**"]
+        )
+    return table(["claim", *(f"{step:,}" for step in steps), "holds"], rows)
+
+
+def _cell(row: Row) -> str:
+    if row["verdict"] == "not-applicable":
+        return "–"
+    return f"{cells.SIGNS[row['verdict']]} {cells.effect(row)}"

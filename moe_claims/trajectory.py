@@ -1,0 +1,117 @@
+"""When claims become true during a training: one model judged at several of its checkpoints."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from moe_claims.errors import UsageError
+from moe_claims.models.embedded import revisions_of
+from moe_claims.models.names import ModelRef, resolve
+from moe_claims.progress import track
+from moe_claims.report.course import step_of
+from moe_claims.settings import Settings
+
+
+def chosen(revisions: Sequence[str], points: int) -> list[str]:
+    """At most so many of a training's revisions, evenly over the logarithm of the step; first and last among them.
+
+    Returns:
+        In order of steps. Of several that name one step, the last.
+    """
+    by_step = {step: name for name in revisions if (step := step_of(name)) is not None}
+    steps = sorted(by_step)
+    if len(steps) <= points:
+        return [by_step[step] for step in steps]
+    from math import log
+
+    logs = [log(1 + step) for step in steps]
+    targets = [logs[0] + (logs[-1] - logs[0]) * number / (points - 1) for number in range(points)]
+    nearest = {min(steps, key=lambda step: abs(log(1 + step) - target)) for target in targets}
+    return [by_step[step] for step in sorted(nearest)]
+
+
+def revisions(ref: ModelRef) -> list[str]:
+    """All checkpoints along a model's training that are known.
+
+    Raises:
+        UsageError: none are.
+        ModelError: the hub cannot be asked.
+    """
+    if ref.kind == "embedded":
+        found = revisions_of(Path(ref.target))
+    elif ref.kind == "hub":
+        from moe_claims.models.hub import branches
+
+        found = [name for name in branches(ref.target) if step_of(name) is not None]
+    else:
+        found = []
+    if not found:
+        raise UsageError(
+            f"'{ref.name}' has no checkpoints along its training that are known by name (stepN): give them with "
+            "--revisions, or a model that has some, such as tiny-scratch"
+        )
+    return found
+
+
+def models(name: str, wanted: Sequence[str] | None, points: int) -> tuple[list[ModelRef], int]:
+    """The checkpoints to judge, in order of steps, and how many there are to choose from.
+
+    Args:
+        name: of the model, without a revision.
+        wanted: revisions, or None for those that are known.
+        points: how many of the known ones are taken at most.
+
+    Raises:
+        UsageError: the name carries a revision, or a revision names no step.
+        ModelError: the hub cannot be asked.
+    """
+    ref = resolve(name)
+    if ref.revision:
+        raise UsageError(f"'{name}' names one revision: leave it out, and give several with --revisions")
+    known = list(wanted) if wanted else revisions(ref)
+    for revision in known:
+        if step_of(revision) is None:
+            raise UsageError(f"revision '{revision}' names no step: give names such as step500")
+    taken = known if wanted else chosen(known, points)
+    ordered = sorted(taken, key=lambda revision: step_of(revision) or 0)
+    return [resolve(f"{name}@{revision}") for revision in ordered], len(known)
+
+
+def judged(refs: Sequence[ModelRef], settings: Settings) -> dict[str, Any]:
+    """The results document of all checkpoints; the last has its random-initialisation control.
+
+    The control is the same architecture for all of them, and so is made once.
+
+    Raises:
+        MoeClaimsError: a checkpoint cannot be measured.
+    """
+    from moe_claims.analysis.registry import LIVE
+    from moe_claims.bench import Bench, environment
+    from moe_claims.report import results
+
+    quick = Bench(replace(settings, models=tuple(refs), profile="quick"))  # this profile runs no control
+    full = Bench(replace(settings, models=tuple(refs)))
+    rows: list[Mapping[str, Any]] = []
+    cards: list[Mapping[str, Any]] = []
+    corpora: list[Mapping[str, Any]] = []
+    errors: list[Mapping[str, Any]] = []
+    for ref in track(refs, "points along training", unit="points"):
+        bench = full if ref is refs[-1] else quick
+        found = bench.judged(ref)
+        rows += [results.result_row(row) for row in found.results]
+        errors += [{"model": ref.name, "claim": at, "message": message} for at, message in found.errors.items()]
+        cards.append(bench.card(ref))
+        corpora += bench.corpora(ref)
+    names = [*LIVE, *(ref.name for ref in refs), *(v for claim in LIVE.values() for v in claim.variants if v)]
+    return results.document(
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        environment=environment(full.settings),
+        models=cards,
+        corpora=corpora,
+        results=rows,
+        audits=[],
+        errors=errors,
+        order={name: rank for rank, name in enumerate(dict.fromkeys(names))},
+    )

@@ -1,0 +1,58 @@
+"""From the weights that a training left at its points to the small files that ship beside the finished model."""
+
+from pathlib import Path
+
+import numpy as np
+
+from moe_claims.models import points
+from moe_claims.models.embedded import POINTS, point_file
+from moe_claims.models.points import Floats
+from moe_claims.zoo.recipes import Recipe
+from moe_claims.zoo.train import new_model
+
+
+def pack(recipe: Recipe, work: Path, target: Path) -> dict[str, float]:
+    """Writes the points of a finished training beside its exported model, from the last to the first.
+
+    Args:
+        recipe: that it was trained by.
+        work: the run's folder, with ``points/`` as training left it.
+        target: the exported model's folder.
+
+    Returns:
+        Bits per weight and root-mean-square error relative to the weights, over all points.
+    """
+    from safetensors.numpy import save_file
+
+    (target / POINTS).mkdir(exist_ok=True)
+    following = points.finished(target)
+    taken, error, size, count = 0, 0.0, 0.0, 0
+    for step in sorted((s for s in recipe.points if s < recipe.steps), reverse=True):
+        weights = _by_hub_names(recipe, work / POINTS / f"step{step}.safetensors", following)
+        parts = points.encode(weights, following)
+        path = point_file(target, step)
+        save_file(parts, path)
+        following = points.decode(parts, following)
+        taken += path.stat().st_size
+        for name, weight in weights.items():
+            error += float(np.square(following[name] - weight, dtype=np.float64).sum())
+            size += float(np.square(weight, dtype=np.float64).sum())
+            count += weight.size
+    return {"bits_per_weight": 8 * taken / count, "relative_error": (error / size) ** 0.5, "bytes": taken}
+
+
+def _by_hub_names(recipe: Recipe, path: Path, like: dict[str, Floats]) -> dict[str, Floats]:
+    """The weights of a saved point in the layout of the hub, whose names and shapes are those of ``like``."""
+    from tempfile import TemporaryDirectory
+
+    from safetensors.torch import load_file
+
+    model = new_model(recipe)
+    model.load_state_dict(load_file(path), strict=False)  # tied weights are saved once
+    with TemporaryDirectory() as folder:
+        model.save_pretrained(folder, save_original_format=True)
+        weights = points.finished(Path(folder))
+    shapes = [{name: weight.shape for name, weight in some.items()} for some in (weights, like)]
+    if shapes[0] != shapes[1]:
+        raise ValueError(f"'{path}' was left by another model than the finished one")
+    return weights
