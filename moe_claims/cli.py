@@ -88,6 +88,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     trajectory.set_defaults(run=_trajectory)
 
+    findings = commands.add_parser("findings", help="what a results file on the embedded models says, in plain words")
+    findings.add_argument("results", type=Path, help="results.json of 'pytest claims/'")
+    findings.add_argument(
+        "--trajectory", type=Path, action="append", default=[], help="folder of a trajectory; repeatable"
+    )
+    findings.add_argument("--output", type=Path, help="Markdown file to write (default: print it)")
+    findings.set_defaults(run=_findings)
+
     report = commands.add_parser("report", help="write a results file in another format")
     report.add_argument("results", type=Path)
     report.add_argument("--format", choices=("table", "markdown"), default="table")
@@ -152,11 +160,12 @@ def _trajectory(given: argparse.Namespace) -> str:
     from moe_claims.report import course, results
     from moe_claims.settings import settle
     from moe_claims.trajectory import judged, models
-    from moe_claims.trajectory_figure import draw
+    from moe_claims.trajectory_figure import draw, plotting
 
     if given.points < 2:
         raise UsageError(f"--points {given.points}: give a whole number, 2 or more")
     wanted = None if given.revisions is None else [part.strip() for part in given.revisions.split(",")]
+    plotting()  # what it lacks is said now, not after the measuring
     refs, known = models(given.name, wanted, given.points)
     options = ("text", "tokens", "device", "dtype", "download", "cache")
     settings = settle({"model": [ref.name for ref in refs], **{name: getattr(given, name) for name in options}})
@@ -167,6 +176,23 @@ def _trajectory(given: argparse.Namespace) -> str:
     results.write_text(given.output / "trajectory.md", course.render(document, given.name, known, figure.name))
     lines = [f"{one.name}: {course.when(one)}" for one in course.courses(document) if one.family == "headline"]
     return "\n".join([*lines, f"written to {given.output}: results.json, trajectory.md, {figure.name}"])
+
+
+def _findings(given: argparse.Namespace) -> str:
+    from moe_claims.report import findings, results
+    from moe_claims.zoo.recipes import RECIPES
+
+    document = results.read(given.results)
+    trainings = {name: recipe.training for name, recipe in RECIPES.items()}
+    along = {}
+    for folder in given.trajectory:
+        found = results.read(folder / "results.json")
+        along[found["models"][0]["name"].partition("@")[0]] = found
+    text = findings.render(document, trainings, along)
+    if given.output is None:
+        return text
+    results.write_text(given.output, text)
+    return f"written to {given.output}"
 
 
 def _report(given: argparse.Namespace) -> str:

@@ -20,10 +20,8 @@ _LOOKS = {
 }
 
 
-def draw(courses: Sequence[Course], path: Path, *, title: str) -> None:
-    """Writes the figure: effects with 95 % intervals over the logarithm of the step, marked by verdict.
-
-    Dashed, the smallest effect of interest; dotted, the same architecture freshly initialised.
+def plotting() -> Any:
+    """Matplotlib's pyplot, drawing to files alone.
 
     Raises:
         UsageError: matplotlib is not installed.
@@ -34,6 +32,19 @@ def draw(courses: Sequence[Course], path: Path, *, title: str) -> None:
         raise UsageError("the figure needs matplotlib: pip install 'moe-claims[plots]'") from None
     mpl.use("agg")
     from matplotlib import pyplot
+
+    return pyplot
+
+
+def draw(courses: Sequence[Course], path: Path, *, title: str) -> None:
+    """Writes the figure: effects with 95 % intervals over the logarithm of the step, marked by verdict.
+
+    Dashed, the smallest effect of interest; dotted, the same architecture freshly initialised.
+
+    Raises:
+        UsageError: matplotlib is not installed.
+    """
+    pyplot = plotting()
     from matplotlib.lines import Line2D
 
     shown = [course for course in courses if sum(row["effect"]["value"] is not None for row in course.rows) > 1]

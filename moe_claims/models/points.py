@@ -23,8 +23,8 @@ EXPERT_STEP, OTHER_STEP = 0.28, 0.15
 """Size of a step over the root mean square of the matrix: an error of 0.28/√12 = 8 % for experts, 4 % for others."""
 NOTE = (
     "points along the training of an embedded model are kept in low precision: root-mean-square errors of "
-    f"{EXPERT_STEP / 12**0.5:.0%} of the weights in experts, {OTHER_STEP / 12**0.5:.0%} in other matrices, routers in 16 "
-    "bits; the finished model is exact"
+    f"{EXPERT_STEP / 12**0.5:.0%} of the weights in experts, {OTHER_STEP / 12**0.5:.0%} in other matrices, routers in "
+    "16 bits; the finished model is exact"
 )
 _ROUTER = re.compile(r"\bgate\.weight$|\brouter\b")
 _EXPERT = re.compile(r"\bexperts\b")

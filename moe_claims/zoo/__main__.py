@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from moe_claims.errors import MoeClaimsError
+from moe_claims.errors import MoeClaimsError, UsageError
 from moe_claims.models.embedded import embedded_directory
 from moe_claims.zoo.recipes import RECIPES, Recipe, recipe
 
@@ -44,6 +44,8 @@ def _train(chosen: Recipe, given: argparse.Namespace) -> None:
     from moe_claims.zoo.tokens import prepare
     from moe_claims.zoo.train import train
 
+    if given.threads < 1:
+        raise UsageError(f"--threads {given.threads}: give a whole number, 1 or more")
     torch.set_num_threads(given.threads)
     tokens, work = given.work / f"tokens-{chosen.vocabulary}", given.work / chosen.name
     work.mkdir(parents=True, exist_ok=True)

@@ -45,6 +45,12 @@ class Recipe:
         """Tokens that were predicted during training, repeated ones counted again."""
         return self.steps * self.batch * (self.sequence - 1)
 
+    @property
+    def training(self) -> str:
+        """In a few words, what it began as and how much it read."""
+        began = f"upcycled from {self.upcycled_from}" if self.upcycled_from else "from scratch"
+        return f"{began}, {self.steps:,} steps, {self.tokens_seen / 1e6:.1f} M tokens"
+
     def as_dict(self) -> dict[str, Any]:
         return {**asdict(self), "settings": dict(self.settings), "points": list(self.points)}
 

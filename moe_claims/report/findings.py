@@ -1,0 +1,239 @@
+"""What was found on the embedded models, in plain words: a pure function of results files.
+
+Every sentence is put together from verdicts, effects and intervals. A verdict is worded as what it says and no more:
+'inconclusive' is never 'no', and what holds at random initialisation too is not counted as learned.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from moe_claims.analysis.registry import record
+from moe_claims.report import cells, course
+from moe_claims.report.markdown import escape, table
+
+Row = Mapping[str, Any]
+
+_WORDS = {
+    "replicated": "holds",
+    "direction-only": "points the claimed way, but is smaller than claimed",
+    "contradicted": "is the other way round",
+    "absent": "is absent (equivalent to no effect)",
+    "inconclusive": "is not settled either way",
+}
+_FAMILIES = {"headline": "Headline claims", "secondary": "Secondary claims"}
+
+
+def render(document: Row, trainings: Mapping[str, str], along: Mapping[str, Row]) -> str:
+    """The findings as Markdown.
+
+    Args:
+        document: results of a run on several models.
+        trainings: by model, in a few words how it was trained; for the models of the run.
+        along: by model, the results of its checkpoints.
+    """
+    live = [row for row in document["results"] if row["evidence"] == "live"]
+    names = [card["name"] for card in document["models"]]
+    parts = [
+        "# Findings on the embedded models",
+        _reading(document),
+        "## The models",
+        _models(document, trainings),
+        "## In short",
+        _short(live, names),
+    ]
+    for family, title in _FAMILIES.items():
+        members = [row for row in live if row["family"] == family]
+        if members:
+            parts += [f"## {title}", _table(members, names), _sentences(members, names)]
+    parts += _trained(document)
+    parts += _along(along)
+    parts += _demonstrated(document["audits"])
+    parts += ["## What this does not say", _limits(document, names)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _reading(document: Row) -> str:
+    environment = document["environment"]
+    return (
+        "This page is written by a command from results files; nothing on it is typed in. It says which claims of "
+        "*A Closer Look into Mixture-of-Experts in Large Language Models* (arXiv 2406.18219) hold on the small models "
+        "that come with this package, by how they were trained. ✓ replicated, ~ right direction but less than claimed, "
+        "✗ contradicted, ○ absent, ? inconclusive, – not applicable; † replicated at random initialisation too: an "
+        "artefact of the architecture. Effects have 95 % intervals.\n\n"
+        f"Made with moe_claims {escape(environment['moe_claims'])}, torch {escape(environment['torch'])}, "
+        f"transformers {escape(environment['transformers'])}, seed {environment['seed']}, "
+        f"dense reference {escape(environment['dense_reference'] or 'none')}."
+    )
+
+
+def _models(document: Row, trainings: Mapping[str, str]) -> str:
+    nats = {card["model"]: card for card in document["corpora"]}
+    rows = []
+    for card in document["models"]:
+        text = nats.get(card["name"])
+        rows.append(
+            [
+                escape(card["name"]),
+                escape(card["family"]),
+                f"{card['moe_layers']} MoE layers, top {card['top_k']} of {card['experts']}",
+                escape(trainings.get(card["name"], "–")),
+                "–" if text is None else f"{cells.number(text['nats_per_token'])} on {escape(text['name'])}",
+            ]
+        )
+    return table(["model", "family", "shape", "training", "nats per token"], rows)
+
+
+def _short(live: Sequence[Row], names: Sequence[str]) -> str:
+    """Tallies by model, and the claims that hold everywhere, on some models, and at random initialisation."""
+    lines = []
+    for name in names:
+        rows = [row for row in live if row["model"] == name]
+        artefacts = sum(cells.artefact(row) for row in rows)
+        of_these = f", {artefacts} of the replicated also at random initialisation" if artefacts else ""
+        lines.append(f"- **{escape(name)}**: {cells.tally(rows, 'verdict', cells.SIGNS)}{of_these}")
+    learned = _by_claim([row for row in live if not cells.artefact(row)])
+    sets = {claim: {row["model"] for row in rows if row["verdict"] == "replicated"} for claim, rows in learned.items()}
+    everywhere = [claim for claim, models in sets.items() if len(models) == len(names)]
+    some = [
+        f"{claim} ({', '.join(m for m in names if m in sets[claim])})" for claim in sets if _some(sets[claim], names)
+    ]
+    artefact = dict.fromkeys(cells.name(row) for row in live if cells.artefact(row))
+    lines += [
+        f"- Replicated on every model, and not at random initialisation: {_listed(everywhere)}",
+        f"- Replicated on some, and not at random initialisation there: {_listed(some)}",
+        f"- Replicated already at random initialisation, on one model at least: {_listed(list(artefact))}",
+    ]
+    return "\n".join(lines)
+
+
+def _some(models: set[str], names: Sequence[str]) -> bool:
+    return 0 < len(models) < len(names)
+
+
+def _listed(items: Sequence[str]) -> str:
+    return "; ".join(escape(item) for item in items) if items else "none"
+
+
+def _by_claim(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        found.setdefault(cells.name(row), []).append(row)
+    return found
+
+
+def _table(rows: Sequence[Row], names: Sequence[str]) -> str:
+    body = []
+    for claim, members in _by_claim(rows).items():
+        by_model = {row["model"]: row for row in members}
+        body.append([escape(claim), *(_cell(by_model.get(name)) for name in names)])
+    return table(["claim", *(escape(name) for name in names)], body)
+
+
+def _cell(row: Row | None) -> str:
+    if row is None or row["verdict"] == "not-applicable":
+        return "–"
+    mark = f" {cells.ARTEFACT}" if cells.artefact(row) else ""
+    return f"{cells.SIGNS[row['verdict']]} {cells.effect(row)} {cells.interval(row)}{mark}"
+
+
+def _sentences(rows: Sequence[Row], names: Sequence[str]) -> str:
+    """One item per claim: what it says, and on which models it does what."""
+    lines = []
+    by_id: dict[str, list[Row]] = {}
+    for row in rows:
+        by_id.setdefault(row["claim"], []).append(row)
+    for claim, members in by_id.items():
+        known = record(claim, "live")
+        said = escape(known.statement.rstrip(".")) if known else ""
+        parts = [f"- **{escape(claim)}** ({said})."]
+        for variant in dict.fromkeys(row["variant"] for row in members):
+            mine = [row for row in members if row["variant"] == variant]
+            parts.append(_said(mine, names, variant))
+        lines.append(" ".join(parts))
+    return "\n".join(lines)
+
+
+def _said(rows: Sequence[Row], names: Sequence[str], variant: str | None) -> str:
+    groups: dict[str, list[str]] = {}
+    for row in sorted(rows, key=lambda row: names.index(row["model"])):
+        if row["verdict"] != "not-applicable":
+            already = " (at random initialisation too)" if cells.artefact(row) else ""
+            groups.setdefault(row["verdict"], []).append(f"{row['model']}{already}")
+    if not groups:
+        return f"{_of(variant)}applies to none of the models."
+    told = [f"{_WORDS[verdict]} on {escape(', '.join(groups[verdict]))}" for verdict in _WORDS if verdict in groups]
+    return f"{_of(variant)}{'; '.join(told)}."
+
+
+def _of(variant: str | None) -> str:
+    return f"{escape(variant)}: " if variant else "It "
+
+
+def _trained(document: Row) -> list[str]:
+    rows = [row for row in document["results"] if row["evidence"] == "trained"]
+    if not rows:
+        return []
+    body = [
+        [
+            f"{cells.SIGNS[row['verdict']]} {row['verdict']}",
+            escape(cells.name(row)),
+            f"{cells.effect(row)} {cells.interval(row)}",
+            cells.p(row["p_adjusted"]),
+            str(row["n_units"] or "–"),
+            escape(cells.paper(row)) or "–",
+        ]
+        for row in rows
+    ]
+    notes = [f"- **{escape(cells.name(row))}**: {escape(row['reason'].rstrip('.'))}.{_printed(row)}" for row in rows]
+    return [
+        "## What training makes of it",
+        "Models trained for the question, the seed as the unit ([how](methods.md)).",
+        table(["verdict", "claim", "effect", "adjusted p", "seeds", "paper"], body),
+        "\n".join(notes),
+    ]
+
+
+def _printed(row: Row) -> str:
+    published = row["published"]
+    if not published:
+        return ""
+    return (
+        f" The paper: {cells.number(published['value'])} ({escape(published['place'])}; {escape(published['note'])})."
+    )
+
+
+def _along(along: Mapping[str, Row]) -> list[str]:
+    parts = []
+    for name, document in along.items():
+        found = course.courses(document)
+        steps = found[0].steps if found else ()
+        groups: dict[str, list[str]] = {}
+        for one in found:
+            groups.setdefault(course.when(one), []).append(one.name)
+        lines = [f"- {escape(when)}: {_listed(claims)}" for when, claims in groups.items() if when != "never"]
+        parts += [
+            f"## As {escape(name)} was trained",
+            f"Judged after {', '.join(f'{step:,}' for step in steps)} steps. Replicated:",
+            "\n".join([*lines, f"- never: {len(groups.get('never', []))} other rows"]),
+        ]
+    return parts
+
+
+def _demonstrated(audits: Sequence[Row]) -> list[str]:
+    found = [audit for audit in audits if audit["id"] == "row-order"]
+    lines = [f"{escape(audit['statement'])} {escape(audit['reason'])}" for audit in found]
+    return ["## The order of rows in the published code", *lines] if lines else []
+
+
+def _limits(document: Row, names: Sequence[str]) -> str:
+    sequences = ", ".join(dict.fromkeys(f"{card['sequences']} sequences" for card in document["corpora"]))
+    return (
+        f"- One training stands behind each of the {len(names)} models: a difference between two of them may be one of "
+        "seeds and not of training schemes, except where the rows above have seeds as their unit.\n"
+        "- The models are small and young: thousands of steps, some million weights. What is absent here may come with "
+        "size, what is found may go.\n"
+        f"- Intervals speak of other text of the same kind ({sequences}) or of the arrangement of experts, as each "
+        "claim says, not of other trainings.\n"
+        "- Inconclusive rows are no evidence against a claim. [Power](power.md) says which effects could have been "
+        "found."
+    )
