@@ -204,12 +204,20 @@ class _Handler(BaseHTTPRequestHandler):
         self._say(status, {"X-Error-Code": code}, b"")
 
     def _api(self, path: str) -> None:
-        found = re.fullmatch(r"([^/]+/[^/]+)(?:/(revision|tree)/(.+?))?/?", path)
+        found = re.fullmatch(r"([^/]+/[^/]+)(?:/(refs)|/(?:(revision|tree)/(.+?))?)?/?", path)
         if found is None:
             return self._say(404, {}, b"")
-        hub_id, what, revision = found[1], found[2], found[3] or "main"
+        hub_id, what, revision = found[1], found[2] or found[3], found[4] or "main"
         if not any(known == hub_id for known, _ in self.hub.commits):
             return self._refuse(404, "RepoNotFound")
+        if what == "refs":
+            branches = [
+                {"name": name, "ref": f"refs/heads/{name}", "targetCommit": sha}
+                for (known, name), sha in self.hub.revisions.items()
+                if known == hub_id
+            ]
+            refs = {"branches": branches, "converts": [], "tags": []}
+            return self._say(200, {"Content-Type": "application/json"}, json.dumps(refs).encode())
         sha = self.hub.revisions.get((hub_id, revision))
         if sha is None:
             return self._refuse(404, "RevisionNotFound")

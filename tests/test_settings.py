@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from moe_claims.errors import UsageError
-from moe_claims.models import names
-from moe_claims.models.embedded import EMBEDDED
+from moe_claims.models import embedded as embedded_models
+from moe_claims.models.embedded import DENSE, EMBEDDED, JUDGED
 from moe_claims.models.names import ModelRef
 from moe_claims.settings import OPTIONS, Option, Settings, default_cache, option_value, settle
 
@@ -18,7 +18,7 @@ ids = [option.name for option in OPTIONS]
 @pytest.fixture
 def embedded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An installation whose embedded models are all there."""
-    monkeypatch.setattr(names, "files", lambda _: tmp_path)
+    monkeypatch.setattr(embedded_models, "files", lambda _: tmp_path)
     for name in EMBEDDED:
         (tmp_path / "models" / name).mkdir(parents=True)
         (tmp_path / "models" / name / "config.json").touch()
@@ -70,7 +70,7 @@ def test_environment_is_read_when_asked(monkeypatch: pytest.MonkeyPatch) -> None
 def test_defaults(embedded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
     settings = settle({})
-    assert [(ref.name, ref.kind) for ref in settings.models] == [(name, "embedded") for name in EMBEDDED]
+    assert [(ref.name, ref.kind) for ref in settings.models] == [(name, "embedded") for name in JUDGED]
     assert settings == Settings(
         models=settings.models,
         texts=("builtin",),
@@ -84,12 +84,20 @@ def test_defaults(embedded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         report=Path("claims-report"),
         report_only=False,
         layers=None,
-        dense_reference=None,
+        dense_reference=settings.dense_reference,
         second_model=None,
         download=False,
     )
+    assert settings.dense_reference is not None
+    assert settings.dense_reference.name == DENSE
     assert settle(dict.fromkeys(BY_NAME)) == settings
     assert settings.controls
+
+
+def test_the_dense_reference_of_embedded_models_is_theirs_alone(embedded: Path) -> None:
+    assert settle({"model": ["tiny-upcycled"]}).dense_reference == settle({"dense-reference": DENSE}).dense_reference
+    assert settle({"model": ["tiny-upcycled", "synthetic:null"]}).dense_reference is None
+    assert settle({"model": ["mixtral"]}).dense_reference is None
 
 
 def test_cache_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,7 +107,7 @@ def test_cache_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_missing_embedded_model_is_said_and_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(names, "files", lambda _: tmp_path)
+    monkeypatch.setattr(embedded_models, "files", lambda _: tmp_path)
     with pytest.raises(UsageError, match=f"^the embedded model '{EMBEDDED[0]}' is missing from this installation: "):
         settle({})
 

@@ -43,7 +43,8 @@ def encode(weights: Mapping[str, Floats], following: Mapping[str, Floats]) -> di
         weights: by name.
         following: those of the checkpoint after it, as ``decode`` gives them back, or of the finished model.
     """
-    codes, steps, follow, plain = [], [], [], []
+    codes, plain = [np.empty(0, np.int8)], [np.empty(0, np.float32)]
+    steps, follow = [], []
     for name in sorted(following):
         weight, other = weights[name], following[name]
         if not coded(name, weight):

@@ -45,6 +45,7 @@ def export(model: "PreTrainedModel", recipe: Recipe, work: Path, target: Path, s
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copyfile(work / "tokenizer" / name, target / name)
     weights = target / "model.safetensors"
+    weights.chmod(0o644)  # written as a temporary file is, for its owner alone
     if weights.stat().st_size > LARGEST:
         raise ValueError(f"{weights.name} takes {weights.stat().st_size:,} bytes, more than {LARGEST:,}")
     hashes = {

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from moe_claims.errors import UsageError
-from moe_claims.models import names
+from moe_claims.models import embedded
 from moe_claims.models.embedded import EMBEDDED
 from moe_claims.models.names import ALIASES, SYNTHETIC, ModelRef, resolve
 
@@ -85,7 +85,7 @@ def test_blank_names(name: str) -> None:
 
 
 def test_embedded_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(names, "files", lambda _: tmp_path)
+    monkeypatch.setattr(embedded, "files", lambda _: tmp_path)
     for name in EMBEDDED:
         assert _message(name) == (
             f"the embedded model '{name}' is missing from this installation: install moe-claims again, or make it "

@@ -13,10 +13,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from moe_claims import trajectory
 from moe_claims.cli import main
+from moe_claims.errors import ModelError
 from moe_claims.models.checkpoint import Checkpoint
 from moe_claims.models.dense import open_dense
-from moe_claims.models.hub import PATTERNS
+from moe_claims.models.hub import PATTERNS, branches
 from moe_claims.models.loading import open_model
 from moe_claims.models.names import resolve
 from moe_claims.models.place import Folder
@@ -153,6 +155,37 @@ def test_what_cannot_be_read_is_one_line_and_status_4(hub_here: Any, capsys: pyt
     assert main(["measure", "hub:org/none", "--output", "x.npz"]) == 4
     expected = "error: there is no repository 'org/none' on the hub that you may read: check its name\n"
     assert capsys.readouterr().err == expected
+
+
+def test_a_training_is_followed_over_the_branches_of_a_repository(
+    hub_here: Any, saved: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = saved("mixtral")
+    for revision in ("main", "step1000-tokens4B", "step20-tokens1B", "step300-tokens2B"):
+        hub_here.put("org/tiny", folder, revision=revision)
+    refs, known = trajectory.models("hub:org/tiny", None, 2)
+    assert [ref.name for ref in refs] == ["hub:org/tiny@step20-tokens1B", "hub:org/tiny@step1000-tokens4B"]
+    assert known == 3
+    output, cache = tmp_path / "along", tmp_path / "cache"
+    arguments = ["trajectory", "hub:org/tiny", "--points", "2", "--output", str(output), "--cache", str(cache)]
+    assert main(arguments) == 0
+    assert f"written to {output}: results.json, trajectory.md, trajectory.png" in capsys.readouterr().out
+    page = (output / "trajectory.md").read_text()
+    assert "- Points: 2 of 3 known checkpoints, at steps 20, 1,000" in page
+    assert "has no tokenizer" in page  # what could not be measured is said, the rest stands
+    assert json.loads((output / "results.json").read_text())["models"][1]["revision_sha"] == refs_sha(hub_here)
+    assert main(["trajectory", "hub:org/none"]) == 4
+    assert "there is no repository 'org/none' on the hub that you may read" in capsys.readouterr().err
+
+
+def refs_sha(hub: Any) -> str:
+    return str(hub.revisions["org/tiny", "step1000-tokens4B"])
+
+
+def test_branches_are_not_listed_offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(ModelError, match=r"^the revisions of 'org/tiny' cannot be listed while HF_HUB_OFFLINE is set"):
+        branches("org/tiny")
 
 
 def test_opened_in_this_process(hub_here: Any, saved: Callable[..., Path], tmp_path: Path) -> None:
