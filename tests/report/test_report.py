@@ -49,6 +49,7 @@ def row(**changes: Any) -> Result:
 CARD = {
     "name": "a-model", "kind": "directory", "hub_id": None, "revision_sha": None, "family": "mixtral", "moe_layers": 12,
     "total_layers": 12, "experts": 8, "top_k": 2, "hidden": 128, "intermediate": 128, "weights_sha256": "0" * 64,
+    "note": None,
 }  # fmt: skip
 TEXT = {
     "name": "builtin", "model": "a-model", "text_sha256": "1" * 64, "token_ids_sha256": "2" * 64, "passages": 26,
@@ -97,6 +98,13 @@ def test_the_schema_refuses_what_it_does_not_know(change: dict[str, Any]) -> Non
     broken["results"][0] = broken["results"][0] | change
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(broken, results.schema())
+
+
+def test_what_must_be_known_about_weights_is_said_once() -> None:
+    cards = [CARD | {"name": name, "note": "kept in *few* bits"} for name in ("a-model", "b-model")]
+    page = markdown.render(document(models=cards))
+    assert page.count("- kept in &#42;few&#42; bits") == 1
+    assert "kept in" not in markdown.render(document())
 
 
 def test_order_does_not_depend_on_who_came_first() -> None:

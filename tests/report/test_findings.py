@@ -1,0 +1,113 @@
+"""Findings in plain words: every sentence follows from a verdict, and none says more than it."""
+
+from itertools import product
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from moe_claims.report import findings, results
+from moe_claims.types import Audit, AuditOutcome, Interval, Result, Verdict
+
+MODELS = ("tiny-scratch", "tiny-fine")
+FRESH = {"verdict": "replicated", "effect": 0.2, "reason": "so", "artefact": True}
+
+
+def result(claim: str, model: str, verdict: Verdict, **changes: Any) -> dict[str, Any]:
+    given: dict[str, Any] = {
+        "claim": claim, "variant": None, "evidence": "live", "family": "secondary", "model": model,
+        "corpus": "builtin", "verdict": verdict, "reason": "so", "effect_name": "ρ", "effect": 0.25,
+        "interval": Interval(0.2, 0.3, 0.95, "bootstrap over sequences"), "smallest": 0.1, "p_value": 0.01,
+        "p_adjusted": 0.02, "null": "labels", "unit": "sequence", "n_units": 9,
+    }  # fmt: skip
+    return results.result_row(Result(**(given | changes)))
+
+
+def document(rows: list[dict[str, Any]], **changes: Any) -> dict[str, Any]:
+    card = {"family": "mixtral", "moe_layers": 12, "experts": 8, "top_k": 2, "note": None}
+    return {
+        "environment": {"moe_claims": "0", "torch": "2", "transformers": "5", "seed": 0, "dense_reference": None},
+        "models": [{**card, "name": name} for name in MODELS],
+        "corpora": [{"name": "builtin", "model": name, "sequences": 9, "nats_per_token": 2.5} for name in MODELS],
+        "results": rows,
+        "audits": [],
+        **changes,
+    }
+
+
+def line_of(page: str, claim: str) -> str:
+    (found,) = [line for line in page.splitlines() if line.startswith(f"- **{claim}** (")]
+    return found
+
+
+WORDS = {
+    Verdict.REPLICATED: "holds on",
+    Verdict.DIRECTION_ONLY: "smaller than claimed on",
+    Verdict.CONTRADICTED: "the other way round on",
+    Verdict.ABSENT: "is absent (equivalent to no effect) on",
+    Verdict.INCONCLUSIVE: "is not settled either way on",
+}
+
+
+@pytest.mark.parametrize(("one", "other"), list(product(WORDS, WORDS)))
+def test_each_model_stands_behind_the_words_of_its_verdict_and_no_others(one: Verdict, other: Verdict) -> None:
+    rows = [result("top1-confidence", model, v) for model, v in zip(MODELS, (one, other), strict=True)]
+    line = line_of(findings.render(document(rows), {}, {}), "top1-confidence")
+    for model, verdict in zip(MODELS, (one, other), strict=True):
+        for candidate, words in WORDS.items():
+            said = next((part for part in line.split(";") if words in part), "")
+            assert (model in said) == (candidate is verdict), line
+
+
+@given(st.sampled_from(list(Verdict)), st.booleans())
+def test_what_is_not_replicated_and_not_learned_is_never_counted_as_such(verdict: Verdict, fresh: bool) -> None:
+    artefact = fresh and verdict is Verdict.REPLICATED
+    controls = {"random_init": FRESH | {"artefact": artefact}}
+    rows = [result("top1-confidence", model, verdict, controls=controls) for model in MODELS]
+    page = findings.render(document(rows), {}, {})
+    everywhere = next(line for line in page.splitlines() if line.startswith("- Replicated on every model"))
+    already = next(line for line in page.splitlines() if line.startswith("- Replicated already at random"))
+    assert ("top1-confidence" in everywhere) == (verdict is Verdict.REPLICATED and not artefact)
+    assert ("top1-confidence" in already) == artefact
+    assert ("at random initialisation too)" in page) == artefact
+
+
+def test_what_applies_to_none_says_so_and_what_applies_to_some_names_them() -> None:
+    rows = [
+        result("pca-clusters", MODELS[0], Verdict.NOT_APPLICABLE, effect=None, interval=None),
+        result("pca-clusters", MODELS[1], Verdict.NOT_APPLICABLE, effect=None, interval=None),
+        result("routing-runs", MODELS[0], Verdict.REPLICATED),
+        result("routing-runs", MODELS[1], Verdict.NOT_APPLICABLE, effect=None, interval=None),
+    ]
+    page = findings.render(document(rows), {"tiny-scratch": "from scratch"}, {})
+    assert "applies to none of the models" in line_of(page, "pca-clusters")
+    assert "- Replicated on some, and not at random initialisation there: routing-runs (tiny-scratch)" in page
+    assert "| routing-runs | ✓ 0.25 &#91;0.20, 0.30&#93; | – |".replace("&#91;", "[").replace("&#93;", "]") in page
+    assert "| from scratch |" in page
+
+
+def test_trainings_courses_and_the_order_of_rows_are_told_where_they_were_measured() -> None:
+    published = {
+        "model": "paper", "paper_says": "holds", "value": 0.0105, "standard_error": None, "none": 0.0,
+        "place": "Table 6", "note": "exact p 1/24", "companions": {},
+    }  # fmt: skip
+    trained = result(
+        "depth-needs-experts", "small MoEs", Verdict.INCONCLUSIVE, evidence="trained", variant="slope, total",
+        published=published, reason="too few seeds.",
+    )  # fmt: skip
+    along = {
+        **document([result("top1-confidence", f"m@step{s}", Verdict.REPLICATED) for s in (10, 20)]),
+        "models": [{"name": "m@step10"}, {"name": "m@step20"}],
+    }
+    audit = Audit("row-order", "Rows are mixed.", "code", AuditOutcome.DISAGREES, "1", "2", "It matters by 0.1.")
+    page = findings.render(document([trained], audits=[results.audit_row(audit)]), {}, {"m": along})
+    assert (
+        "**depth-needs-experts &#91;slope, total&#93;**: too few seeds. The paper: 0.01 (Table 6; exact p 1/24)."
+        in page
+    )
+    assert "- at every point: top1-confidence" in page
+    assert "Rows are mixed. It matters by 0.1." in page
+    bare = findings.render(document([]), {}, {})
+    assert "What training makes of it" not in bare
+    assert "order of rows" not in bare
