@@ -24,11 +24,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     train.add_argument("--steps", type=int, help="stop after this many steps; nothing is exported")
     train.add_argument("--longest", type=int, help="read at most this many characters of the text")
     train.add_argument("--threads", type=int, default=1, help="of torch; the numbers depend on it (default 1)")
+    packing = commands.add_parser("pack", help="write the points along a finished training beside its exported model")
+    packing.add_argument("name", help=f"one of {', '.join(name for name, recipe in RECIPES.items() if recipe.points)}")
+    packing.add_argument("--work", type=Path, default=Path("training"), help="folder of all runs (default training)")
+    packing.add_argument("--output", type=Path, help="folder of the exported model (default: WORK/NAME/model)")
     commands.add_parser("list", help="list the models of the zoo")
     given = parser.parse_args(arguments)
     try:
         if given.command == "list":
             print("\n".join(RECIPES))
+        elif given.command == "pack":
+            _pack(recipe(given.name), given)
         else:
             _train(recipe(given.name), given)
     except MoeClaimsError as error:
@@ -62,6 +68,22 @@ def _train(chosen: Recipe, given: argparse.Namespace) -> None:
     print(
         f"{chosen.name}: {scores['model_bits_per_byte']:.3f} bits per byte on held-out text "
         f"(unigram {scores['unigram_bits_per_byte']:.3f}, trigram {scores['trigram_bits_per_byte']:.3f}); "
+        f"written to {output}"
+    )
+
+
+def _pack(chosen: Recipe, given: argparse.Namespace) -> None:
+    from moe_claims.zoo.points import pack
+
+    work, output = given.work / chosen.name, given.output or given.work / chosen.name / "model"
+    if not chosen.points:
+        raise UsageError(f"the recipe '{chosen.name}' keeps no points along training")
+    if not (output / "model.safetensors").exists():
+        raise UsageError(f"there is no finished model in '{output}': train it to its end first")
+    found = pack(chosen, work, output)
+    print(
+        f"{chosen.name}: {len(chosen.points) - 1} points in {found['bytes'] / 1e6:.1f} MB, "
+        f"{found['bits_per_weight']:.2f} bits a weight, root-mean-square error {found['relative_error']:.1%}; "
         f"written to {output}"
     )
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from moe_claims.errors import UsageError
 from moe_claims.models import points
 from moe_claims.models.embedded import POINTS, point_file
 from moe_claims.models.points import Floats
@@ -18,6 +19,9 @@ def pack(recipe: Recipe, work: Path, target: Path) -> dict[str, float]:
         recipe: that it was trained by.
         work: the run's folder, with ``points/`` as training left it.
         target: the exported model's folder.
+
+    Raises:
+        UsageError: the training left no weights at one of its points.
 
     Returns:
         Bits per weight and root-mean-square error relative to the weights, over all points.
@@ -47,6 +51,8 @@ def _by_hub_names(recipe: Recipe, path: Path, like: dict[str, Floats]) -> dict[s
 
     from safetensors.torch import load_file
 
+    if not path.exists():
+        raise UsageError(f"there is no '{path}': the recipe '{recipe.name}' must be trained to its end there first")
     model = new_model(recipe)
     model.load_state_dict(load_file(path), strict=False)  # tied weights are saved once
     with TemporaryDirectory() as folder:
