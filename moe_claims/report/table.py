@@ -21,6 +21,7 @@ def render(document: Document, *, width: int = 120) -> str:
     sections = [
         _audits(document["audits"], width),
         *(_group(group, width) for group in cells.grouped(document)),
+        _side_by_side(document["results"], width),
         _errors(document["errors"]),
     ]
     return "\n\n".join(section for section in sections if section)
@@ -82,6 +83,36 @@ def _results(rows: Sequence[Document], with_text: bool) -> str:
         colalign=["left", "left", "right", *("left" for _ in keep[3:])],
     )
     return "\n".join(line.rstrip() for line in text.splitlines())
+
+
+def _side_by_side(results: Sequence[Document], width: int) -> str:
+    """Several models in one table, a row per claim: sign and effect of each. Empty for one model."""
+    live = [row for row in results if row["evidence"] == "live"]
+    models = list(dict.fromkeys(row["model"] for row in live))
+    if len(models) < 2:
+        return ""
+    several = len({row["corpus"] for row in live if row["corpus"] is not None}) > 1
+    by_claim: dict[str, dict[str, Document]] = {}
+    for row in live:
+        by_claim.setdefault(cells.name(row, several), {})[row["model"]] = row
+    rows = [
+        [claim, *(_short(found.get(model)) for model in models)]
+        for claim, found in by_claim.items()
+        if any(row["verdict"] != "not-applicable" for row in found.values())
+    ]
+    body: str = tabulate(rows, headers=["claim", *models], tablefmt="simple", disable_numparse=True)
+    signs = ", ".join(f"{sign} {word}" for word, sign in cells.SIGNS.items())
+    legend = _wrapped(f"{signs}; {cells.ARTEFACT} at random initialisation too", width)
+    return f"All models: verdict and effect\n{body}\n{legend}"
+
+
+def _short(row: Document | None) -> str:
+    if row is None:
+        return ""
+    if row["verdict"] == "not-applicable":
+        return cells.SIGNS[row["verdict"]]
+    mark = f" {cells.ARTEFACT}" if cells.artefact(row) else ""
+    return f"{cells.SIGNS[row['verdict']]} {cells.effect(row)}{mark}"
 
 
 def _errors(errors: Sequence[Document]) -> str:

@@ -100,6 +100,24 @@ def test_the_schema_refuses_what_it_does_not_know(change: dict[str, Any]) -> Non
         jsonschema.validate(broken, results.schema())
 
 
+def test_several_models_stand_side_by_side_and_one_does_not() -> None:
+    fresh = {"random_init": {"verdict": "replicated", "effect": 0.4, "reason": "so", "artefact": True}}
+    rows = [
+        row(model="a"),
+        row(model="b", verdict=Verdict.ABSENT, effect=0.004),
+        row(model="a", claim="top1-confidence", variant=None, controls=fresh),
+        row(model="b", claim="top1-confidence", variant=None, verdict=Verdict.NOT_APPLICABLE, effect=None),
+        row(model="a", claim="pca-clusters", verdict=Verdict.NOT_APPLICABLE, effect=None),
+    ]
+    lines = table.render(document(rows)).splitlines()
+    (at,) = [number for number, line in enumerate(lines) if line == "All models: verdict and effect"]
+    assert lines[at + 1].split() == ["claim", "a", "b"]
+    assert lines[at + 3].split() == ["router-norm", "[total]", "✓", "0.63", "○", "0.004"]
+    assert lines[at + 4].split() == ["top1-confidence", "✓", "0.63", "†", "–"]
+    assert not any("pca-clusters" in line for line in lines[at:])
+    assert "All models" not in table.render(document([row()]))
+
+
 def test_what_must_be_known_about_weights_is_said_once() -> None:
     cards = [CARD | {"name": name, "note": "kept in *few* bits"} for name in ("a-model", "b-model")]
     page = markdown.render(document(models=cards))
