@@ -44,8 +44,8 @@ def row_order(measured: RowOrderMeasurement) -> Audit:
         printed=f"in the published order {_said(wrong)} (the paper's outputs cannot be had: our own measurement on "
         f"{measured.model}, a GELU model of the Grok-1 family)",
         recomputed=f"in token order {_said(right)} (the same outputs of {measured.model})",
-        reason=f"{misplaced:.2%} of the rows hold another token than their place says; from token order to the "
-        f"published order similarity goes {_change(right, wrong, 'similarity')}, ρ of norms and scores "
+        reason=f"On {measured.model}, {misplaced:.2%} of the rows hold another token than their place says; from token "
+        f"order to the published order similarity goes {_change(right, wrong, 'similarity')}, ρ of norms and scores "
         f"{_change(right, wrong, 'rho')}, the share of equal ranks {_change(right, wrong, 'diagonal')}: "
         f"{_SO[outcome]}.",
         values=columns(published=wrong, by_token=right)

@@ -96,7 +96,7 @@ def test_where_all_tokens_are_routed_alike_the_order_is_that_of_tokens() -> None
         assert audit.values[f"{name} published"] == audit.values[f"{name} by_token"]
     for column in ("difference", "difference_low_95", "difference_high_90"):
         assert audit.values[f"similarity {column}"] == audit.values[f"rho {column}"] == 0
-    assert audit.reason.startswith("0.00% of the rows")
+    assert audit.reason.startswith("On m, 0.00% of the rows")
     assert audit.reason.endswith("the order of rows changes neither of the first two by 0.01 or more.")
 
 
@@ -160,7 +160,7 @@ def test_texts_say_what_was_measured_on_which_model() -> None:
         "outputs of m)"
     )
     assert audit.reason == (
-        "87.50% of the rows hold another token than their place says; from token order to the published order "
+        "On m, 87.50% of the rows hold another token than their place says; from token order to the published order "
         "similarity goes 0.600 → 0.500, ρ of norms and scores 0.300 → 0.100, the share of equal ranks 0.400 → 0.200: "
         "the order of rows changes what is reported."
     )
