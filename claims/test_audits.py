@@ -1,4 +1,4 @@
-"""The paper's printed numbers, recomputed from its other printed numbers. Needs no model."""
+"""The paper audited: its printed numbers, recomputed from each other, and its code, on an embedded model."""
 
 import pytest
 
@@ -8,5 +8,5 @@ from moe_claims.types import Audit
 
 @pytest.mark.moe_audit
 def test_audit(moe_audit: Audit) -> None:
-    """What is printed agrees with what follows from the paper's own tables and figures."""
+    """What is printed agrees with what follows from the paper's own tables and figures, and from its method."""
     conclude(moe_audit)

@@ -56,8 +56,9 @@ class Collected:
 def _order(settings: Settings) -> dict[str, int]:
     from moe_claims.analysis.audits import AUDITS
     from moe_claims.analysis.registry import COUNTED, LIVE, PUBLIC_MODELS
+    from moe_claims.demonstrations import DEMONSTRATIONS
 
-    names = ["public", "live", *AUDITS, *(ref.name for ref in settings.models)]
+    names = ["public", "live", *AUDITS, *DEMONSTRATIONS, *(ref.name for ref in settings.models)]
     names += [model for models in PUBLIC_MODELS.values() for model in models]
     for claim in (*LIVE.values(), *COUNTED.values()):
         names += [claim.id, *(variant for variant in claim.variants if variant)]

@@ -61,7 +61,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "moe_claim(id): tests a claim on every model and text of the run")
     config.addinivalue_line("markers", "moe_public(id): tests a claim on published counts")
-    config.addinivalue_line("markers", "moe_audit: recomputes the paper's printed numbers")
+    config.addinivalue_line("markers", "moe_audit: recomputes what the paper prints, or shows what its code does")
     config.stash[_COLLECTED] = Collected()
     config.pluginmanager.register(config.stash[_COLLECTED], "moe-claims-collected")
     if any(config.getoption(option.dest) for option in OPTIONS):
@@ -101,8 +101,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             _public_cases(metafunc, marker.args[0])
         elif marker.name == "moe_audit":
             from moe_claims.analysis.audits import AUDITS
+            from moe_claims.demonstrations import DEMONSTRATIONS
 
-            metafunc.parametrize("moe_case", list(AUDITS), ids=list(AUDITS), scope="session")
+            audits = [*AUDITS, *DEMONSTRATIONS]
+            metafunc.parametrize("moe_case", audits, ids=audits, scope="session")
 
 
 def _live_cases(metafunc: pytest.Metafunc, claim_id: str) -> None:
@@ -165,11 +167,23 @@ def moe_public_result(request: pytest.FixtureRequest, moe_case: Any) -> "Result"
 
 @pytest.fixture
 def moe_audit(request: pytest.FixtureRequest, moe_case: str) -> "Audit":
-    """One audit of the paper's printed numbers."""
+    """One audit: of the paper's printed numbers, or of its code on a model that is measured for it."""
     from moe_claims.analysis.audits import AUDITS
+    from moe_claims.demonstrations import DEMONSTRATIONS
     from moe_claims.report.results import audit_row
 
-    found = AUDITS[moe_case]()
+    found: Audit | str
+    try:
+        if moe_case in AUDITS:
+            found = AUDITS[moe_case]()
+        else:
+            with _progress_shown(request.config):
+                found = DEMONSTRATIONS[moe_case](settings_of(request.config))
+    except MoeClaimsError as error:
+        found = str(error)
+    if isinstance(found, str):  # out of the handler, as above
+        _attach(request, "error", {"model": None, "claim": moe_case, "message": found})
+        pytest.fail(found, pytrace=False)
     _attach(request, "audit", audit_row(found))
     return found
 

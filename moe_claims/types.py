@@ -121,7 +121,7 @@ class Result:
 
 @final
 class AuditOutcome(StrEnum):
-    """What recomputing a printed number from other printed numbers says about it."""
+    """What recomputing a published number says about it."""
 
     AGREES = "agrees"
     DISAGREES = "disagrees"
@@ -131,7 +131,7 @@ class AuditOutcome(StrEnum):
 @final
 @dataclass(frozen=True)
 class Audit:
-    """One published statement, recomputed from the paper's own printed figures."""
+    """One published statement, recomputed from the paper's own printed figures, or shown on our own measurements."""
 
     id: str
     statement: str
@@ -140,9 +140,9 @@ class Audit:
     """Where it says so, such as 'Table 3 against Table 5'."""
     outcome: AuditOutcome
     printed: str
-    """The printed value, as text."""
+    """The printed value, or what comes of doing as published, as text."""
     recomputed: str
-    """The recomputed value, as text."""
+    """The recomputed value, or what comes of doing it right, as text."""
     reason: str
     """One sentence: what follows from the two."""
     values: Mapping[str, Scalar] = field(default_factory=dict)

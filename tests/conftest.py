@@ -234,3 +234,26 @@ def copied(tmp_path: Path, saved: Callable[..., Path]) -> Callable[..., Path]:
         return Path(shutil.copytree(saved(name, False, layout), tmp_path / "damaged"))
 
     return copy
+
+
+@pytest.fixture(scope="session")
+def grok(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small fresh model of Grok-1's family, with the tokenizer of an embedded one."""
+    import shutil
+
+    from safetensors.torch import save_file
+
+    from moe_claims.models.embedded import embedded_directory
+    from moe_claims.models.random_init import initialise
+
+    settings = {
+        **_SIZES, "model_type": "grok-1", "vocab_size": 2048, "num_experts": 4, "num_experts_per_tok": 2,
+        "embedding_multiplier_scale": 4.0, "output_multiplier_scale": 0.5, "attn_output_multiplier": 0.35,
+        "max_attn_value": 30.0, "tie_word_embeddings": True,
+    }  # fmt: skip
+    folder = tmp_path_factory.mktemp("grok")
+    weights = initialise(settings, seed=2)
+    save_file({name: tensor.contiguous() for name, tensor in weights.items()}, folder / "model.safetensors")
+    (folder / "config.json").write_text(json.dumps(settings))
+    shutil.copy(embedded_directory("tiny-scratch") / "tokenizer.json", folder)
+    return folder

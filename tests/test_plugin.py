@@ -13,9 +13,12 @@ import pytest
 from safetensors import safe_open
 from transformers import AutoModelForCausalLM
 
+from moe_claims import demonstrations
+from moe_claims.analysis.audits import AUDITS
 from moe_claims.analysis.loads import public_results
 from moe_claims.analysis.registry import LIVE
 from moe_claims.bench import Bench
+from moe_claims.demonstrations import DEMONSTRATIONS
 from moe_claims.models.embedded import embedded_directory
 from moe_claims.models.names import resolve
 from moe_claims.report import markdown, results, table  # noqa: F401 - imported before any run inside this process
@@ -71,6 +74,14 @@ def run(pytester: pytest.Pytester, cache: Path):
     return run
 
 
+@pytest.fixture
+def grok_shown(grok: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Audits of the published code run on a small model, once outside of pytester for what they import late."""
+    monkeypatch.setattr(demonstrations, "MODEL", str(grok))
+    for show in DEMONSTRATIONS.values():
+        show(settle({"model": [TINY]}))
+
+
 def load(folder: Path) -> dict:
     return json.loads((folder / "results.json").read_text())
 
@@ -82,12 +93,12 @@ def without_time(document: dict) -> str:
 # --- the report ----------------------------------------------------------------------------------
 
 
-def test_writes_a_valid_report_and_prints_the_table(run, pytester: pytest.Pytester) -> None:
+def test_writes_a_valid_report_and_prints_the_table(run, grok_shown: None, pytester: pytest.Pytester) -> None:
     result = run("--moe-model", TINY)
     assert result.ret in (0, 1)
     document = load(pytester.path / "claims-report")
     jsonschema.validate(document, results.schema())
-    assert len(document["audits"]) >= 8
+    assert [audit["id"] for audit in document["audits"]] == [*AUDITS, *DEMONSTRATIONS]
     assert sum(row["evidence"] == "public" for row in document["results"]) >= 6
     live = [row for row in document["results"] if row["evidence"] == "live"]
     assert len(live) == ROWS
@@ -95,11 +106,12 @@ def test_writes_a_valid_report_and_prints_the_table(run, pytester: pytest.Pytest
     assert document["errors"] == []
     printed = result.stdout.str()
     assert "Audits: the paper's printed numbers" in printed
+    assert "Audits: the published code, on our own measurements" in printed
     assert "Public measurements" in printed
     assert f"Live: {TINY}" in printed
     assert result.outlines[-1].endswith("A claim that does not replicate is a finding, not a malfunction.")
     written = (pytester.path / "claims-report" / "report.md").read_text()
-    assert "## Audits of the printed numbers" in written
+    assert "## Audits of the paper's printed numbers, recomputed from each other" in written
     assert "weight-diversity-depth &#91;down&#93;" in written
 
 
@@ -236,6 +248,24 @@ def test_a_broken_model_is_an_error_of_its_own_tests_alone(
     assert "Traceback" not in result.stdout.str()
     assert "exception" not in result.stdout.str()
     assert "2 thing(s) could not be measured" in result.outlines[-1]
+
+
+def test_an_audit_whose_model_is_missing_is_an_error_of_its_own(
+    run, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = str(pytester.mkdir("broken"))
+    monkeypatch.setattr(demonstrations, "MODEL", broken)
+    result = run("--moe-model", TINY, "-k", "audit and (row-order or total-parameters)")
+    result.assert_outcomes(errors=1, passed=1)
+    document = load(pytester.path / "claims-report")
+    jsonschema.validate(document, results.schema())
+    assert [audit["id"] for audit in document["audits"]] == ["total-parameters"]
+    message = f"'{broken}' has no config.json: give the folder of a saved model"
+    assert document["errors"] == [{"model": None, "claim": "row-order", "message": message}]
+    printed = result.stdout.str()
+    assert f"  row-order: {message}" in printed
+    assert "Traceback" not in printed and "exception" not in printed
+    assert "1 thing(s) could not be measured" in result.outlines[-1]
 
 
 def test_a_text_that_is_too_short_stops_only_what_needs_it(run, pytester: pytest.Pytester) -> None:

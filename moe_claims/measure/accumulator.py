@@ -74,6 +74,66 @@ def wide(tensor: "torch.Tensor") -> "torch.Tensor":
 
 
 @final
+class RouterScores:
+    """One layer's router logits, recomputed from what its router was asked, and checked against what it did.
+
+    Args:
+        router: (E, d) router rows.
+        where: the layer, for messages.
+        bias: (E,) what the router adds to its scores.
+        factor: what the router multiplies its scores by.
+    """
+
+    def __init__(
+        self, router: "torch.Tensor", where: str, *, bias: "torch.Tensor | None" = None, factor: float = 1.0
+    ) -> None:
+        self._router, self._bias, self._factor = router, bias, factor
+        self._where = where
+
+    def of(self, batch: ExpertBatch, real: "torch.Tensor") -> "torch.Tensor":
+        """A chunk of n tokens and (n,) bool, which of them are real → the logits of these, one row each.
+
+        The recomputed scores must be those of the router, rounding apart: either the experts of the k
+        largest ones were chosen, or, where other rules have a say (groups of experts, a bias that
+        balances their loads), the router itself returned them.
+
+        Raises:
+            ModelError: they are not, or not finite.
+        """
+        import torch
+
+        asked = wide(batch.asked[real])
+        logits = asked @ self._router.to(asked.dtype).T
+        if self._bias is not None:
+            logits += self._bias.to(logits)
+        logits *= self._factor
+        answers = [wide(answer[real]) for answer in batch.answers]
+        self._check(logits, batch.chosen[real], answers, torch.finfo(batch.hidden.dtype).eps)
+        return logits
+
+    def _check(
+        self, logits: "torch.Tensor", chosen: "torch.Tensor", answers: "list[torch.Tensor]", rounding: float
+    ) -> None:
+        import torch
+
+        if not bool(torch.isfinite(logits).all()):
+            raise ModelError(f"{self._where}: the hidden states hold NaN or infinite numbers on this text")
+        top = logits.topk(chosen.shape[1], dim=-1).values
+        used = logits.gather(1, chosen.long()).sort(dim=-1, descending=True).values
+
+        def near(values: torch.Tensor, others: torch.Tensor, size: torch.Tensor) -> bool:
+            slack = max(1e-3, 8 * rounding) * size.abs().amax(dim=-1, keepdim=True).clamp_min(1e-6)
+            return bool(torch.all((values - others).abs() <= slack))
+
+        forms = (logits, logits.softmax(dim=-1), logits.sigmoid())
+        if not near(top, used, logits) and not any(near(a, form, form) for a in answers for form in forms):
+            raise ModelError(
+                f"{self._where}: the experts that the model chose are not those of the largest recomputed router "
+                "scores, and its router returned other scores: it cannot be measured so far"
+            )
+
+
+@final
 class LayerAccumulator:
     """Sums up one MoE layer while its micro-batches go by; padding never enters.
 
@@ -102,8 +162,7 @@ class LayerAccumulator:
     ) -> None:
         import torch
 
-        self._router, self._bias, self._factor = router, bias, factor
-        self._where = where
+        self._scores = RouterScores(router, where, bias=bias, factor=factor)
         self._real = torch.cat([batch.mask.reshape(-1) for batch in batches])
         self._sequence = torch.cat([batch.sequence_of for batch in batches])
         self._next = 0
@@ -133,15 +192,8 @@ class LayerAccumulator:
         here = slice(self._next, self._next + len(batch.hidden))
         self._next = here.stop
         real, sequence = self._real[here], self._sequence[here]
-        outputs, hidden = wide(batch.outputs[real]), wide(batch.hidden[real])
-        logits = wide(batch.asked[real]) @ self._router.to(hidden.dtype).T
-        if self._bias is not None:
-            logits += self._bias.to(logits)
-        logits *= self._factor
-        chosen = batch.chosen[real]
-        answers = [wide(answer[real]) for answer in batch.answers]
-        self._check_routing(logits, chosen, answers, torch.finfo(batch.hidden.dtype).eps)
-        self.logits.append(logits.cpu())
+        outputs, chosen = wide(batch.outputs[real]), batch.chosen[real]
+        self.logits.append(self._scores.of(batch, real).cpu())
         self.norms.append(outputs.norm(dim=-1).cpu())
         self.chosen.append(chosen.to("cpu").short())
         similarity = cosines(outputs)
@@ -194,29 +246,3 @@ class LayerAccumulator:
             _, experts, neurons = values.shape
             self.index = IndexCorrelation(self._sequences, experts, neurons, values.device)
         self.index.observe(values, sequence)
-
-    def _check_routing(
-        self, logits: "torch.Tensor", chosen: "torch.Tensor", answers: "list[torch.Tensor]", rounding: float
-    ) -> None:
-        """The recomputed scores must be those of the router, rounding apart.
-
-        Either the experts of the k largest ones were chosen, or, where other rules have a say
-        (groups of experts, a bias that balances their loads), the router itself returned them.
-        """
-        import torch
-
-        if not bool(torch.isfinite(logits).all()):
-            raise ModelError(f"{self._where}: the hidden states hold NaN or infinite numbers on this text")
-        top = logits.topk(chosen.shape[1], dim=-1).values
-        used = logits.gather(1, chosen.long()).sort(dim=-1, descending=True).values
-
-        def near(values: torch.Tensor, others: torch.Tensor, size: torch.Tensor) -> bool:
-            slack = max(1e-3, 8 * rounding) * size.abs().amax(dim=-1, keepdim=True).clamp_min(1e-6)
-            return bool(torch.all((values - others).abs() <= slack))
-
-        forms = (logits, logits.softmax(dim=-1), logits.sigmoid())
-        if not near(top, used, logits) and not any(near(a, form, form) for a in answers for form in forms):
-            raise ModelError(
-                f"{self._where}: the experts that the model chose are not those of the largest recomputed router "
-                "scores, and its router returned other scores: it cannot be measured so far"
-            )

@@ -177,3 +177,35 @@ class RoutedMeasurement:
         """From what was found in each layer and of the whole text, under the names of the fields."""
         stacked = {name: np.stack([arrays[name] for arrays in found]) for name in found[0]}
         return cls(layers=np.asarray(layers), **whole, **stacked)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class RowsInOrder:
+    """What rows of one output per expert say in one order of an expert's rows, mean over the rows of a sequence."""
+
+    similarity: Floats
+    """(L, S) mean over pairs of experts of the angular similarity of their outputs in a row, float64."""
+    association: Floats
+    """(L, S) Spearman ρ over experts of the norms in row j and the router logits of token j, float64."""
+    diagonal: Floats
+    """(L, S) share of a row's experts whose norm rank is their score rank, float64."""
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class RowOrderMeasurement:
+    """The outputs of all experts in token order, and in the order in which the published code records Grok-1's."""
+
+    model: str
+    """Name of the model that was measured."""
+    layers: Integers
+    """(L,) true index of each MoE layer."""
+    lengths: Integers
+    """(S,) tokens of each sequence."""
+    by_token: RowsInOrder
+    """Row j of every expert holds token j."""
+    published: RowsInOrder
+    """Row j of an expert holds the j-th of its tokens by (rank of the expert for the token, token)."""
+    misplaced: Floats
+    """(L, S) share of the published rows, over all experts, in which row j holds another token than j."""

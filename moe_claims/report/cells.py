@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
+from moe_claims.demonstrations import DEMONSTRATIONS
+
 SIGNS = {
     "replicated": "✓",
     "direction-only": "~",
@@ -18,6 +20,28 @@ SIGNS = {
 AUDIT_SIGNS = {"agrees": "✓", "disagrees": "✗", "lacks-power": "?"}
 
 Row = Mapping[str, Any]
+
+
+@final
+@dataclass(frozen=True)
+class Audits:
+    """Rows of one table of audits."""
+
+    what: str
+    """What is audited."""
+    how: str
+    rows: tuple[Row, ...]
+
+
+def audits(document: Row) -> list[Audits]:
+    """The audits of printed numbers, and those of the published code, where there are any."""
+    of_code = [row for row in document["audits"] if row["id"] in DEMONSTRATIONS]
+    printed = [row for row in document["audits"] if row["id"] not in DEMONSTRATIONS]
+    kinds = (
+        Audits("the paper's printed numbers", "recomputed from each other", tuple(printed)),
+        Audits("the published code", "on our own measurements", tuple(of_code)),
+    )
+    return [kind for kind in kinds if kind.rows]
 
 
 @final

@@ -26,7 +26,7 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def render(document: Row) -> str:
     """The results document as Markdown."""
-    parts = ["# Reproducibility report", _summary(document), _audits(document["audits"])]
+    parts = ["# Reproducibility report", _summary(document), *map(_audits, cells.audits(document))]
     for group in cells.grouped(document):
         parts.append(f"## {escape(group.title)}")
         for part in group.parts:
@@ -42,7 +42,7 @@ def _summary(document: Row) -> str:
     lines = [
         f"- {label}: {tally}"
         for label, tally in (
-            ("Audits of the paper's printed numbers", cells.tally(document["audits"], "outcome", cells.AUDIT_SIGNS)),
+            *((f"Audits of {kind.what}", _outcomes(kind)) for kind in cells.audits(document)),
             ("Public measurements of the real models", cells.tally(public, "verdict", cells.SIGNS)),
             ("Live measurements", cells.tally(live, "verdict", cells.SIGNS)),
         )
@@ -55,9 +55,11 @@ def _summary(document: Row) -> str:
     return intro + "\n\n" + "\n".join(lines)
 
 
-def _audits(audits: Sequence[Row]) -> str:
-    if not audits:
-        return ""
+def _outcomes(audits: cells.Audits) -> str:
+    return cells.tally(audits.rows, "outcome", cells.AUDIT_SIGNS)
+
+
+def _audits(audits: cells.Audits) -> str:
     rows = [
         [
             f"{cells.AUDIT_SIGNS[a['outcome']]} {a['outcome']}",
@@ -66,9 +68,10 @@ def _audits(audits: Sequence[Row]) -> str:
             escape(a["recomputed"]),
             escape(a["reason"]),
         ]
-        for a in audits
+        for a in audits.rows
     ]
-    return "## Audits of the printed numbers\n\n" + table(["outcome", "audit", "printed", "recomputed", "so"], rows)
+    found = table(["outcome", "audit", "printed", "recomputed", "so"], rows)
+    return f"## Audits of {audits.what}, {audits.how}\n\n{found}"
 
 
 def _part(part: cells.Part, with_text: bool) -> list[str]:

@@ -19,7 +19,7 @@ def render(document: Document, *, width: int = 120) -> str:
         width: columns of the terminal; long statements are wrapped to fit.
     """
     sections = [
-        _audits(document["audits"], width),
+        *(_audits(audits, width) for audits in cells.audits(document)),
         *(_group(group, width) for group in cells.grouped(document)),
         _side_by_side(document["results"], width),
         _errors(document["errors"]),
@@ -27,10 +27,8 @@ def render(document: Document, *, width: int = 120) -> str:
     return "\n\n".join(section for section in sections if section)
 
 
-def _audits(audits: Sequence[Document], width: int) -> str:
-    if not audits:
-        return ""
-    rows = [[cells.AUDIT_SIGNS[a["outcome"]] + " " + a["outcome"], a["id"], a["reason"]] for a in audits]
+def _audits(audits: cells.Audits, width: int) -> str:
+    rows = [[cells.AUDIT_SIGNS[a["outcome"]] + " " + a["outcome"], a["id"], a["reason"]] for a in audits.rows]
     body: str = tabulate(
         rows,
         headers=["outcome", "audit", "what follows"],
@@ -38,7 +36,7 @@ def _audits(audits: Sequence[Document], width: int) -> str:
         maxcolwidths=[None, None, max(40, width - 44)],
         disable_numparse=True,
     )
-    return f"Audits: the paper's printed numbers, recomputed from each other\n{body}"
+    return f"Audits: {audits.what}, {audits.how}\n{body}"
 
 
 def _group(group: cells.Group, width: int) -> str:

@@ -16,7 +16,7 @@ from moe_claims.analysis.loads import public_results
 from moe_claims.analysis.registry import LIVE
 from moe_claims.errors import UsageError
 from moe_claims.report import cells, markdown, results, table
-from moe_claims.types import Companion, Interval, Result, Verdict
+from moe_claims.types import Audit, AuditOutcome, Companion, Interval, Result, Verdict
 
 
 def row(**changes: Any) -> Result:
@@ -209,6 +209,24 @@ def test_the_table_says_what_was_run_and_found() -> None:
     assert "26 sequences, 7,174 tokens, 4.03 nats per token" in text
     assert text.index("Audits") < text.index("Public measurements") < text.index("Live: a-model")
     assert max(len(line) for line in text.splitlines()) <= 132
+
+
+def test_audits_of_numbers_and_of_code_stand_under_titles_of_their_own() -> None:
+    shown = Audit("row-order", "a statement", "a place", AuditOutcome.DISAGREES, "0.5", "0.6", "0.6 → 0.5.")
+    numbers = [results.audit_row(audit) for audit in run_audits()]
+    of_numbers = "the paper's printed numbers, recomputed from each other"
+    of_code = "the published code, on our own measurements"
+    both = document(audits=[*numbers, results.audit_row(shown)])
+    jsonschema.validate(both, results.schema())
+    for render, head in ((table.render, "Audits: "), (markdown.render, "## Audits of ")):
+        text = render(both)
+        first, second = text.index(head + of_numbers), text.index(head + of_code)
+        assert first < text.index("figure10-diagonal") < second < text.index("row-order")
+        assert head + of_code not in render(document(audits=numbers))
+        assert head + of_numbers not in render(document(audits=[results.audit_row(shown)]))
+        assert head not in render(document(audits=[]))
+    assert "- Audits of the published code: 1 disagrees\n" in markdown.render(both)
+    assert "- Audits of the paper's printed numbers: 5 agrees" in markdown.render(both)
 
 
 def test_errors_are_named_once() -> None:
