@@ -33,6 +33,8 @@ SMALLER = {
     "--seeds 25": "--seeds 1",
     "--output docs/power.md": "--output power.md",
     "--text enwik8.gz": "--text enwik8.gz --steps 1",
+    "--seeds 5": "--seeds 1",
+    "trajectory tiny-scratch": "trajectory tiny-scratch --points 2 --tokens 400",
 }
 TOX = "pip install tox && tox"
 """Runs this very test: the CI script runs it."""
@@ -53,7 +55,7 @@ def commands() -> list[tuple[str, str]]:
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with what the commands speak of: the claims, a checkpoint, a text, a cached model of the hub."""
     folder = tmp_path_factory.mktemp("docs")
-    for name in ("claims", "conftest.py", "pyproject.toml"):
+    for name in ("claims", "experiments", "conftest.py", "pyproject.toml"):
         source = ROOT / name
         (shutil.copytree if source.is_dir() else shutil.copy)(source, folder / name)
     shutil.copytree(embedded_directory("tiny-scratch"), folder / "my-checkpoint")
@@ -65,7 +67,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     prose = ("A tide rises and falls twice a day. " * 40 + "\f") * 200
     (folder / "enwik8.gz").write_bytes(gzip.compress(prose.encode()))
     # A report of what needs no model, so that commands on reports do not depend on who ran first.
-    environment = {"moe_claims": __version__, "python": "3.11"}
+    environment = {"moe_claims": __version__, "python": "3.11", "torch": "2", "transformers": "5", "seed": 0}
+    environment["dense_reference"] = None
     document = results.document(
         created="2026-01-01T00:00:00+00:00",
         environment=environment,

@@ -36,6 +36,7 @@ def pack(recipe: Recipe, work: Path, target: Path) -> dict[str, float]:
         parts = points.encode(weights, following)
         path = point_file(target, step)
         save_file(parts, path)
+        path.chmod(0o644)  # written as a temporary file is, for its owner alone
         following = points.decode(parts, following)
         taken += path.stat().st_size
         for name, weight in weights.items():
