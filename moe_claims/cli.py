@@ -212,7 +212,7 @@ def _models(given: argparse.Namespace) -> str:
 
     if given.families:
         return listing.render()
-    rows: list[tuple[str, str]] = [(name, "embedded, runs offline") for name in EMBEDDED]
+    rows: list[tuple[str, str]] = [(name, _embedded(name)) for name in EMBEDDED]
     rows += [(f"synthetic:{kind}", "made in memory; ?seed=N and sizes") for kind in SYNTHETIC]
     rows += [(alias, target) for alias, target in ALIASES.items()]
     rows += [
@@ -225,6 +225,18 @@ def _models(given: argparse.Namespace) -> str:
         "with each, and why others are not read."
     )
     return f"{known}\n\n{textwrap.fill(families, 100, break_on_hyphens=False)}"
+
+
+def _embedded(name: str) -> str:
+    """What an embedded model is, and the points along its training that can be named."""
+    from moe_claims.models.embedded import DENSE, embedded_directory, revisions_of
+    from moe_claims.zoo.recipes import RECIPES
+
+    recipe = RECIPES[name]
+    kind = "dense reference" if name == DENSE else "embedded"
+    points = revisions_of(embedded_directory(name))
+    along = f"; {name}@{points[0]} … @{points[-1]}" if points else ""
+    return f"{kind}: {recipe.family}, {recipe.training}{along}"
 
 
 def _claims(given: argparse.Namespace) -> str:

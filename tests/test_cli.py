@@ -26,6 +26,8 @@ def test_claims_and_models_list_everything(capsys: pytest.CaptureFixture[str]) -
     assert main(["models"]) == 0
     listed = capsys.readouterr().out
     assert all(name in listed for name in (*ALIASES, *EMBEDDED, "synthetic:planted"))
+    assert "embedded: mixtral, upcycled from tiny-dense, 4,000 steps, 8.2 M tokens" in listed
+    assert "; tiny-scratch@step60 … @step4000" in listed
 
 
 def test_measure_writes_every_documented_array(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
