@@ -248,7 +248,7 @@ def trainings(tmp_path: Path, made_up_positions: Callable, made_up_schemes: Call
 def test_results_of_trainings_are_judged_from_a_folder_of_ones_own(
     run, pytester: pytest.Pytester, trainings: Path
 ) -> None:
-    only = ("--moe-experiments", str(trainings), "-k", "training_scheme or depth_needs")
+    only = ("--moe-model", TINY, "--moe-experiments", str(trainings), "-k", "training_scheme or depth_needs")
     result = run(*only)
     result.assert_outcomes(passed=4, failed=2)
     document = load(pytester.path / "claims-report")
