@@ -5,7 +5,7 @@ from pathlib import Path
 
 import jsonschema
 
-from moe_claims.analysis.registry import LIVE
+from moe_claims.analysis.registry import LIVE, TRAINED
 from moe_claims.report import markdown, results
 
 folder = Path(sys.argv[1])
@@ -14,9 +14,11 @@ jsonschema.validate(document, results.schema())
 counts = {
     "audits": len(document["audits"]),
     "public rows": sum(row["evidence"] == "public" for row in document["results"]),
+    "trained rows": sum(row["evidence"] == "trained" for row in document["results"]),
     "live rows": sum(row["evidence"] == "live" for row in document["results"]),
 }
-for what, least in (("audits", 14), ("public rows", 9), ("live rows", sum(len(c.row_keys()) for c in LIVE.values()))):
+live, trained = (sum(len(claim.row_keys()) for claim in claims.values()) for claims in (LIVE, TRAINED))
+for what, least in (("audits", 14), ("public rows", 9), ("trained rows", trained), ("live rows", live)):
     if counts[what] < least:
         sys.exit(f"the report has {counts[what]} {what}; at least {least} are expected")
 if document["errors"]:

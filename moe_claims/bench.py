@@ -82,4 +82,5 @@ def environment(settings: Settings) -> dict[str, Any]:
         "layers": None if settings.layers is None else ",".join(map(str, settings.layers)),
         "dense_reference": settings.dense_reference and settings.dense_reference.name,
         "second_model": settings.second_model and settings.second_model.name,
+        "experiments": settings.experiments and str(settings.experiments),
     }

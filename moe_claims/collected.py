@@ -46,20 +46,21 @@ class Collected:
             results=self.rows("result"),
             audits=self.rows("audit"),
             errors=self.rows("error"),
-            order=_order(settings),
+            order=_order(settings, self.rows("result")),
         )
 
     def __bool__(self) -> bool:
         return any(self.parts.values())
 
 
-def _order(settings: Settings) -> dict[str, int]:
+def _order(settings: Settings, rows: list[dict[str, Any]]) -> dict[str, int]:
     from moe_claims.analysis.audits import AUDITS
-    from moe_claims.analysis.registry import COUNTED, LIVE, PUBLIC_MODELS
+    from moe_claims.analysis.registry import COUNTED, LIVE, PUBLIC_MODELS, TRAINED
     from moe_claims.demonstrations import DEMONSTRATIONS
 
-    names = ["public", "live", *AUDITS, *DEMONSTRATIONS, *(ref.name for ref in settings.models)]
+    names = ["public", "trained", "live", *AUDITS, *DEMONSTRATIONS, *(ref.name for ref in settings.models)]
     names += [model for models in PUBLIC_MODELS.values() for model in models]
-    for claim in (*LIVE.values(), *COUNTED.values()):
+    names += [row["model"] for claim in TRAINED for row in rows if row["claim"] == claim]
+    for claim in (*LIVE.values(), *COUNTED.values(), *TRAINED.values()):
         names += [claim.id, *(variant for variant in claim.variants if variant)]
     return {name: rank for rank, name in enumerate(dict.fromkeys([*names, *settings.texts]))}

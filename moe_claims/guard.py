@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
-OPTIONS = ("--model", "--moe-model", "--moe-second-model", "--moe-dense-reference")
-"""Those that name a model."""
+OPTIONS = ("--model", "--moe-model", "--moe-second-model", "--moe-dense-reference", "--moe-experiments")
+"""Those that name a model, or a folder of results: what others may have made."""
 
 
 def named(arguments: Sequence[str]) -> list[str]:

@@ -8,7 +8,7 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
@@ -52,8 +52,8 @@ def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) 
     known.file_or_dir = guard.tests(known.file_or_dir, args, start)
     if model := guard.settings_of_a_model(early_config.inipath, known.file_or_dir, args, start):
         raise pytest.UsageError(
-            f"pytest takes its settings from '{early_config.inipath}', which came with the model '{model}': remove "
-            "that file, or join option and model by '=' if it is not the model's"
+            f"pytest takes its settings from '{early_config.inipath}', which came with '{model}': remove that file, "
+            "or join option and folder by '=' if it is not from there"
         )
     yield
 
@@ -61,6 +61,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "moe_claim(id): tests a claim on every model and text of the run")
     config.addinivalue_line("markers", "moe_public(id): tests a claim on published counts")
+    config.addinivalue_line("markers", "moe_trained(id): tests a claim on trainings made for the question")
     config.addinivalue_line("markers", "moe_audit: recomputes what the paper prints, or shows what its code does")
     config.stash[_COLLECTED] = Collected()
     config.pluginmanager.register(config.stash[_COLLECTED], "moe-claims-collected")
@@ -99,6 +100,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             _live_cases(metafunc, marker.args[0])
         elif marker.name == "moe_public":
             _public_cases(metafunc, marker.args[0])
+        elif marker.name == "moe_trained":
+            _trained_cases(metafunc, marker.args[0])
         elif marker.name == "moe_audit":
             from moe_claims.analysis.audits import AUDITS
             from moe_claims.demonstrations import DEMONSTRATIONS
@@ -129,6 +132,13 @@ def _public_cases(metafunc: pytest.Metafunc, claim_id: str) -> None:
     metafunc.parametrize("moe_case", cases, ids=ids, scope="session")
 
 
+def _trained_cases(metafunc: pytest.Metafunc, claim_id: str) -> None:
+    from moe_claims.analysis.registry import TRAINED
+
+    variants = [variant for variant in TRAINED[claim_id].variants if variant]
+    metafunc.parametrize("moe_case", [(claim_id, v) for v in variants], ids=variants, scope="session")
+
+
 @pytest.fixture
 def moe_result(request: pytest.FixtureRequest, moe_case: Any) -> "Result":
     """The judged row of this test's claim, model and text; measured when first asked for."""
@@ -141,8 +151,7 @@ def moe_result(request: pytest.FixtureRequest, moe_case: Any) -> "Result":
     except MoeClaimsError as error:
         found = str(error)
     if isinstance(found, str):  # out of the handler, so that one line is printed and not a chain of exceptions
-        _attach(request, "error", {"model": ref.name, "claim": claim, "message": found})
-        pytest.fail(found, pytrace=False)
+        _broken(request, ref.name, claim, found)
     from moe_claims.report.results import result_row
 
     _attach(request, "result", result_row(found))
@@ -166,6 +175,25 @@ def moe_public_result(request: pytest.FixtureRequest, moe_case: Any) -> "Result"
 
 
 @pytest.fixture
+def moe_trained_result(request: pytest.FixtureRequest, moe_case: Any) -> "Result":
+    """The judged row of a claim on trainings made for the question."""
+    from moe_claims.analysis.trained import trained_result
+    from moe_claims.report.results import result_row
+
+    claim, variant = moe_case
+    settings = settings_of(request.config)
+    found: Result | str
+    try:
+        found = trained_result(claim, variant, settings.alpha, settings.experiments)
+    except MoeClaimsError as error:
+        found = str(error)
+    if isinstance(found, str):
+        _broken(request, None, claim, found)
+    _attach(request, "result", result_row(found))
+    return found
+
+
+@pytest.fixture
 def moe_audit(request: pytest.FixtureRequest, moe_case: str) -> "Audit":
     """One audit: of the paper's printed numbers, or of its code on a model that is measured for it."""
     from moe_claims.analysis.audits import AUDITS
@@ -182,8 +210,7 @@ def moe_audit(request: pytest.FixtureRequest, moe_case: str) -> "Audit":
     except MoeClaimsError as error:
         found = str(error)
     if isinstance(found, str):  # out of the handler, as above
-        _attach(request, "error", {"model": None, "claim": moe_case, "message": found})
-        pytest.fail(found, pytrace=False)
+        _broken(request, None, moe_case, found)
     _attach(request, "audit", audit_row(found))
     return found
 
@@ -194,6 +221,11 @@ def _bench(config: pytest.Config) -> "Bench":
 
         config.stash[_BENCH] = Bench(settings_of(config))
     return config.stash[_BENCH]
+
+
+def _broken(request: pytest.FixtureRequest, model: str | None, claim: str, message: str) -> NoReturn:
+    _attach(request, "error", {"model": model, "claim": claim, "message": message})
+    pytest.fail(message, pytrace=False)
 
 
 def _attach(request: pytest.FixtureRequest, kind: str, content: object) -> None:
@@ -219,7 +251,7 @@ def _progress_shown(config: pytest.Config) -> Iterator[None]:
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
     """``--moe-report-only``: a claim that does not replicate is noted, and the test passes."""
     failed = call.excinfo is not None and isinstance(call.excinfo.value, pytest.fail.Exception)
-    is_claim = any(item.get_closest_marker(name) for name in ("moe_claim", "moe_public", "moe_audit"))
+    is_claim = any(item.get_closest_marker(name) for name in ("moe_claim", "moe_public", "moe_trained", "moe_audit"))
     if call.when == "call" and failed and is_claim and settings_of(item.config).report_only:
         assert call.excinfo is not None
         item.add_report_section("call", "note", str(call.excinfo.value))

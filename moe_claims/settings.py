@@ -60,6 +60,7 @@ OPTIONS = (
     ),
     Option("second-model", "model to compare the routing with, such as a tuned one, named as a model", "NAME"),
     Option("download", "fetch models of the hub whole, into its local cache, before they are read", flag=True),
+    Option("experiments", "folder of results of trainings to judge (default: those in the package)", "DIR"),
     Option("cluster", "address of a cluster (not used yet)", "ADDRESS"),
 )
 
@@ -90,6 +91,8 @@ class Settings:
     second_model: ModelRef | None
     download: bool
     """Whether models of the hub are downloaded; else what is not in the local cache is read over the network."""
+    experiments: Path | None
+    """Folder of the results of trainings; None for those in the package."""
 
     @property
     def controls(self) -> bool:
@@ -131,6 +134,15 @@ def _folder(name: str, value: object) -> Path:
     path = os.path.expanduser(str(value))  # noqa: PTH111 - pathlib raises for an unknown ~user
     if os.path.lexists(path) and not os.path.isdir(path):  # noqa: PTH112 - pathlib raises for a name too long
         raise UsageError(f"--moe-{name} {value}: this is a file; give a folder, which is made where there is none")
+    return Path(path)
+
+
+def _existing_folder(name: str, value: object) -> Path | None:
+    if value is None:
+        return None
+    path = os.path.expanduser(str(value))  # noqa: PTH111 - pathlib raises for an unknown ~user
+    if not os.path.isdir(path):  # noqa: PTH112 - pathlib raises for a name too long
+        raise UsageError(f"--moe-{name} {value}: there is no such folder; give the one that the results lie in")
     return Path(path)
 
 
@@ -192,6 +204,7 @@ def settle(values: Mapping[str, Any]) -> Settings:
         dense_reference=dense,
         second_model=_model("second-model", values.get("second-model")),
         download=_flag("download", values.get("download")),
+        experiments=_existing_folder("experiments", values.get("experiments")),
     )
 
 

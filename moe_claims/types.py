@@ -90,9 +90,11 @@ class Result:
     variant: str | None
     """Which of the claim's variants (matrix kind, part); None where there is only one."""
     evidence: str
-    """``live`` (measured on this machine) or ``public`` (published counts of the real model)."""
+    """``live`` (measured on this machine), ``public`` (published counts of the real model) or ``trained`` (models
+    trained for the question)."""
     family: str
-    """Family of tests that the correction runs over: ``headline``, ``secondary`` or ``public``."""
+    """Family of tests that the correction runs over: ``headline``, ``secondary``, ``public`` or
+    ``trained``."""
     model: str
     corpus: str | None
     """None for claims on weights alone."""

@@ -257,3 +257,82 @@ def grok(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "config.json").write_text(json.dumps(settings))
     shutil.copy(embedded_directory("tiny-scratch") / "tokenizer.json", folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def made_up_positions() -> "Callable[..., dict[str, Any]]":
+    """Makes results of the dense-layer-position experiment, in the form that its script writes."""
+
+    def make(
+        curve: "Callable[[int], float]",
+        noise: "Callable[..., np.ndarray]",
+        *,
+        seeds: int = 5,
+        kinds: Sequence[str] = ("total", "activated"),
+        places: Sequence[int] = (0, 2, 4, 6, 7),
+    ) -> dict[str, Any]:
+        """``curve`` says what a dense layer in a place costs; ``noise(size=n)`` what else a training adds."""
+        runs = []
+        for seed in range(seeds):
+            own = 2.0 + float(noise(size=1)[0])
+            jobs: list[tuple[int | None, str | None]] = [(None, None)]
+            jobs += [(place, kind) for kind in kinds for place in places]
+            for (place, kind), extra in zip(jobs, noise(size=len(jobs)), strict=True):
+                loss = own + float(extra) + (0.0 if place is None else curve(place))
+                width = None if place is None else {"total": 580, "activated": 134}.get(str(kind), 99)
+                runs.append(
+                    {"seed": seed, "position": place, "matched": kind, "dense_width": width, "parameters": 900_000,
+                     "held_out_nats": loss, "training_nats": loss}
+                )  # fmt: skip
+        settings = {"num_hidden_layers": 8, "num_experts": 16}
+        recipe = {"family": "qwen2_moe", "steps": 1000, "settings": settings}
+        return {"experiment": "dense-layer-position", "layers": 8, "text": "a-text.gz", "recipe": recipe, "runs": runs}
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def made_up_schemes() -> "Callable[..., dict[str, Any]]":
+    """Makes results of the training-scheme experiment, in the form that its script writes."""
+
+    def make(
+        apart: float,
+        noise: "Callable[..., np.ndarray]",
+        *,
+        seeds: int = 5,
+        zoo: bool = True,
+        steps: Sequence[int] = (0, 30, 1000),
+    ) -> dict[str, Any]:
+        """By ``apart`` upcycled experts are more alike, and more in order, than those from scratch."""
+
+        def points(level: float) -> list[dict[str, Any]]:
+            return [
+                {
+                    "step": step,
+                    **{
+                        measured: {kind: (level + noise(size=8)).tolist() for kind in ("up", "act", "down")}
+                        for measured in ("similarity", "order")
+                    },
+                }
+                for step in steps
+            ]
+
+        def model(level: float) -> dict[str, Any]:
+            own = level + float(noise(size=1)[0])
+            return {"parameters": 700_000, "held_out_nats": 2.0 + float(noise(size=1)[0]), "points": points(own)}
+
+        found = [{"seed": seed, "scratch": model(0.0), "upcycled": model(apart)} for seed in range(seeds)]
+        recipe = {"family": "mixtral", "steps": 1000, "settings": {"num_hidden_layers": 8, "num_local_experts": 8}}
+        pair = {
+            "scratch": {"model": "tiny-scratch", "points": points(0.0)},
+            "upcycled": {"model": "tiny-upcycled", "points": points(apart)},
+        }
+        return {
+            "experiment": "training-scheme",
+            "text": "a-text.gz",
+            "recipes": {"moe": recipe},
+            "seeds": found,
+            "zoo": pair if zoo else None,
+        }
+
+    return make

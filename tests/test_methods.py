@@ -10,7 +10,7 @@ import pytest
 
 import moe_claims
 from moe_claims.analysis.claim import Claim
-from moe_claims.analysis.registry import COUNTED, LIVE
+from moe_claims.analysis.registry import COUNTED, LIVE, TRAINED
 
 PAGE = Path(__file__).parents[1] / "docs" / "methods.md"
 PACKAGE = Path(moe_claims.__file__).parent
@@ -21,6 +21,7 @@ FIXED = re.compile(
     r"Bound of equivalence: (?P<equivalence>[\d.]+|none \(a level\))\.\n"
     r"Paper says otherwise: (?P<says>[^\n]+)\.\n"
 )
+EVERY = [*LIVE.values(), *COUNTED.values(), *TRAINED.values()]
 MODULE = re.compile(r"`((?:analysis|measure|models|stats)/[a-z_]+\.py)`")
 
 
@@ -55,10 +56,11 @@ def section_of(page: str, claim: Claim) -> str:
 
 def test_every_claim_has_one_section_and_every_section_a_claim(page: str) -> None:
     written = Counter((section.claim, section.public) for section in sections(page))
-    assert written == Counter([(claim, False) for claim in LIVE] + [(claim, True) for claim in COUNTED])
+    expected = [(claim, False) for claim in (*LIVE, *TRAINED)] + [(claim, True) for claim in COUNTED]
+    assert written == Counter(expected)
 
 
-@pytest.mark.parametrize("claim", [*LIVE.values(), *COUNTED.values()], ids=lambda claim: f"{claim.id}-{claim.family}")
+@pytest.mark.parametrize("claim", EVERY, ids=lambda claim: f"{claim.id}-{claim.family}")
 def test_fixed_lines_are_those_of_the_record(page: str, claim: Claim) -> None:
     fixed = FIXED.match(section_of(page, claim).lstrip("\n"))
     assert fixed is not None, f"the section of {claim.id} does not begin with its fixed lines"
@@ -68,12 +70,15 @@ def test_fixed_lines_are_those_of_the_record(page: str, claim: Claim) -> None:
         assert fixed["equivalence"] == "none (a level)"
     else:
         assert number(fixed["equivalence"]) == claim.equivalence
+    for other, variants in claim.others().items():
+        written = f"{other.smallest:g}".replace("-", "−")
+        assert f"{written} for {' and '.join(f'*{variant}*' for variant in variants)}" in section_of(page, claim)
     said = dict(re.findall(r"([a-z0-9-]+) \((absent|opposite)\)", fixed["says"]))
     assert said == dict(claim.paper_says)
     assert bool(said) != (fixed["says"] == "of no model")
 
 
-@pytest.mark.parametrize("claim", [*LIVE.values(), *COUNTED.values()], ids=lambda c: f"{c.id}-{c.family}")
+@pytest.mark.parametrize("claim", EVERY, ids=lambda c: f"{c.id}-{c.family}")
 def test_every_section_says_what_is_estimated_against_what_and_what_could_fool_it(page: str, claim: Claim) -> None:
     text = section_of(page, claim)
     for part in ("Estimand", "ull", "nterval", "What can fool it"):

@@ -5,10 +5,13 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
 import jsonschema
+import numpy as np
 import pytest
 from safetensors import safe_open
 from transformers import AutoModelForCausalLM
@@ -93,8 +96,10 @@ def without_time(document: dict) -> str:
 # --- the report ----------------------------------------------------------------------------------
 
 
-def test_writes_a_valid_report_and_prints_the_table(run, grok_shown: None, pytester: pytest.Pytester) -> None:
-    result = run("--moe-model", TINY)
+def test_writes_a_valid_report_and_prints_the_table(
+    run, grok_shown: None, pytester: pytest.Pytester, trainings: Path
+) -> None:
+    result = run("--moe-model", TINY, "--moe-experiments", str(trainings))
     assert result.ret in (0, 1)
     document = load(pytester.path / "claims-report")
     jsonschema.validate(document, results.schema())
@@ -103,6 +108,7 @@ def test_writes_a_valid_report_and_prints_the_table(run, grok_shown: None, pytes
     live = [row for row in document["results"] if row["evidence"] == "live"]
     assert len(live) == ROWS
     assert all("random_init" in row["controls"] for row in live)
+    assert sum(row["evidence"] == "trained" for row in document["results"]) == 6
     assert document["errors"] == []
     printed = result.stdout.str()
     assert "Audits: the paper's printed numbers" in printed
@@ -195,6 +201,7 @@ BAD_OPTIONS = [
     (("--moe-layers", "first"), "--moe-layers first: give layer numbers separated by commas"),
     (("--moe-dense-reference", "mistrl"), "--moe-dense-reference: unknown model 'mistrl': did you mean mistral"),
     (("--moe-second-model", "./nowhere"), "--moe-second-model: there is no directory './nowhere'"),
+    (("--moe-experiments", "./nowhere"), "--moe-experiments ./nowhere: there is no such folder"),
     (("--moe-cluster", "host:1"), "no claim of this version uses it"),
 ]
 
@@ -224,6 +231,41 @@ def test_options_come_from_ini_and_environment_too(run, pytester: pytest.Pyteste
     document = load(pytester.path / "from-ini")
     assert [model["name"] for model in document["models"]] == [TINY]
     assert document["environment"]["seed"] == 5
+
+
+# --- trainings -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def trainings(tmp_path: Path, made_up_positions: Callable, made_up_schemes: Callable) -> Path:
+    """A folder of made-up results: dense layers that cost more the deeper they lie, and schemes that are alike."""
+    noise = partial(np.random.default_rng(0).normal, 0.0, 0.004)
+    for made in (made_up_positions(lambda p: 0.005 * p - 0.03 * (p == 7), noise), made_up_schemes(0.0, noise)):
+        (tmp_path / f"{made['experiment']}.json").write_text(json.dumps(made))
+    return tmp_path
+
+
+def test_results_of_trainings_are_judged_from_a_folder_of_ones_own(
+    run, pytester: pytest.Pytester, trainings: Path
+) -> None:
+    only = ("--moe-model", TINY, "--moe-experiments", str(trainings), "-k", "training_scheme or depth_needs")
+    result = run(*only)
+    result.assert_outcomes(passed=4, failed=2)
+    document = load(pytester.path / "claims-report")
+    jsonschema.validate(document, results.schema())
+    assert [(row["claim"], row["verdict"]) for row in document["results"]] == [
+        *[("depth-needs-experts", "replicated")] * 4,
+        *[("training-scheme", "absent")] * 2,
+    ]
+    assert document["models"] == []
+    assert document["environment"]["experiments"] == str(trainings)
+    assert "Trained for the question" in result.stdout.str()
+    (trainings / "training-scheme.json").unlink()
+    result = run(*only)
+    result.assert_outcomes(passed=4, errors=2)
+    (said,) = {error["message"] for error in load(pytester.path / "claims-report")["errors"]}
+    assert said.startswith(f"there is no file '{trainings / 'training-scheme.json'}' with results of trainings")
+    assert "Traceback" not in result.stdout.str()
 
 
 # --- models that cannot be measured ---------------------------------------------------------------

@@ -468,6 +468,7 @@ def test_pytest_refuses_each_in_one_line(
         ("claims", "--moe-model", "{model}"),
         ("claims", "--model", "{model}", "-n", "1"),
         ("claims", "--model", "synthetic:planted", "--moe-dense-reference", "{model}/dense"),
+        ("claims", "--model", "synthetic:planted", "--moe-experiments", "{model}"),
     ],
     ids=" ".join,
 )
@@ -511,8 +512,8 @@ def test_pytest_takes_no_settings_from_a_model(
         return
     assert done.returncode == 4
     assert done.stderr.strip() == (
-        f"ERROR: pytest takes its settings from '{settings}', which came with the model '{model}': remove that file, "
-        "or join option and model by '=' if it is not the model's"
+        f"ERROR: pytest takes its settings from '{settings}', which came with '{model}': remove that file, "
+        "or join option and folder by '=' if it is not from there"
     )
 
 

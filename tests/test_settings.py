@@ -87,6 +87,7 @@ def test_defaults(embedded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         dense_reference=settings.dense_reference,
         second_model=None,
         download=False,
+        experiments=None,
     )
     assert settings.dense_reference is not None
     assert settings.dense_reference.name == DENSE
@@ -131,6 +132,7 @@ def test_every_option_is_heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
             "dense-reference": "mistral",
             "second-model": "mixtral-8x7b-instruct@main",
             "download": True,
+            "experiments": "~",
         }
     )
     assert [ref.name for ref in settings.models] == ["olmoe", "synthetic:null?seed=2"]  # each once, in order
@@ -152,6 +154,7 @@ def test_every_option_is_heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
             "mixtral-8x7b-instruct@main", "hub", "mistralai/Mixtral-8x7B-Instruct-v0.1", revision="main"
         ),
         download=True,
+        experiments=tmp_path,
     )
     assert not settings.controls
 
@@ -195,6 +198,7 @@ def test_existing_folders_are_taken(tmp_path: Path) -> None:
 
 
 FOLDER = "--model takes a folder with config.json and *.safetensors"
+REMEDY = "give the one that the results lie in"
 NEAR = " or mixtral or mistral-7b?"
 BAD = [
     ("model", ["mixtrall"], "unknown model 'mixtrall': did you mean mixtral or mistral or mixtral-8x7b?"),
@@ -220,6 +224,10 @@ BAD = [
     ("dense-reference", "./no", "--moe-dense-reference: there is no directory './no': " + FOLDER),
     ("dense-reference", "mistrl", "--moe-dense-reference: unknown model 'mistrl': did you mean mistral" + NEAR),
     ("second-model", "./no", "--moe-second-model: there is no directory './no': " + FOLDER),
+    *(
+        ("experiments", value, f"--moe-experiments {value}: there is no such folder; {REMEDY}")
+        for value in ("./no", __file__, "~nobody-of-that-name/x", "x" * 5_000)
+    ),
     ("cluster", "host:1", "--moe-cluster host:1: no claim of this version uses it; leave it out"),
 ]
 

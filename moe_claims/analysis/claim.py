@@ -1,11 +1,22 @@
 """What a claim is: one declarative record that tests, reports and documentation all read."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, final
 
-Needs = Literal["weights", "text", "texts", "counts"]
+Needs = Literal["weights", "text", "texts", "counts", "trainings"]
 PaperSays = Literal["holds", "absent", "opposite"]
+
+
+@final
+@dataclass(frozen=True)
+class Estimand:
+    """What one variant of a claim estimates, where that is of another kind than the claim's own."""
+
+    effect: str
+    """Name and unit."""
+    smallest: float
+    """Smallest effect of interest; its sign is the claimed direction."""
 
 
 @final
@@ -22,11 +33,11 @@ class Claim:
     """What the paper says, in one sentence."""
     section: str
     """Where it says so."""
-    family: Literal["headline", "secondary", "public"]
+    family: Literal["headline", "secondary", "public", "trained"]
     """Family of tests that the correction for multiple testing runs over."""
     needs: Needs
-    """``weights`` alone, a ``text`` run through the model, all ``texts`` of the run together, or published
-    ``counts``."""
+    """``weights`` alone, a ``text`` run through the model, all ``texts`` of the run together, published
+    ``counts``, or the results of ``trainings`` made for the question."""
     effect: str
     """Name and unit of the estimand."""
     smallest: float
@@ -39,6 +50,8 @@ class Claim:
     """``module:function`` that turns a measurement into a finding; imported when first used."""
     variants: tuple[str | None, ...] = (None,)
     """Parts that are tested each on its own, such as matrix kinds."""
+    estimands: Mapping[str, Estimand] = field(default_factory=dict)
+    """Of the variants whose effect is not the claim's ``effect`` against its ``smallest``."""
     on_text: tuple[str, ...] = ()
     """Variants that need a text although the others do not."""
     rule: Literal["difference", "level"] = "difference"
@@ -64,6 +77,18 @@ class Claim:
     def needs_of(self, variant: str | None) -> Needs:
         """What one variant needs."""
         return "text" if variant in self.on_text else self.needs
+
+    def of(self, variant: str | None) -> "Claim":
+        """The record as it holds for one variant: with the effect and the smallest of interest of that variant."""
+        own = self.estimands.get(variant or "")
+        return self if own is None else replace(self, effect=own.effect, smallest=own.smallest)
+
+    def others(self) -> dict[Estimand, tuple[str, ...]]:
+        """The estimands that are not the claim's own, each with its variants."""
+        return {
+            other: tuple(variant for variant, own in self.estimands.items() if own == other)
+            for other in self.estimands.values()
+        }
 
     def row_keys(self) -> tuple[str, ...]:
         """``id`` or ``id[variant]``, one per variant."""

@@ -1,7 +1,7 @@
 """One model judged: measured (or read from the store), tested, corrected, decided."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import Any, final
 from zlib import crc32
@@ -90,7 +90,7 @@ def try_all(measured: Mapping[str, Measured], seed: int, claims: Iterable[Claim]
     return trials
 
 
-_CORRECTIONS = (("headline", holm), ("secondary", benjamini_hochberg))
+_CORRECTIONS = (("headline", holm), ("secondary", benjamini_hochberg), ("trained", holm))
 
 
 def _members(trials: Sequence[Trial], family: str) -> list[tuple[int, Finding]]:
@@ -103,7 +103,7 @@ def _members(trials: Sequence[Trial], family: str) -> list[tuple[int, Finding]]:
 
 
 def adjusted(trials: Sequence[Trial]) -> tuple[list[float | None], list[float | None]]:
-    """Corrected p-values, claimed and opposite direction: Holm for headline, Benjamini–Hochberg for secondary."""
+    """Corrected p-values, claimed and opposite direction: Benjamini–Hochberg for secondary, Holm for other claims."""
     towards: list[float | None] = [None] * len(trials)
     against: list[float | None] = [None] * len(trials)
     for family, correct in _CORRECTIONS:
@@ -209,14 +209,28 @@ def _row(
     p_adjusted: float | None,
     random_init: dict[str, Any] | None,
 ) -> Result:
-    claim, finding = trial.claim, trial.outcome if isinstance(trial.outcome, Finding) else None
-    published = published_value(claim, trial.variant, hub_id)
-    reason = decision.reason
-    replicated = random_init is not None and random_init["verdict"] == decision.verdict == Verdict.REPLICATED
+    published = published_value(trial.claim, trial.variant, hub_id)
+    row = row_of(trial, decision, p_adjusted, evidence="live", model=model, published=published)
+    if random_init is None:
+        return row
+    replicated = random_init["verdict"] == row.verdict == Verdict.REPLICATED
     # Where the paper finds nothing, a fresh model without it is what one expects, and no artefact.
-    artefact = replicated and claim.paper_says.get(paper_model(hub_id) or "") != "absent"
-    if artefact:
-        reason += "; replicated at random initialisation too: an artefact of the architecture"
+    artefact = replicated and trial.claim.paper_says.get(paper_model(hub_id) or "") != "absent"
+    said = "; replicated at random initialisation too: an artefact of the architecture" if artefact else ""
+    return replace(row, reason=row.reason + said, controls={"random_init": {**random_init, "artefact": artefact}})
+
+
+def row_of(
+    trial: Trial,
+    decision: Decision,
+    p_adjusted: float | None,
+    *,
+    evidence: str,
+    model: str,
+    published: dict[str, Any] | None,
+) -> Result:
+    """The row of a trial that was judged, without a control."""
+    claim, finding = trial.claim, trial.outcome if isinstance(trial.outcome, Finding) else None
     details: dict[str, Scalar] = {}
     if finding is not None:
         details = {name: plain(v) if isinstance(v, float) else v for name, v in finding.details.items()}
@@ -225,12 +239,12 @@ def _row(
     return Result(
         claim=claim.id,
         variant=trial.variant,
-        evidence="live",
+        evidence=evidence,
         family=claim.family,
         model=model,
         corpus=trial.corpus,
         verdict=decision.verdict,
-        reason=reason,
+        reason=decision.reason,
         effect_name=claim.effect,
         effect=None if finding is None else plain(finding.effect),
         interval=None if finding is None else finding.interval,
@@ -242,7 +256,6 @@ def _row(
         n_units=None if finding is None else finding.n_units,
         published=published,
         criteria=None if finding is None else against_published(finding, published),
-        controls={} if random_init is None else {"random_init": {**random_init, "artefact": artefact}},
         details=details,
         companions={} if finding is None else finding.companions,
     )

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from moe_claims import paper
 from moe_claims.analysis.audits_figure10 import MODEL as FIGURE10_MODEL
 from moe_claims.analysis.audits_figure10 import figure10_effects
-from moe_claims.analysis.claim import Claim
+from moe_claims.analysis.claim import Claim, PaperSays
 from moe_claims.analysis.extremes import largest
 from moe_claims.analysis.printed import Paper
 from moe_claims.stats.replication import Z95, criteria
@@ -156,12 +156,16 @@ def published_value(claim: Claim, variant: str | None, hub_id: str | None) -> di
     printed = lookup(model, variant, paper.published()) if model is not None and lookup is not None else None
     if printed is None:
         return None
+    found = as_published(printed, str(model), claim.paper_says.get(str(model), "holds"))
+    return found | {"none": claim.smallest} if claim.rule == "level" else found
+
+
+def as_published(printed: Printed, model: str, paper_says: PaperSays) -> dict[str, Any]:
+    """A printed value as a row carries it: of which model, and whether the claim is said to hold there."""
     found = asdict(printed)
     for companion in found["companions"].values():
         del companion["companions"]
-    if claim.rule == "level":
-        found["none"] = claim.smallest
-    return {"model": model, "paper_says": claim.paper_says.get(str(model), "holds"), **found}
+    return {"model": model, "paper_says": paper_says, **found}
 
 
 def against_published(finding: Finding, published: Mapping[str, Any] | None) -> dict[str, Any] | None:

@@ -7,9 +7,10 @@ from moe_claims.analysis.records_headline import HEADLINE
 from moe_claims.analysis.records_outputs import OUTPUTS
 from moe_claims.analysis.records_public import PUBLIC, PUBLIC_MODELS
 from moe_claims.analysis.records_routing import ROUTING
+from moe_claims.analysis.records_trained import TRAINED_CLAIMS
 from moe_claims.analysis.records_weights import WEIGHTS
 
-__all__ = ["CLAIMS", "COUNTED", "HEADLINE", "LIVE", "PUBLIC", "PUBLIC_MODELS", "SECONDARY", "record"]
+__all__ = ["CLAIMS", "COUNTED", "HEADLINE", "LIVE", "PUBLIC", "PUBLIC_MODELS", "SECONDARY", "TRAINED", "record"]
 
 SECONDARY = (*WEIGHTS, *OUTPUTS, *ROUTING)
 """Corrected together by Benjamini–Hochberg; the headline claims by Holm."""
@@ -20,13 +21,16 @@ LIVE: Mapping[str, Claim] = {claim.id: claim for claim in (*HEADLINE, *SECONDARY
 COUNTED: Mapping[str, Claim] = {claim.id: claim for claim in PUBLIC}
 """Some of the same claims, on published counts: another unit, null and variants."""
 
-CLAIMS: Mapping[str, Claim] = {**COUNTED, **LIVE}
+TRAINED: Mapping[str, Claim] = {claim.id: claim for claim in TRAINED_CLAIMS}
+"""Claims on trainings of our own, corrected together by Holm."""
+
+CLAIMS: Mapping[str, Claim] = {**COUNTED, **LIVE, **TRAINED}
 """Every claim once; the record of the live test where there are two."""
 
 
 def record(claim: str, evidence: str) -> Claim | None:
-    """The record that a row of results was judged by: its claim's id and its evidence, live or public.
+    """The record that a row of results was judged by: its claim's id and its evidence, live, public or trained.
 
     None for a claim that this version does not know.
     """
-    return (COUNTED if evidence == "public" else LIVE).get(claim)
+    return {"public": COUNTED, "trained": TRAINED}.get(evidence, LIVE).get(claim)

@@ -1,7 +1,7 @@
-"""What would settle a claim that is left open: how many more sequences, or why no text would.
+"""What would settle a claim that is left open: how many more sequences or seeds, or why no text would.
 
 A projection and no promise: it takes the effect and the variance as they are now, and the
-half-width of an interval over sequences to shrink with the root of their number.
+half-width of an interval over sequences (or seeds) to shrink with the root of their number.
 """
 
 import math
@@ -36,7 +36,7 @@ class Corrected:
 def what_would_settle(
     claim: Claim, finding: Finding, p: Corrected, sequences: int | None, *, against_none: bool = False
 ) -> str:
-    """The end of a sentence: about how many more sequences would settle it, or why other text would not.
+    """The end of a sentence: about how many more sequences or seeds would settle it, or why other text would not.
 
     Args:
         claim: gives rule, bounds, null and unit.
@@ -45,26 +45,27 @@ def what_would_settle(
         sequences: how many the interval rests on; None where it is not known.
         against_none: the effect is significant, and what is open is whether it is as good as none.
     """
-    times = times_as_many(claim, finding, p, against_none=against_none)
-    if times is not None and sequences is not None:
-        more = _two_digits(sequences * (times - 1))
-        return f"; about {more:,} more sequence{'s' if more > 1 else ''} like these would settle it"
+    times, sampled = times_as_many(claim, finding, p, against_none=against_none), _sampled(finding)
+    at_hand = finding.n_units if sampled == "seed" else sequences
+    if times is not None and at_hand is not None:
+        more = _two_digits(at_hand * (times - 1))
+        return f"; about {more:,} more {sampled}{'s' if more > 1 else ''} like these would settle it"
     if times is not None:
-        return f"; about {math.ceil(10 * times - 1e-9) / 10:,.1f} times as many sequences would settle it"
+        return f"; about {math.ceil(10 * times - 1e-9) / 10:,.1f} times as many {sampled}s would settle it"
     unit = claim.unit.partition(";")[0].partition(" (")[0]
-    if _over_sequences(finding) and "sequence" in unit:
-        return "; these sequences do not tell how many would settle it"
+    if sampled is not None and sampled in unit:
+        return f"; these {sampled}s do not tell how many would settle it"
     return f"; chance lies in its unit ({unit}), which the model fixes: other text would not settle it"
 
 
 def times_as_many(claim: Claim, finding: Finding, p: Corrected, *, against_none: bool = False) -> float | None:
-    """How many times as many sequences would decide, 1 or more; None where no number is known to.
+    """How many times as many sequences (or seeds) would decide, 1 or more; None where no number is known to.
 
     The nearest of the ways that are open counts: the 90 % interval fits within the bound of
     equivalence; the p-value passes the correction; or, for a claim of level and for one that is
     significant but nearly none, the 95 % interval leaves the bound.
     """
-    if not _over_sequences(finding):
+    if _sampled(finding) is None:
         return None
     significant = None if finding.unmet else _becomes_significant(claim, finding, p)
     if claim.rule == "level":
@@ -79,8 +80,9 @@ def times_as_many(claim: Claim, finding: Finding, p: Corrected, *, against_none:
     return max(1.0, nearest) if nearest <= _MOST else None
 
 
-def _over_sequences(finding: Finding) -> bool:
-    return finding.interval.method.endswith("over sequences")
+def _sampled(finding: Finding) -> str | None:
+    """The unit of the interval, if there could be more of it; experts and layers are all that a model has."""
+    return next((unit for unit in ("sequence", "seed") if finding.interval.method.endswith(f"over {unit}s")), None)
 
 
 def _fits(finding: Finding, bound: float) -> float | None:
@@ -103,7 +105,7 @@ def _growth(needed: float, now: float) -> float | None:
 
 
 def _distance(finding: Finding, origin: float) -> float:
-    """How many standard errors over sequences the effect lies from an origin, by the half of the interval towards it.
+    """How many standard errors of its interval the effect lies from an origin, by the half that is towards it.
 
     0 where it lies on the origin; infinite where the interval has no width.
     """
@@ -115,13 +117,14 @@ def _distance(finding: Finding, origin: float) -> float:
 
 
 def _becomes_significant(claim: Claim, finding: Finding, p: Corrected) -> float | None:
-    """Until the p-value passes the correction, where it is the text that holds it back.
+    """Until the p-value passes the correction, where it is the text (or the number of seeds) that holds it back.
 
-    That is so where the null ranges over sequences and the p-value is what the interval over
-    sequences makes one expect: if it lies more than a standard error above, another null (labels,
+    That is so where the null ranges over the interval's unit and the p-value is what the interval
+    makes one expect: if it lies more than a standard error above, another null (labels,
     order of the layers) holds it back. A test over signs halves its smallest p with every sequence.
     """
-    if "sequence" not in claim.null:
+    sampled = _sampled(finding)
+    if sampled is None or sampled not in claim.null:
         return None
     origin = claim.smallest if claim.rule == "level" else 0.0
     towards = (finding.effect - origin) * claim.direction > 0

@@ -50,7 +50,7 @@ class Part:
     """Rows of one table."""
 
     title: str
-    """Family of tests and tally of verdicts; empty where the group is one family."""
+    """Family of tests, or the models that were trained, and tally of verdicts; empty where the group is one family."""
     rows: tuple[Row, ...]
     """Without those that do not apply."""
     not_applicable: tuple[Row, ...]
@@ -59,7 +59,7 @@ class Part:
 @final
 @dataclass(frozen=True)
 class Group:
-    """The rows of one model, or of published counts."""
+    """The rows of one model, of published counts, or of trainings."""
 
     title: str
     parts: tuple[Part, ...]
@@ -74,12 +74,21 @@ _FAMILIES = {
 
 
 def grouped(document: Row) -> list[Group]:
-    """Rows of the document under titles: public counts first, then one group per live model, by family of tests."""
+    """Rows of the document under titles: public counts, trainings, then a group per live model, by family of tests."""
     groups = []
     public = [row for row in document["results"] if row["evidence"] == "public"]
     if public:
         title = "Public measurements: published expert counts of the real models"
         groups.append(Group(title, (_part("", public),), with_text=False))
+    trained = [row for row in document["results"] if row["evidence"] == "trained"]
+    if trained:
+        kinds = dict.fromkeys((row["model"], row["corpus"]) for row in trained)
+        parts = tuple(
+            _part(f"{model}, trained on {text}", [r for r in trained if (r["model"], r["corpus"]) == (model, text)])
+            for model, text in kinds
+        )
+        title = "Trained for the question: small MoEs, chance judged over seeds (Holm)"
+        groups.append(Group(title, parts, with_text=False))
     live = [row for row in document["results"] if row["evidence"] == "live"]
     for model in dict.fromkeys(row["model"] for row in live):
         rows = [row for row in live if row["model"] == model]
@@ -132,18 +141,24 @@ def name(row: Row, with_text: bool = False) -> str:
     return f"{parts} · {row['corpus']}" if with_text and row["corpus"] else parts
 
 
-def number(value: float | None, apart_from: float | None = None) -> str:
+def decimals(row: Row) -> int:
+    """Of a row's effect, interval and published value: two, or three where an effect of 0.01 is of interest."""
+    return 3 if abs(row["effect"]["smallest_of_interest"]) < 0.02 else 2
+
+
+def number(value: float | None, apart_from: float | None = None, digits: int = 2) -> str:
     """A number with two decimals, or as many as a small one or a share of nearly all needs; a dash for none.
 
     Args:
         value: the number.
         apart_from: another number, which this one is not to look like unless it is.
+        digits: decimals, where two are not the right number.
     """
     if value is None:
         return "–"
-    if 0 < abs(value) < 0.01:
+    if 0 < abs(value) < 10**-digits:
         return f"{value:.1g}"
-    digits = 1 if abs(value) >= 100 else 2
+    digits = 1 if abs(value) >= 100 else digits
     bounds = {apart_from} | ({-1.0, 1.0} if abs(value) < 1 else set())
     while digits < 9 and value not in bounds and float(f"{value:.{digits}f}") in bounds:
         digits += 1
@@ -152,18 +167,18 @@ def number(value: float | None, apart_from: float | None = None) -> str:
 
 def effect(row: Row) -> str:
     """The effect, which never looks like the smallest one of interest where it is less or more."""
-    return number(row["effect"]["value"], row["effect"]["smallest_of_interest"])
+    return number(row["effect"]["value"], row["effect"]["smallest_of_interest"], decimals(row))
 
 
 def interval(row: Row) -> str:
-    return ends(row["effect"]["ci_low"], row["effect"]["ci_high"])
+    return ends(row["effect"]["ci_low"], row["effect"]["ci_high"], decimals(row))
 
 
-def ends(low: float | None, high: float | None) -> str:
+def ends(low: float | None, high: float | None, digits: int = 2) -> str:
     """An interval, rounded outwards so that it never looks narrower than it is; a dash for none."""
     if low is None or high is None:
         return "–"
-    digits = 1 if max(abs(low), abs(high)) >= 100 else 2
+    digits = 1 if max(abs(low), abs(high)) >= 100 else digits
     step = 10**digits
     outward = math.floor(low * step + 1e-9) / step, math.ceil(high * step - 1e-9) / step
     return f"[{outward[0]:.{digits}f}, {outward[1]:.{digits}f}]"
@@ -219,7 +234,7 @@ def paper(row: Row) -> str:
     if not published:
         return ""
     met = criteria_met(row["criteria"])
-    return number(published["value"]) + (f" ({met})" if met else "")
+    return number(published["value"], digits=decimals(row)) + (f" ({met})" if met else "")
 
 
 def notes(rows: Sequence[Row]) -> list[str]:
@@ -230,8 +245,10 @@ def notes(rows: Sequence[Row]) -> list[str]:
     controls = [row["controls"]["random_init"] for row in rows if "random_init" in row["controls"]]
     for reason in dict.fromkeys(control["reason"] for control in controls if control["verdict"] is None):
         found.append(f"random initialisation was not run: {reason}")
-    if any(row["published"] for row in rows):
-        found.append("paper: its value for this very model, and how many of the replication criteria are met")
+    with_paper = {row["evidence"] == "trained" for row in rows if row["published"]}
+    if with_paper:
+        of = "with models of another size" if True in with_paper else "for this very model"
+        found.append(f"paper: its value {of}, and how many of the replication criteria are met")
     return found
 
 

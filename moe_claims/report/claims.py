@@ -5,15 +5,22 @@ from collections.abc import Sequence
 from textwrap import fill
 
 from moe_claims.analysis.claim import Claim
-from moe_claims.analysis.registry import CLAIMS, COUNTED, LIVE, PUBLIC_MODELS
+from moe_claims.analysis.registry import CLAIMS, COUNTED, LIVE, PUBLIC_MODELS, TRAINED
 from moe_claims.errors import UsageError
 
 _FAMILIES = {
     "headline": "Headline claims, corrected by Holm",
     "secondary": "Secondary claims, corrected by Benjamini and Hochberg",
     "public": "Claims on published counts, corrected by Benjamini and Hochberg",
+    "trained": "Claims on trainings of our own, corrected by Holm",
 }
-_NEEDS = {"weights": "weights", "text": "a text", "texts": "two texts or more", "counts": "nothing"}
+_NEEDS = {
+    "weights": "weights",
+    "text": "a text",
+    "texts": "two texts or more",
+    "counts": "nothing",
+    "trainings": "no model, but results of trainings, which are part of the package",
+}
 _OPTION = re.compile(r"--moe-[a-z-]+")
 
 
@@ -39,7 +46,10 @@ def _entry(claim: Claim, width: int) -> str:
 
 
 def _bound(claim: Claim) -> str:
-    return f"must reach {claim.smallest:g}" if claim.rule == "level" else f"smallest effect {claim.smallest:g}"
+    if claim.rule == "level":
+        return f"must reach {claim.smallest:g}"
+    others = (f"; {other.smallest:g} for {_listed(variants)}" for other, variants in claim.others().items())
+    return f"smallest effect {claim.smallest:g}{''.join(others)}"
 
 
 def needs(claim: Claim) -> str:
@@ -71,7 +81,7 @@ def full(name: str, width: int = 120) -> str:
         close = get_close_matches(name, CLAIMS, n=1)
         hint = f"did you mean {close[0]}?" if close else "'python -m moe_claims claims' lists them"
         raise UsageError(f"there is no claim '{name}': {hint}")
-    records = {"": LIVE.get(name), " on published counts": COUNTED.get(name)}
+    records = {"": LIVE.get(name, TRAINED.get(name)), " on published counts": COUNTED.get(name)}
     return "\n\n".join(_record(claim, suffix, width) for suffix, claim in records.items() if claim is not None)
 
 
@@ -85,6 +95,10 @@ def _record(claim: Claim, suffix: str, width: int) -> str:
         "tested for": _listed(claim.variants),
         "effect": claim.effect,
         "rule": _rule(claim),
+        "but": "; ".join(
+            f"for {_listed(variants)}: {other.effect}; {_rule(claim.of(variants[0]))}"
+            for other, variants in claim.others().items()
+        ),
         "null": claim.null,
         "unit": claim.unit,
         "paper": "; ".join(f"{model}: {_SAYS[says]}" for model, says in claim.paper_says.items()),

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from moe_claims.analysis.claim import Claim
 from moe_claims.analysis.registry import record
 from moe_claims.report import cells
 
@@ -39,11 +40,13 @@ def _summary(document: Row) -> str:
     results = document["results"]
     live = [row for row in results if row["evidence"] == "live"]
     public = [row for row in results if row["evidence"] == "public"]
+    trained = [row for row in results if row["evidence"] == "trained"]
     lines = [
         f"- {label}: {tally}"
         for label, tally in (
             *((f"Audits of {kind.what}", _outcomes(kind)) for kind in cells.audits(document)),
             ("Public measurements of the real models", cells.tally(public, "verdict", cells.SIGNS)),
+            ("Trainings made for the question", cells.tally(trained, "verdict", cells.SIGNS)),
             ("Live measurements", cells.tally(live, "verdict", cells.SIGNS)),
         )
         if tally
@@ -118,26 +121,25 @@ def _results(rows: Sequence[Row], with_text: bool) -> str:
 def _why(rows: Sequence[Row], with_text: bool) -> str:
     return "\n".join(
         f"- **{escape(cells.name(row, with_text))}**: {escape(row['reason'].rstrip('.'))}."
-        f"{_against(row['published'], row['criteria'])}{_companions(row)}"
+        f"{_against(row['published'], row['criteria'], cells.decimals(row))}{_companions(row)}"
         for row in rows
     )
 
 
-def _against(published: Row | None, criteria: Row | None) -> str:
+def _against(published: Row | None, criteria: Row | None, digits: int = 2) -> str:
     """The paper's value and the four criteria, each with its answer."""
     if not published or not criteria:
         return ""
-    said = (
-        f" The paper has {cells.number(published['value'])} ({escape(published['place'])}: {escape(published['note'])})"
-    )
+    value, note = cells.number(published["value"], digits=digits), escape(published["note"])
+    said = f" The paper has {value} ({escape(published['place'])}: {note})"
     if "reason" in criteria:
         return f"{said}: {escape(criteria['reason'])}."
     answers = {True: "yes", False: "no", None: "not applicable, as the paper finds no effect"}
     asked = "; ".join(f"{text}: {answers[criteria[key]]}" for key, text in cells.CRITERIA.items())
-    pooled = criteria["pooled"]
+    pooled, origin = criteria["pooled"], escape(criteria["standard_error_origin"])
     return (
-        f"{said}: {asked}. Pooled: {cells.number(criteria['pooled_estimate'])} "
-        f"{cells.ends(pooled['low'], pooled['high'])} (standard error {escape(criteria['standard_error_origin'])})."
+        f"{said}: {asked}. Pooled: {cells.number(criteria['pooled_estimate'], digits=digits)} "
+        f"{cells.ends(pooled['low'], pooled['high'], digits)} (standard error {origin})."
     )
 
 
@@ -163,11 +165,16 @@ def _claims(document: Row) -> str:
     pairs = dict.fromkeys((row["claim"], row["evidence"]) for row in document["results"])
     used = [found for found in (record(*pair) for pair in pairs) if found is not None]
     rows = [
-        [f"**{c.id}**", escape(c.statement), escape(c.section), escape(c.effect), escape(c.null), escape(c.unit)]
+        [f"**{c.id}**", escape(c.statement), escape(c.section), escape(_effects(c)), escape(c.null), escape(c.unit)]
         for c in used
     ]
     headers = ["claim", "statement", "section", "effect", "null", "unit"]
     return "## What was tested\n\n" + table(headers, rows) if rows else ""
+
+
+def _effects(claim: Claim) -> str:
+    others = (f"; for {', '.join(variants)}: {other.effect}" for other, variants in claim.others().items())
+    return claim.effect + "".join(others)
 
 
 def _models(document: Row) -> str:

@@ -12,7 +12,8 @@ from moe_claims.types import Audit, Companion, Result
 
 # 1: first version.
 # 2: companions of a row; a published value says what stands for no effect and whether the claim is said to hold.
-SCHEMA_VERSION = 2
+# 3: evidence from trainings made for the question.
+SCHEMA_VERSION = 3
 
 Row = Mapping[str, Any]
 

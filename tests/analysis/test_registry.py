@@ -11,7 +11,17 @@ import pytest
 
 from moe_claims import paper
 from moe_claims.analysis.claim import Claim
-from moe_claims.analysis.registry import CLAIMS, COUNTED, HEADLINE, LIVE, PUBLIC, PUBLIC_MODELS, SECONDARY, record
+from moe_claims.analysis.registry import (
+    CLAIMS,
+    COUNTED,
+    HEADLINE,
+    LIVE,
+    PUBLIC,
+    PUBLIC_MODELS,
+    SECONDARY,
+    TRAINED,
+    record,
+)
 
 SMALLEST = {
     "neuron-experts": 0.10,
@@ -61,7 +71,7 @@ def marked(marker: str) -> Counter[str]:
     return Counter(re.findall(rf'@pytest\.mark\.{marker}\("([^"]+)"\)', text))
 
 
-@pytest.mark.parametrize("claim", LIVE.values(), ids=list(LIVE))
+@pytest.mark.parametrize("claim", CLAIMS.values(), ids=list(CLAIMS))
 def test_every_record_is_complete(claim: Claim) -> None:
     assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", claim.id)
     assert claim.statement.endswith(".") and claim.statement[0].isupper()
@@ -70,6 +80,7 @@ def test_every_record_is_complete(claim: Claim) -> None:
     assert len(set(claim.variants)) == len(claim.variants)
     assert claim.variants == (None,) or None not in claim.variants
     assert set(claim.on_text) <= set(claim.variants)
+    assert set(claim.estimands) <= set(claim.variants)
 
 
 @pytest.mark.parametrize("claim", LIVE.values(), ids=list(LIVE))
@@ -89,8 +100,35 @@ def test_claims_on_published_counts_are_records_of_live_claims_too(claim: Claim)
     assert record(claim.id, "live") is live
 
 
+@pytest.mark.parametrize("claim", TRAINED.values(), ids=list(TRAINED))
+def test_claims_on_trainings_are_judged_over_seeds(claim: Claim) -> None:
+    module, _, function = claim.analysis.partition(":")
+    assert list(signature(getattr(import_module(module), function)).parameters) == ["variant", "document"]
+    assert (claim.needs, claim.family, claim.unit, claim.rule) == ("trainings", "trained", "seed", "difference")
+    assert record(claim.id, "trained") is claim
+    assert record(claim.id, "live") is None
+
+
+def test_smallest_effects_on_trainings_are_those_fixed_beforehand() -> None:
+    smallest = {v: claim.of(v).smallest for claim in TRAINED.values() for v in claim.variants}
+    assert smallest == {
+        "slope-total": 0.01, "last-total": -0.01, "slope-activated": 0.01, "last-activated": -0.01,
+        "similarity": 0.2, "order": 0.375,
+    }  # fmt: skip
+
+
+def test_a_variant_with_an_estimand_of_its_own_keeps_all_else() -> None:
+    claim = TRAINED["depth-needs-experts"]
+    last = claim.of("last-total")
+    assert claim.of("slope-total") is claim
+    assert (last.direction, last.equivalence, last.null, last.id) == (-1, 0.01, claim.null, claim.id)
+    assert list(claim.others().values()) == [("last-total", "last-activated")]
+    assert all(live.of(variant) is live for live in LIVE.values() for variant in live.variants)
+
+
 def test_all_claims_are_listed_once() -> None:
-    assert len(CLAIMS) == len(LIVE) == 31
+    assert (len(CLAIMS), len(LIVE), len(TRAINED)) == (33, 31, 2)
+    assert not set(LIVE) & set(TRAINED)
     assert (len(HEADLINE), len(SECONDARY)) == (9, 22)
     assert list(LIVE) == [claim.id for claim in (*HEADLINE, *SECONDARY)]
     assert {claim.family for claim in HEADLINE} == {"headline"}
@@ -144,3 +182,4 @@ def test_claims_that_need_more_than_a_run_has_name_the_option() -> None:
 def test_every_claim_has_a_test_that_users_run_and_every_test_a_claim() -> None:
     assert marked("moe_claim") == Counter(list(LIVE))
     assert marked("moe_public") == Counter(list(COUNTED))
+    assert marked("moe_trained") == Counter(list(TRAINED))

@@ -55,6 +55,23 @@ def corrected(found: Finding, times: float = 1.0, at_best: float = 0.0) -> Corre
     return Corrected(min(1.0, times * found.p_value), min(1.0, times * found.p_opposite), at_best, 0.05)
 
 
+def test_seeds_are_counted_by_the_finding_itself() -> None:
+    claim = replace(SIGNS, null="Student t over seeds", unit="seed")
+    found = finding(0.0, 0.30, over="seeds", n_units=5)
+    for sequences in (None, HERE):  # of which there are none, or which have nothing to do with it
+        assert what_would_settle(claim, found, corrected(found), sequences) == (
+            "; about 27 more seeds like these would settle it"  # 5 × 5.35
+        )
+    beyond = finding(0.15, 0.30, over="seeds", n_units=5)
+    assert times_as_many(claim, beyond, corrected(beyond)) == pytest.approx(
+        times_as_many(SIGNS, finding(0.15, 0.30), corrected(beyond))
+    )
+    other = finding(0.05, 1e-9, over="seeds", equivalence=Interval(-1.0, 1.0, 0.90, "over seeds"), p_value=0.9)
+    assert "these seeds do not tell how many" in what_would_settle(
+        replace(claim, smallest=0.01), other, corrected(other), None
+    )
+
+
 # --- numbers by hand -----------------------------------------------------------------------------
 
 

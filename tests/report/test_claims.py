@@ -23,8 +23,8 @@ def entries() -> dict[str, str]:
 def test_every_claim_is_listed_once_with_all_that_it_needs() -> None:
     listed = entries()
     assert set(listed) == set(CLAIMS)
-    assert len(listed) == 31
-    assert "31 claims." in claims.listing()
+    assert len(listed) == 33
+    assert "33 claims." in claims.listing()
     for claim in CLAIMS.values():
         text = listed[claim.id]
         assert claim.statement in text
@@ -42,7 +42,7 @@ def test_the_listing_keeps_to_its_width(width: int) -> None:
 
 def test_headline_claims_come_first() -> None:
     families = [CLAIMS[name].family for name in entries()]
-    assert families == sorted(families, key=["headline", "secondary"].index)
+    assert families == sorted(families, key=["headline", "secondary", "trained"].index)
 
 
 @pytest.mark.parametrize(
@@ -53,6 +53,10 @@ def test_headline_claims_come_first() -> None:
         ("corpus-robust", "two texts or more (--moe-text)"),
         ("tuning-keeps-routing", "a text (--moe-second-model)"),
         ("dense-reference", "weights, and a text for outputs (--moe-dense-reference)"),
+        (
+            "training-scheme",
+            "no model, but results of trainings, which are part of the package (--moe-experiments)",
+        ),
     ],
 )
 def test_what_a_claim_needs_is_said_with_its_option(name: str, needed: str) -> None:
@@ -76,6 +80,15 @@ def test_the_rule_of_a_record_is_said_in_its_bounds() -> None:
     assert "is -0.3 or less" in " ".join(claims.full("diversity-depth").split())
     assert "the whole 95 % interval reaches 0.95, and the test agrees" in claims.full("activation-ratio")
     assert "grok-1: finds the opposite" in claims.full("activation-ratio")
+
+
+def test_variants_with_an_effect_of_their_own_say_so() -> None:
+    assert "smallest effect 0.01; -0.01 for last-total, last-activated;" in entries()["depth-needs-experts"]
+    said = " ".join(claims.full("depth-needs-experts").split())
+    assert "for last-total, last-activated: excess loss of the last layer over the line through the others" in said
+    assert "is 0.01 or more" in said
+    assert "is -0.01 or less" in said
+    assert "\n  but " not in claims.full("router-norm")
 
 
 def test_a_claim_that_does_not_exist_is_refused_with_the_nearest() -> None:

@@ -151,7 +151,7 @@ def test_files_that_are_no_results_are_refused_in_one_line(tmp_path: Path) -> No
     (tmp_path / "list.json").write_text("[]")
     for name, message in (
         ("none.json", "there is no results file"),
-        ("old.json", "has schema version 1; this package reads version 2"),
+        ("old.json", "has schema version 1; this package reads version 3"),
         ("half.json", "is not a results file"),
         ("list.json", "has schema version None"),
     ):
@@ -236,6 +236,38 @@ def test_errors_are_named_once() -> None:
     for text in (table.render(document(errors=errors)), markdown.render(document(errors=errors))):
         assert "Could not be measured" in text
         assert text.count("has no config.json") == 1
+
+
+def trained(claim: str, model: str, **changes: Any) -> Result:
+    return row(
+        claim=claim, evidence="trained", family="trained", model=model, corpus="a-text.gz", controls={}, **changes
+    )
+
+
+def test_trainings_have_a_group_of_their_own_between_public_and_live() -> None:
+    interval = Interval(0.0081, 0.0164, 0.95, "Student t over seeds")
+    printed = {"model": "24-layer MoEs", "paper_says": "holds", "value": 0.0134, "standard_error": None, "none": 0.0,
+               "place": "Table 6", "note": "a line", "companions": {}}  # fmt: skip
+    rows = [
+        trained("depth-needs-experts", "8-layer a", variant="slope-total", effect=0.0123, interval=interval,
+                smallest=0.01, published=printed, criteria={"reason": "no error follows", "companions": {}}),
+        trained("training-scheme", "8-layer b", variant="order"),
+    ]  # fmt: skip
+    shown = document([row(), *public_results(), *rows], order={"public": 0, "trained": 1, "live": 2})
+    jsonschema.validate(shown, results.schema())
+    for text in (table.render(shown), markdown.render(shown)):
+        places = [text.index(part) for part in ("Public measurements: ", "Trained for the question", "Live: a-model")]
+        assert places == sorted(places)
+        assert "8-layer a, trained on a-text.gz: 1 replicated" in text
+        assert "8-layer b, trained on a-text.gz: 1 replicated" in text
+        assert "0.012" in text
+        assert "[0.008, 0.017]" in text
+        assert "0.013" in text
+        assert "its value with models of another size" in text
+        assert "for this very model" not in text
+    assert "- Trainings made for the question: 2 replicated" in markdown.render(shown)
+    assert "no error follows" in markdown.render(shown)
+    assert "for last-total, last-activated: excess loss of the last layer" in markdown.render(shown)
 
 
 # --- many rows -----------------------------------------------------------------------------------
