@@ -4,6 +4,7 @@ Every sentence is put together from verdicts, effects and intervals. A verdict i
 'inconclusive' is never 'no', and what holds at random initialisation too is not counted as learned.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -190,7 +191,33 @@ def _trained(document: Row) -> list[str]:
         "Models trained for the question, the seed as the unit ([how](methods.md)).",
         table(["verdict", "claim", "effect", "adjusted p", "seeds", "paper"], body),
         "\n".join(notes),
+        *_courses(rows),
     ]
+
+
+_AT = re.compile(r"(.+) step (\d+)")
+
+
+def _courses(rows: Sequence[Row]) -> list[str]:
+    """What rows on trainings followed over steps, a table each: steps across, a line per kind of training."""
+    found = []
+    for row in rows:
+        lines: dict[str, dict[int, float]] = {}
+        for key, value in row["details"].items():
+            match = _AT.fullmatch(key)
+            if match and isinstance(value, float):
+                lines.setdefault(match[1], {})[int(match[2])] = value
+        if lines:
+            steps = sorted({step for values in lines.values() for step in values})
+            body = [
+                [escape(kind), *(cells.number(values[step]) if step in values else "" for step in steps)]
+                for kind, values in lines.items()
+            ]
+            found += [
+                f"**{escape(cells.name(row))}** over training steps (means):",
+                table(["", *(f"{step:,}" for step in steps)], body),
+            ]
+    return found
 
 
 def _printed(row: Row) -> str:

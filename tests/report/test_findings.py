@@ -108,6 +108,10 @@ def test_trainings_courses_and_the_order_of_rows_are_told_where_they_were_measur
     )
     assert "- at every point: top1-confidence" in page
     assert "Rows are mixed. It matters by 0.1." in page
+    course = {"upcycled step 0": 1.0, "upcycled step 500": 0.75, "scratch step 500": 0.01, "steps": 500}
+    followed = result("training-scheme", "m", Verdict.REPLICATED, evidence="trained", details=course)
+    page = findings.render(document([followed]), {}, {})
+    assert "|  | 0 | 500 |\n|---|---|---|\n| upcycled | 1.00 | 0.75 |\n| scratch |  | 0.01 |" in page
     bare = findings.render(document([]), {}, {})
     assert "What training makes of it" not in bare
     assert "order of rows" not in bare
