@@ -20,8 +20,10 @@ from moe_claims.errors import TextError, UsageError
 from moe_claims.measure.routed import measure_routed
 from moe_claims.models import own
 from moe_claims.models.checkpoint import Checkpoint
+from moe_claims.models.dense import open_dense
 from moe_claims.models.embedded import DENSE, EMBEDDED, JUDGED, embedded_directory
 from moe_claims.models.forward import LayerwiseModel
+from moe_claims.models.names import resolve
 from moe_claims.zoo import __main__ as command
 from moe_claims.zoo.baselines import ORDERS, baselines, ngram_nats
 from moe_claims.zoo.export import LARGEST, bits_per_byte
@@ -319,6 +321,8 @@ def test_an_embedded_model_loads_with_plain_transformers_and_reads_prose(name: s
     if name in JUDGED:
         ours = measure_routed(LayerwiseModel(Checkpoint.open(folder, name)), [ids, ids]).nats
         assert ours == pytest.approx([loss, loss], rel=1e-4)
+    else:
+        assert open_dense(resolve(name)).matrix(0, "act").shape == (96, 96)
 
 
 def test_the_upcycled_model_began_as_its_dense_one() -> None:
