@@ -102,13 +102,16 @@ def read(folder: Path, step: int) -> dict[str, Floats]:
     """The weights after so many steps, by the names of the finished model in the same folder.
 
     Raises:
-        ModelError: a file is damaged, or belongs to another model.
+        ModelError: a file is missing, damaged, or belongs to another model.
     """
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
+    kept = points_of(folder)
+    if step not in kept:
+        raise ModelError(f"'{point_file(folder, step)}' is missing: install moe-claims again")
     weights = finished(folder)
-    for later in sorted((s for s in points_of(folder) if s >= step), reverse=True):
+    for later in sorted((s for s in kept if s >= step), reverse=True):
         path = point_file(folder, later)
         try:
             weights = decode(load_file(path), weights)

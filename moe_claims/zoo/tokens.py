@@ -74,7 +74,14 @@ def prepare(recipe: Recipe, text: Path, folder: Path, *, longest: int | None = N
     Raises:
         TextError: the text cannot be read, or is too short for the recipe.
     """
+    from filelock import FileLock
+
     folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / "tokens.lock"):  # trainings side by side wait for the first
+        return _prepare(recipe, text, folder, longest)
+
+
+def _prepare(recipe: Recipe, text: Path, folder: Path, longest: int | None) -> tuple[TokenStream, TokenStream]:
     key = {
         "text": text.name,
         "bytes": text.stat().st_size if text.exists() else 0,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
+from moe_claims.errors import UsageError
 from moe_claims.progress import track
 from moe_claims.zoo.recipes import Recipe
 from moe_claims.zoo.tokens import TokenStream
@@ -61,11 +62,11 @@ def batch(recipe: Recipe, stream: TokenStream, step: int) -> "torch.Tensor":
 
 @final
 class State:
-    """A run on disk: weights and optimizer moments as safetensors, the step beside them."""
+    """A run on disk: weights and optimizer moments as safetensors, step and recipe beside them."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, recipe: Recipe) -> None:
         self.tensors = folder / "state.safetensors"
+        self._recipe = json.dumps(recipe.as_dict(), sort_keys=True)
 
     def save(self, model: "PreTrainedModel", optimizer: "torch.optim.Optimizer", step: int) -> None:
         from safetensors.torch import save_file
@@ -77,18 +78,27 @@ class State:
             tensors[f"mean/{name}"] = moments["exp_avg"]
             tensors[f"square/{name}"] = moments["exp_avg_sq"]
         partial = self.tensors.with_suffix(".partial")
-        save_file(tensors, partial, metadata={"step": str(step)})
+        save_file(tensors, partial, metadata={"step": str(step), "recipe": self._recipe})
         partial.replace(self.tensors)
 
     def load(self, model: "PreTrainedModel", optimizer: "torch.optim.Optimizer") -> int:
-        """Puts the saved state into model and optimizer; the number of finished steps (0: none)."""
+        """Puts the saved state into model and optimizer; the number of finished steps (0: none).
+
+        Raises:
+            UsageError: it is the state of another recipe.
+        """
         import torch
         from safetensors import safe_open
 
         if not self.tensors.exists():
             return 0
         with safe_open(self.tensors, framework="pt") as file:
-            step = int(file.metadata()["step"])
+            metadata = file.metadata()
+            if metadata.get("recipe") != self._recipe:
+                raise UsageError(
+                    f"'{self.tensors}' is the state of another recipe: remove it to begin anew, or give another folder"
+                )
+            step = int(metadata["step"])
             for name, parameter in model.named_parameters():
                 parameter.data.copy_(file.get_tensor(f"weight/{name}"))
                 optimizer.state[parameter] = {
@@ -152,6 +162,9 @@ def train(
 
     Returns:
         The model as it stands after the last step, float32 on the CPU.
+
+    Raises:
+        UsageError: the folder holds the state of another recipe.
     """
     import torch
 
@@ -163,7 +176,7 @@ def train(
         betas=(0.9, 0.95),
         fused=True,
     )
-    state = State(folder)
+    state = State(folder, recipe)
     first = state.load(model, optimizer)
     last = recipe.steps if until is None else until
     if first:

@@ -112,6 +112,11 @@ def test_a_damaged_point_is_one_line(folder: Path, damage: str) -> None:
         read(folder, 5)
 
 
+def test_a_point_that_is_not_there_is_not_replaced_by_the_next(folder: Path) -> None:
+    with pytest.raises(ModelError, match=rf"^'{point_file(folder, 7)}' is missing: install moe-claims again$"):
+        read(folder, 7)
+
+
 # --- what ships -----------------------------------------------------------------------------------
 
 SHIPPED = embedded_directory("tiny-scratch")

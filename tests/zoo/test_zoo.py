@@ -175,7 +175,7 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(text: Path, tmp_path: P
         for name in ("whole", "parts")
     ]
     assert logs[0] == logs[1]
-    assert State(tmp_path / "parts").tensors.exists()
+    assert State(tmp_path / "parts", SMALL).tensors.exists()
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -204,6 +204,14 @@ def test_a_log_holds_every_step_once(text: Path, tmp_path: Path) -> None:
     train(SMALL, stream, tmp_path, say=lambda _: None)
     steps = [json.loads(line)["step"] for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert steps == list(range(SMALL.steps))
+
+
+def test_the_state_of_another_recipe_is_not_gone_on_with(text: Path, tmp_path: Path) -> None:
+    stream, _ = prepare(SMALL, text, tmp_path / "tokens")
+    train(SMALL, stream, tmp_path, until=2)
+    with pytest.raises(UsageError, match=r"state.safetensors' is the state of another recipe: remove it to begin anew"):
+        train(replace(SMALL, seed=1), stream, tmp_path)
+    assert train(SMALL, stream, tmp_path, until=3, say=lambda _: None) is not None
 
 
 def test_weights_are_left_at_the_points(text: Path, tmp_path: Path) -> None:
