@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal, final
 
 from moe_claims.errors import MoeClaimsError
 from moe_claims.zoo.recipes import Recipe
-from moe_claims.zoo.runs import Plan, made_on, prepared, run, run_all
+from moe_claims.zoo.runs import Plan, check_positive, made_on, prepared, run, run_all
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -155,6 +155,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     kinds: tuple[Matched, ...] = ("total", "activated") if given.matched == "both" else (given.matched,)
     try:
+        check_positive(seeds=given.seeds, steps=given.steps, workers=given.workers)
         plan = prepared(BASE, Plan(given.text, given.work, given.longest))
         runs = run_all(train_one, jobs(plan, given.seeds, given.steps, kinds), workers=given.workers)
     except MoeClaimsError as error:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, final
 
 from moe_claims.errors import MoeClaimsError
 from moe_claims.zoo.recipes import RECIPES, Recipe
-from moe_claims.zoo.runs import Plan, made_on, prepared, run, run_all
+from moe_claims.zoo.runs import Plan, check_positive, made_on, prepared, run, run_all
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -66,10 +66,10 @@ def begin(dense: Recipe, sparse: Recipe, plan: Plan) -> "PreTrainedModel":
     return model
 
 
-def _followed(model: "PreTrainedModel", folder: Path) -> dict[str, Any]:
+def _followed(points: Sequence[int], model: "PreTrainedModel", folder: Path) -> dict[str, Any]:
     from moe_claims.zoo.likeness import along
 
-    return {"points": along(model.config.to_dict(), folder / "points")}
+    return {"points": along(model.config.to_dict(), folder / "points", points)}
 
 
 def train_seed(job: Job) -> dict[str, Any]:
@@ -83,10 +83,11 @@ def train_seed(job: Job) -> dict[str, Any]:
     # The dense model sees other windows than the two MoEs, so that neither of these has read its text before.
     dense = named(DENSE, "dense", seed=1000 + job.seed)
     scratch, upcycled = (named(SCRATCH, name, seed=job.seed) for name in ("scratch", "upcycled"))
+    followed = partial(_followed, scratch.points)
     found = {
         "dense": run(dense, job.plan),
-        "scratch": run(scratch, job.plan, None, _followed),
-        "upcycled": run(upcycled, job.plan, partial(begin, dense, upcycled, job.plan), _followed),
+        "scratch": run(scratch, job.plan, None, followed),
+        "upcycled": run(upcycled, job.plan, partial(begin, dense, upcycled, job.plan), followed),
     }
     kept = ("parameters", "held_out_nats", "points")
     return {
@@ -105,7 +106,11 @@ def zoo(work: Path) -> dict[str, Any] | None:
     return {
         scheme: {
             "model": name,
-            "points": along(json.loads((work / name / "model" / "config.json").read_text()), work / name / "points"),
+            "points": along(
+                json.loads((work / name / "model" / "config.json").read_text()),
+                work / name / "points",
+                RECIPES[name].points,
+            ),
         }
         for scheme, name in names.items()
     }
@@ -123,6 +128,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--longest", type=int, help="read at most this many characters of the text")
     given = parser.parse_args(arguments)
     try:
+        check_positive(seeds=given.seeds, steps=given.steps, workers=given.workers)
         plan = prepared(SCRATCH, Plan(given.text, given.work, given.longest))
         jobs = [Job(plan, seed, given.steps) for seed in range(given.seeds)]
         seeds = run_all(train_seed, jobs, workers=given.workers)

@@ -1,6 +1,6 @@
 """Experts against other blocks, a dense model's or shared experts: weights, and outputs on the same hidden states."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, final
 
 import numpy as np
@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from moe_claims.measure.measurement import DenseWeights, Floats
 from moe_claims.measure.weights import mean_neurons
 from moe_claims.models.checkpoint import Checkpoint
-from moe_claims.models.dense import activation_of
 from moe_claims.models.families import ROLES, Role
 from moe_claims.progress import track
 
@@ -93,11 +92,11 @@ class DenseLayer:
     Args:
         dense: the blocks; weights are read when the first hidden states come.
         layer: true index of the layer.
-        config: of the MoE, whose σ is used.
+        activation: σ of the MoE, by its name in transformers.
     """
 
-    def __init__(self, dense: Blocks, layer: int, config: Mapping[str, Any]) -> None:
-        self._dense, self._layer, self._activation = dense, layer, activation_of(config)
+    def __init__(self, dense: Blocks, layer: int, activation: str) -> None:
+        self._dense, self._layer, self._activation = dense, layer, activation
         self._weights: dict[Role, torch.Tensor] | None = None
 
     def outputs(self, hidden: "torch.Tensor") -> "torch.Tensor":

@@ -12,6 +12,7 @@ from moe_claims.measure.dense import Blocks, DenseLayer
 from moe_claims.measure.measurement import Arrays, RoutedMeasurement
 from moe_claims.measure.store import NoSnapshot, Snapshot
 from moe_claims.models.batches import MicroBatch, micro_batches, pad, tokens_at_once
+from moe_claims.models.dense import activation_of
 from moe_claims.models.forward import LayerwiseModel, State
 from moe_claims.progress import track
 
@@ -71,6 +72,7 @@ def routed_layers(
         dense.check_fits(model.checkpoint)
     bounds = micro_batches(sequences, tokens=tokens_at_once(model.width, model.device), alone=model.checkpoint.alone)
     batches = [pad(sequences, *bound, model.device) for bound in bounds]
+    activation = activation_of(model.checkpoint.text_config, model.checkpoint.family.activation)
     at_work: dict[int, LayerAccumulator] = {}
 
     def observer(layer: int, router: "torch.Tensor") -> LayerAccumulator | None:
@@ -82,7 +84,7 @@ def routed_layers(
             len(sequences),
             f"'{model.checkpoint.name}', layer {layer}",
             token_cosines=token_cosines,
-            dense=None if dense is None else DenseLayer(dense, layer, model.checkpoint.text_config),
+            dense=None if dense is None else DenseLayer(dense, layer, activation),
             bias=model.checkpoint.router_bias(layer),
             factor=model.checkpoint.score_factor,
         )

@@ -23,7 +23,7 @@ MODEL_TYPES = ("mistral", "llama", "qwen2", "qwen3")
 
 _NAMES: Mapping[Role, str] = {"up": "up_proj", "act": "gate_proj", "down": "down_proj"}
 _ACTIVATION = "silu"
-"""Of every family here and of every MoE in the table, where the config does not say."""
+"""Of every dense family here, where the config does not say."""
 _SAME = {"swish": "silu"}
 _OPTION = "--moe-dense-reference takes a dense SwiGLU model of the shape of the MoE's experts"
 
@@ -108,9 +108,9 @@ class DenseModel:
             config.get("num_hidden_layers"),
             config.get("hidden_size"),
             config.get("moe_intermediate_size", config.get("intermediate_size")),
-            config,
+            activation_of(config, checkpoint.family.activation),
         )
-        ours = _shape(self.layers, self.hidden, self.intermediate, self.config)
+        ours = _shape(self.layers, self.hidden, self.intermediate, activation_of(self.config))
         if ours != theirs:
             raise NotComparableError(
                 f"'{self.name}' ({ours}) has not the shape of the experts of '{checkpoint.name}' ({theirs})"
@@ -125,14 +125,15 @@ class DenseModel:
         return True
 
 
-def activation_of(config: Mapping[str, Any]) -> str:
-    """Name of σ, as transformers knows it."""
-    name = str(config.get("hidden_act") or config.get("hidden_activation") or _ACTIVATION)
+def activation_of(config: Mapping[str, Any], usual: str = _ACTIVATION) -> str:
+    """Name of σ, as transformers knows it; the ``usual`` one of the family where the config does not say."""
+    said = (config.get(key) for key in ("hidden_act", "hidden_activation", "activation_function"))
+    name = str(next(filter(None, said), usual))
     return _SAME.get(name, name)
 
 
-def _shape(layers: object, hidden: object, intermediate: object, config: Mapping[str, Any]) -> str:
-    return f"{layers} layers, d = {hidden}, m = {intermediate}, {activation_of(config)}"
+def _shape(layers: object, hidden: object, intermediate: object, activation: str) -> str:
+    return f"{layers} layers, d = {hidden}, m = {intermediate}, {activation}"
 
 
 def _whole(config: Mapping[str, Any], key: str, name: str) -> int:

@@ -45,6 +45,7 @@ _GEMMA4 = Family(
     top_k="top_k_experts",
     switch="enable_moe_block",
     shares=True,
+    activation="gelu_pytorch_tanh",
 )
 _INKLING = Family(
     "inkling_text",
@@ -77,6 +78,15 @@ _PICKED = "prev_topk_indices"
 """The tokens that attention picked, which some layers take over from the one before."""
 
 _OWN = "a module of this package, since transformers lacks it"
+_GROK = Family(
+    "grok-1",
+    ("moe_block.gate.weight",),
+    up="linear_v",
+    act="linear",
+    down="linear_1",
+    activation="gelu",
+    note=_OWN,
+)
 
 FAMILIES: Mapping[str, Family] = {
     row.model_type: row
@@ -140,7 +150,15 @@ FAMILIES: Mapping[str, Family] = {
         Family("glm_moe_dsa", alone=True, passes=_PICKED),
         Family("gpt_oss", ("mlp.router.weight",), transposed=True, interleaved=True, neutral=0.0, router_bias=True),
         *map(_granite, ("granitemoe", "granitemoe_swa", "granitemoehybrid", "granitemoeshared")),
-        Family("grok-1", ("moe_block.gate.weight",), up="linear_v", act="linear", down="linear_1", note=_OWN),
+        Family(
+            "grok-1",
+            ("moe_block.gate.weight",),
+            up="linear_v",
+            act="linear",
+            down="linear_1",
+            activation="gelu",
+            note=_OWN,
+        ),
         Family("hunyuan_v1_moe", ("mlp.gate.wg.weight",), top_k="moe_topk"),
         Family("hy_v3", ("mlp.router.gate.weight", "mlp.gate.weight")),
         Family("hy_v4", alone=True, passes=_PICKED),

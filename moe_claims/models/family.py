@@ -56,6 +56,8 @@ class Family:
     """Whether the two tensors are (E, d, 2m) and (E, m, d)."""
     interleaved: bool = False
     """Whether rows of act and of up take turns in the first of them."""
+    activation: str = "silu"
+    """σ where the config does not say."""
     neutral: float = 1.0
     """The value of W_up x at which the gated product is σ(W_act x): 1, or 0 where the gate adds 1 to it."""
     top_k: str = "num_experts_per_tok"

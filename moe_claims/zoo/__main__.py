@@ -47,11 +47,13 @@ def _train(chosen: Recipe, given: argparse.Namespace) -> None:
     import torch
 
     from moe_claims.zoo.export import export
+    from moe_claims.zoo.runs import check_positive
     from moe_claims.zoo.tokens import prepare
     from moe_claims.zoo.train import train
 
-    if given.threads < 1:
-        raise UsageError(f"--threads {given.threads}: give a whole number, 1 or more")
+    check_positive(threads=given.threads)
+    if given.steps is not None and not 1 <= given.steps <= chosen.steps:
+        raise UsageError(f"--steps {given.steps}: the recipe '{chosen.name}' has {chosen.steps:,}; give 1 to that many")
     torch.set_num_threads(given.threads)
     tokens, work = given.work / f"tokens-{chosen.vocabulary}", given.work / chosen.name
     work.mkdir(parents=True, exist_ok=True)

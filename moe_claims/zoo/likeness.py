@@ -1,5 +1,6 @@
 """How alike the experts of a model in training are: what the training-scheme experiment follows over steps."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,17 +31,22 @@ def likeness(checkpoint: Checkpoint) -> dict[str, Any]:
     return {"similarity": similarity, "order": order}
 
 
-def along(config: dict[str, Any], folder: Path) -> list[dict[str, Any]]:
-    """``likeness`` at every point that a training left in ``folder``, in order of steps.
+def along(config: Mapping[str, Any], folder: Path, steps: Sequence[int]) -> list[dict[str, Any]]:
+    """``likeness`` at the points that a training left in ``folder``.
 
     Args:
         config: of the model, as its ``config.json`` has it.
         folder: with ``stepN.safetensors``, as ``train.save_point`` writes them.
+        steps: of the recipe; each has its file.
     """
     from safetensors.torch import load_file
 
-    paths = {int(path.stem.removeprefix("step")): path for path in folder.glob("step*.safetensors")}
     return [
-        {"step": step, **likeness(Checkpoint(f"step {step}", config, MemorySource(load_file(paths[step]))))}
-        for step in sorted(paths)
+        {
+            "step": step,
+            **likeness(
+                Checkpoint(f"step {step}", dict(config), MemorySource(load_file(folder / f"step{step}.safetensors")))
+            ),
+        }
+        for step in sorted(steps)
     ]

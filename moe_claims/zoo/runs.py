@@ -9,16 +9,19 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
+from moe_claims.errors import UsageError
 from moe_claims.progress import set_quiet, track
 from moe_claims.zoo.recipes import Recipe
 from moe_claims.zoo.tokens import prepare
-from moe_claims.zoo.train import held_out_nats, train
+from moe_claims.zoo.train import held_out_nats, made_of, train
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 RESULT = "result.json"
 """In a run's folder, once it is finished."""
+HELD_OUT_TOKENS = 100_000
+"""Of the held-out text, on which every run of an experiment is scored."""
 
 
 @final
@@ -48,33 +51,55 @@ def run(
         further: what else is to be found out about the trained model, from it and the run's folder.
 
     Returns:
-        Loss on held-out text (nats per token), parameters, seconds of training, and what was found ``further``.
+        Loss on held-out text and in the last 100 steps (nats per token), parameters, and what was found ``further``.
+
+    Raises:
+        UsageError: the folder holds a run of another recipe, text or start.
     """
     import torch
+    from filelock import FileLock
 
-    folder = plan.work / recipe.name
-    result = folder / RESULT
-    if result.exists():
-        loaded: dict[str, Any] = json.loads(result.read_text())
-        if loaded["recipe"] == json.loads(json.dumps(recipe.as_dict())):
-            return loaded
     torch.set_num_threads(1)  # so that the numbers do not depend on how many runs go side by side
+    folder = plan.work / recipe.name
     folder.mkdir(parents=True, exist_ok=True)
     training, held_out = prepare(recipe, plan.text, plan.work / f"tokens-{recipe.vocabulary}", longest=plan.longest)
-    model = train(recipe, training, folder, start=None if start is None else start(), say=lambda _: None)
-    log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
-    found = {
-        "recipe": recipe.as_dict(),
-        "held_out_nats": held_out_nats(model, held_out, recipe.sequence),
-        "training_nats": sum(entry["loss"] for entry in log[-100:]) / len(log[-100:]),
-        "parameters": sum(p.numel() for p in model.parameters()),
-        **({} if further is None else further(model, folder)),
-    }
-    partial = result.with_suffix(".partial")
-    partial.write_text(json.dumps(found))
-    partial.replace(result)
-    (folder / "state.safetensors").unlink(missing_ok=True)  # three times the weights, and the run is over
+    began = None if start is None else start()
+    with FileLock(folder / "run.lock"):  # one that outlived a killed experiment is waited for
+        source = json.loads(json.dumps(made_of(recipe, training, began)))
+        result = folder / RESULT
+        if result.exists():
+            loaded: dict[str, Any] = json.loads(result.read_text())
+            if loaded["made_of"] != source:
+                raise UsageError(
+                    f"'{folder}' holds a finished run of another recipe, text or start: give another --work, or remove "
+                    "it"
+                )
+            return loaded
+        model = train(recipe, training, folder, start=began, say=lambda _: None)
+        log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+        found = {
+            "made_of": source,
+            "held_out_nats": held_out_nats(model, held_out, recipe.sequence, tokens=HELD_OUT_TOKENS),
+            "training_nats": sum(entry["loss"] for entry in log[-100:]) / len(log[-100:]),
+            "parameters": sum(p.numel() for p in model.parameters()),
+            **({} if further is None else further(model, folder)),
+        }
+        partial = result.with_suffix(".partial")
+        partial.write_text(json.dumps(found))
+        partial.replace(result)
+        (folder / "state.safetensors").unlink(missing_ok=True)  # three times the weights, and the run is over
     return found
+
+
+def check_positive(**numbers: int) -> None:
+    """Whether options are whole numbers of 1 or more.
+
+    Raises:
+        UsageError: the first that is not.
+    """
+    for name, number in numbers.items():
+        if number < 1:
+            raise UsageError(f"--{name} {number}: give a whole number, 1 or more")
 
 
 def prepared(recipe: Recipe, plan: Plan) -> Plan:

@@ -1,6 +1,8 @@
 """Tokenizer and token stream of a training text, made once and kept beside the run."""
 
+import hashlib
 import json
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, final
@@ -32,6 +34,11 @@ class TokenStream:
     def __init__(self, ids: NDArray[np.uint16], utf8_bytes: int) -> None:
         self.ids = ids
         self.utf8_bytes = utf8_bytes
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of the token ids: which text was read, how far and by which tokenizer."""
+        return hashlib.sha256(np.ascontiguousarray(self.ids, "<u2").data).hexdigest()
 
     def save(self, path: Path) -> None:
         np.savez(path, ids=self.ids, utf8_bytes=self.utf8_bytes)
@@ -83,8 +90,7 @@ def prepare(recipe: Recipe, text: Path, folder: Path, *, longest: int | None = N
 
 def _prepare(recipe: Recipe, text: Path, folder: Path, longest: int | None) -> tuple[TokenStream, TokenStream]:
     key = {
-        "text": text.name,
-        "bytes": text.stat().st_size if text.exists() else 0,
+        "text_sha256": _digest(text),
         "vocabulary": recipe.vocabulary,
         "longest": longest,
     }
@@ -106,11 +112,20 @@ def _prepare(recipe: Recipe, text: Path, folder: Path, longest: int | None) -> t
             f"'{text}' gives {len(streams[0].ids):,} tokens to train on; "
             f"the recipe needs at least {2 * recipe.sequence * recipe.batch:,}"
         )
+    for stale in (made, folder / "baselines.json"):  # of other tokens; the first comes back when all is written
+        stale.unlink(missing_ok=True)
     for stream, path in zip(streams, paths, strict=True):
         stream.save(path)
-    (folder / "baselines.json").unlink(missing_ok=True)  # counted on other tokens
     made.write_text(json.dumps(key))
     return streams[0], streams[1]
+
+
+def _digest(text: Path) -> str:
+    try:
+        with text.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        raise TextError(f"no training text at '{text}': give a text file with --text") from None
 
 
 def _encode(tokenizer: "PreTrainedTokenizerFast", texts: list[str]) -> TokenStream:

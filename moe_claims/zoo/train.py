@@ -1,9 +1,11 @@
 """Training one recipe: deterministic, resumable, and with nothing pickled."""
 
+import hashlib
 import json
 import math
+import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
@@ -62,11 +64,16 @@ def batch(recipe: Recipe, stream: TokenStream, step: int) -> "torch.Tensor":
 
 @final
 class State:
-    """A run on disk: weights and optimizer moments as safetensors, step and recipe beside them."""
+    """A run on disk: weights and optimizer moments as safetensors, and beside them the step and of what it was made.
 
-    def __init__(self, folder: Path, recipe: Recipe) -> None:
+    Args:
+        folder: of the run.
+        made_of: what the numbers of the run depend on, as ``made_of`` says it.
+    """
+
+    def __init__(self, folder: Path, made_of: Mapping[str, Any]) -> None:
         self.tensors = folder / "state.safetensors"
-        self._recipe = json.dumps(recipe.as_dict(), sort_keys=True)
+        self._made_of = json.dumps(made_of, sort_keys=True)
 
     def save(self, model: "PreTrainedModel", optimizer: "torch.optim.Optimizer", step: int) -> None:
         from safetensors.torch import save_file
@@ -78,14 +85,14 @@ class State:
             tensors[f"mean/{name}"] = moments["exp_avg"]
             tensors[f"square/{name}"] = moments["exp_avg_sq"]
         partial = self.tensors.with_suffix(".partial")
-        save_file(tensors, partial, metadata={"step": str(step), "recipe": self._recipe})
+        save_file(tensors, partial, metadata={"step": str(step), "made_of": self._made_of})
         partial.replace(self.tensors)
 
     def load(self, model: "PreTrainedModel", optimizer: "torch.optim.Optimizer") -> int:
         """Puts the saved state into model and optimizer; the number of finished steps (0: none).
 
         Raises:
-            UsageError: it is the state of another recipe.
+            UsageError: it is the state of another recipe, text or start.
         """
         import torch
         from safetensors import safe_open
@@ -94,9 +101,10 @@ class State:
             return 0
         with safe_open(self.tensors, framework="pt") as file:
             metadata = file.metadata()
-            if metadata.get("recipe") != self._recipe:
+            if metadata.get("made_of") != self._made_of:
                 raise UsageError(
-                    f"'{self.tensors}' is the state of another recipe: remove it to begin anew, or give another folder"
+                    f"'{self.tensors}' is the state of a run of another recipe, text or start: remove it to begin "
+                    "anew, or give another --work"
                 )
             step = int(metadata["step"])
             for name, parameter in model.named_parameters():
@@ -138,6 +146,23 @@ def language_loss(logits: "torch.Tensor", tokens: "torch.Tensor") -> "torch.Tens
     return functional.cross_entropy(logits[:, :-1].float().flatten(0, 1), tokens[:, 1:].flatten())
 
 
+def made_of(recipe: Recipe, stream: TokenStream, start: "PreTrainedModel | None") -> dict[str, Any]:
+    """What the numbers of a run depend on: its recipe, the tokens that it reads, the weights that it starts from."""
+    return {
+        "recipe": recipe.as_dict(),
+        "tokens_sha256": stream.sha256,
+        "start_sha256": None if start is None else _digest(start),
+    }
+
+
+def _digest(model: "PreTrainedModel") -> str:
+    digest = hashlib.sha256()
+    for name, parameter in model.named_parameters():
+        digest.update(f"{name} {tuple(parameter.shape)}\n".encode())
+        digest.update(parameter.detach().contiguous().numpy().data)
+    return digest.hexdigest()
+
+
 def train(
     recipe: Recipe,
     stream: TokenStream,
@@ -164,7 +189,7 @@ def train(
         The model as it stands after the last step, float32 on the CPU.
 
     Raises:
-        UsageError: the folder holds the state of another recipe.
+        UsageError: the folder holds the state of another recipe, text or start.
     """
     import torch
 
@@ -176,13 +201,15 @@ def train(
         betas=(0.9, 0.95),
         fused=True,
     )
-    state = State(folder, recipe)
+    state = State(folder, made_of(recipe, stream, start))
     first = state.load(model, optimizer)
     last = recipe.steps if until is None else until
     if first:
         say(f"{recipe.name}: going on after step {first:,}")
-    elif 0 in recipe.points:
-        save_point(model, folder, 0)
+    else:
+        shutil.rmtree(folder / "points", ignore_errors=True)  # of a run that was begun anew
+        if 0 in recipe.points:
+            save_point(model, folder, 0)
     _forget_after(folder / "log.jsonl", first)
     began = time.monotonic()
     model.train()
@@ -209,7 +236,9 @@ def train(
 def _forget_after(log: Path, steps: int) -> None:
     """Keeps of a log what belongs to finished steps: those that a stopped run did not save are done again."""
     if log.exists():
-        log.write_text("".join(f"{line}\n" for line in log.read_text().splitlines()[:steps]))
+        partial = log.with_suffix(".partial")
+        partial.write_text("".join(f"{line}\n" for line in log.read_text().splitlines()[:steps]))
+        partial.replace(log)
 
 
 def _step(model: "PreTrainedModel", recipe: Recipe, tokens: "torch.Tensor") -> dict[str, float]:
@@ -237,8 +266,8 @@ def save_point(model: "PreTrainedModel", folder: Path, step: int) -> None:
     partial.replace(path)
 
 
-def held_out_nats(model: "PreTrainedModel", stream: TokenStream, sequence: int, *, tokens: int = 100_000) -> float:
-    """Mean cross-entropy (nats per token) on the first ``tokens`` held-out tokens.
+def held_out_nats(model: "PreTrainedModel", stream: TokenStream, sequence: int, *, tokens: int | None = None) -> float:
+    """Mean cross-entropy (nats per token) on held-out text, or on its first ``tokens`` tokens.
 
     The stream is cut into windows of ``sequence - 1`` tokens, each after its own ``<s>``,
     and every token of a window is predicted.

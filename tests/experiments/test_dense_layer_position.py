@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from moe_claims.errors import UsageError
 from moe_claims.zoo.runs import Plan, run
 from moe_claims.zoo.train import new_model
 
@@ -82,10 +83,27 @@ def test_the_command_writes_what_the_statistics_need_and_reads_back_finished_run
     assert missing.stderr == "error: no training text at 'none.txt': give a text file with --text\n"
 
 
-def test_a_run_of_another_recipe_is_not_taken_for_this_one(position: Any, text: Path, tmp_path: Path) -> None:
+def test_a_run_of_another_recipe_or_text_is_neither_taken_for_this_one_nor_overwritten(
+    position: Any, text: Path, tmp_path: Path
+) -> None:
     recipe = replace(position.BASE, steps=1, settings={**position.BASE.settings, "num_hidden_layers": 1})
     plan = Plan(text, tmp_path)
     first = run(recipe, plan)
-    assert run(recipe, plan) == json.loads((tmp_path / recipe.name / "result.json").read_text())
-    longer = run(replace(recipe, steps=2), plan)
-    assert longer["held_out_nats"] != first["held_out_nats"]
+    assert run(recipe, plan) == first
+    other = tmp_path / "other.txt"
+    other.write_text(text.read_text().replace("cat", "dog"))
+    expected = (
+        rf"^'{tmp_path / recipe.name}' holds a finished run of another recipe, text or start: give another --work"
+    )
+    for asked, where in ((replace(recipe, steps=2), plan), (recipe, Plan(other, tmp_path))):
+        with pytest.raises(UsageError, match=expected):
+            run(asked, where)
+    assert run(recipe, plan) == first
+
+
+@pytest.mark.parametrize("option", ["--seeds", "--steps", "--workers"])
+def test_options_that_make_no_experiment_are_refused(
+    position: Any, option: str, text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert position.main(["--text", str(text), "--work", str(tmp_path), option, "0"]) == 4
+    assert capsys.readouterr().err == f"error: {option} 0: give a whole number, 1 or more\n"

@@ -52,7 +52,7 @@ def test_copies_begin_as_one_and_fresh_experts_apart(tried: Path) -> None:
 def test_the_two_differ_in_their_beginning_alone(tried: Path) -> None:
     runs = tried / "w" / "training-scheme"
     recipes = {
-        name: json.loads((runs / f"seed0-{name}" / "result.json").read_text())["recipe"] | {"name": ""}
+        name: json.loads((runs / f"seed0-{name}" / "result.json").read_text())["made_of"]["recipe"] | {"name": ""}
         for name in ("scratch", "upcycled", "dense")
     }
     assert recipes["scratch"] == recipes["upcycled"]
@@ -78,6 +78,6 @@ def test_likeness_is_that_of_its_definition(tmp_path: Path) -> None:
     assert found["order"]["act"][1] > 1 / len(pairs) - 0.05  # one pair of 28 keeps its order, the others have none
     save_file(weights, tmp_path / "step40.safetensors")
     save_file(weights, tmp_path / "step5.safetensors")
-    points: list[dict[str, Any]] = along(model.config.to_dict(), tmp_path)
+    points: list[dict[str, Any]] = along(model.config.to_dict(), tmp_path, (40, 5))
     assert [point["step"] for point in points] == [5, 40]
     assert points[0]["similarity"] == found["similarity"]

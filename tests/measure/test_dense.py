@@ -131,7 +131,7 @@ def test_block_is_the_one_of_transformers(layerwise: Any) -> None:
         for role in ROLES:
             getattr(block, LEAVES[role]).weight.data = dense.matrix(1, role)
         hidden = torch.randn(9, 16)
-        layer = DenseLayer(dense, 1, {"hidden_act": activation})
+        layer = DenseLayer(dense, 1, activation)
         with torch.no_grad():
             torch.testing.assert_close(layer.outputs(hidden), block(hidden))
 

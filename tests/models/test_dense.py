@@ -156,6 +156,18 @@ def test_two_names_of_one_activation_fit(tiny_configs: Any) -> None:
     assert _in_memory(hidden_act="swish").fits(_moe(tiny_configs, hidden_act="silu"))
 
 
+def test_an_activation_that_no_config_names_is_that_of_the_family() -> None:
+    grok = open_model(resolve("tiny-gelu")).checkpoint
+    assert "hidden_act" not in grok.config
+    dense = open_dense(resolve("tiny-dense"))
+    expected = (
+        "'tiny-dense' (12 layers, d = 96, m = 96, silu) has not the shape of the experts of 'tiny-gelu' (12 layers, "
+        "d = 96, m = 96, gelu)"
+    )
+    assert _message(lambda: dense.check_fits(grok), NotComparableError) == expected
+    assert dense.fits(open_model(resolve("tiny-upcycled")).checkpoint)
+
+
 # --- what is refused -------------------------------------------------------------------------------
 
 

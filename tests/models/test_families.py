@@ -186,6 +186,18 @@ def test_what_cannot_be_run_says_why(model_type: str, opened: Any) -> None:
 # --- models that are turned away -------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("model_type", FAMILIES)
+def test_an_activation_that_a_config_leaves_out_is_the_default_of_transformers(model_type: str) -> None:
+    from transformers import CONFIG_MAPPING
+
+    if model_type not in CONFIG_MAPPING:
+        pytest.skip("not in this transformers")
+    config = CONFIG_MAPPING[model_type]()
+    text = config.get_text_config()
+    said = [getattr(text, key, None) for key in ("hidden_act", "hidden_activation", "activation_function")]
+    assert next(filter(None, said), "silu") == FAMILIES[model_type].activation
+
+
 def test_dense_model_given_as_moe() -> None:
     from transformers import MistralConfig
 

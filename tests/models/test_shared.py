@@ -42,7 +42,7 @@ def test_they_are_what_the_model_adds_to_the_routed_sum(model_type: str) -> None
         )
     with torch.inference_mode():
         model(input_ids=torch.tensor([[3, 4, 5, 6, 7]]), use_cache=False)
-        layer = DenseLayer(SharedExperts(checkpoint), 1, checkpoint.config)
+        layer = DenseLayer(SharedExperts(checkpoint), 1, checkpoint.config["hidden_act"])
         ours = layer.outputs(seen["routed in"])
     assert torch.equal(seen["shared in"], seen["routed in"])
     assert torch.allclose(ours, seen["shared out"], atol=1e-7) and float(ours.abs().max()) > 0

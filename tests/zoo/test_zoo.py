@@ -29,8 +29,8 @@ from moe_claims.zoo.baselines import ORDERS, baselines, ngram_nats
 from moe_claims.zoo.export import LARGEST, bits_per_byte
 from moe_claims.zoo.recipes import RECIPES, Recipe, recipe
 from moe_claims.zoo.text import documents
-from moe_claims.zoo.tokens import prepare
-from moe_claims.zoo.train import State, balance_loss, batch, learning_rate, new_model, train
+from moe_claims.zoo.tokens import TokenStream, prepare
+from moe_claims.zoo.train import balance_loss, batch, learning_rate, new_model, train
 from moe_claims.zoo.upcycling import upcycle
 
 _FEW = {
@@ -175,7 +175,7 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(text: Path, tmp_path: P
         for name in ("whole", "parts")
     ]
     assert logs[0] == logs[1]
-    assert State(tmp_path / "parts", SMALL).tensors.exists()
+    assert (tmp_path / "parts" / "state.safetensors").exists()
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -206,12 +206,38 @@ def test_a_log_holds_every_step_once(text: Path, tmp_path: Path) -> None:
     assert steps == list(range(SMALL.steps))
 
 
-def test_the_state_of_another_recipe_is_not_gone_on_with(text: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("other", ["recipe", "text", "start"])
+def test_the_state_of_another_run_is_not_gone_on_with(other: str, text: Path, tmp_path: Path) -> None:
     stream, _ = prepare(SMALL, text, tmp_path / "tokens")
     train(SMALL, stream, tmp_path, until=2)
-    with pytest.raises(UsageError, match=r"state.safetensors' is the state of another recipe: remove it to begin anew"):
-        train(replace(SMALL, seed=1), stream, tmp_path)
+    changed = {
+        "recipe": lambda: train(replace(SMALL, seed=1), stream, tmp_path),
+        "text": lambda: train(SMALL, TokenStream(stream.ids[1:], stream.utf8_bytes), tmp_path),
+        "start": lambda: train(SMALL, stream, tmp_path, start=new_model(SMALL)),
+    }
+    expected = (
+        rf"^'{tmp_path / 'state.safetensors'}' is the state of a run of another recipe, text or start: remove it to "
+        r"begin anew, or give another --work$"
+    )
+    with pytest.raises(UsageError, match=expected):
+        changed[other]()
     assert train(SMALL, stream, tmp_path, until=3, say=lambda _: None) is not None
+
+
+def test_a_run_begun_anew_leaves_no_points_of_the_one_before(text: Path, tmp_path: Path) -> None:
+    stream, _ = prepare(SMALL, text, tmp_path / "tokens")
+    train(replace(SMALL, points=(1, 2)), stream, tmp_path)
+    (tmp_path / "state.safetensors").unlink()
+    train(replace(SMALL, points=(2, 5)), stream, tmp_path)
+    assert {path.stem for path in (tmp_path / "points").iterdir()} == {"step2", "step5"}
+
+
+def test_tokens_are_those_of_the_text_whatever_its_name(text: Path, tmp_path: Path) -> None:
+    first, _ = prepare(SMALL, text, tmp_path / "tokens")
+    assert prepare(SMALL, text, tmp_path / "tokens")[0].sha256 == first.sha256
+    swapped = text.read_text().replace("cat", "dog").replace("far ", "fare")[: len(text.read_text())]
+    text.write_text(swapped.ljust(len(text.read_text())))  # another text of the same name and length
+    assert prepare(SMALL, text, tmp_path / "tokens")[0].sha256 != first.sha256
 
 
 def test_weights_are_left_at_the_points(text: Path, tmp_path: Path) -> None:
@@ -268,6 +294,10 @@ def test_the_command_trains_exports_and_names_what_is_wrong(
         (["train", "huge", "--text", str(text)], "unknown recipe 'huge': the zoo has small, tiny-dense, "),
         (["train", "small", "--text", "none.txt", "--work", "w"], "no training text at 'none.txt'"),
         (["train", "small", "--text", str(text), "--threads", "0"], "--threads 0: give a whole number, 1 or more"),
+        (
+            ["train", "small", "--text", str(text), "--steps", "7"],
+            "--steps 7: the recipe 'small' has 6; give 1 to that",
+        ),
     ):
         assert command.main(arguments) == 4
         assert message in capsys.readouterr().err
