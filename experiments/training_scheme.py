@@ -106,6 +106,9 @@ def zoo(work: Path) -> dict[str, Any] | None:
     return {
         scheme: {
             "model": name,
+            # The embedded models are what people would train, and no controlled pair: their reader must know.
+            "learning_rate": RECIPES[name].learning_rate,
+            "seed": RECIPES[name].seed,
             "points": along(
                 json.loads((work / name / "model" / "config.json").read_text()),
                 work / name / "points",

@@ -172,8 +172,8 @@ def _trajectory(given: argparse.Namespace) -> str:
     document = judged(refs, settings)
     results.write(given.output / "results.json", document)
     figure = given.output / "trajectory.png"
-    draw(course.courses(document), figure, title=given.name)
     results.write_text(given.output / "trajectory.md", course.render(document, given.name, known, figure.name))
+    draw(course.courses(document), figure, title=given.name)
     lines = [f"{one.name}: {course.when(one)}" for one in course.courses(document) if one.family == "headline"]
     return "\n".join([*lines, f"written to {given.output}: results.json, trajectory.md, {figure.name}"])
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from moe_claims.errors import UsageError
+from moe_claims.errors import MoeClaimsError, UsageError
 from moe_claims.models.embedded import revisions_of
 from moe_claims.models.names import ModelRef, resolve
 from moe_claims.progress import track
@@ -17,8 +17,12 @@ from moe_claims.settings import Settings
 def chosen(revisions: Sequence[str], points: int) -> list[str]:
     """At most so many of a training's revisions, evenly over the logarithm of the step; first and last among them.
 
+    Args:
+        revisions: each names another step.
+        points: how many, 2 or more.
+
     Returns:
-        In order of steps. Of several that name one step, the last.
+        In order of steps.
     """
     by_step = {step: name for name in revisions if (step := step_of(name)) is not None}
     steps = sorted(by_step)
@@ -64,16 +68,26 @@ def models(name: str, wanted: Sequence[str] | None, points: int) -> tuple[list[M
         points: how many of the known ones are taken at most.
 
     Raises:
-        UsageError: the name carries a revision, or a revision names no step.
+        UsageError: the name carries a revision, a revision names no step or the step of another, or there is one alone.
         ModelError: the hub cannot be asked.
     """
     ref = resolve(name)
     if ref.revision:
         raise UsageError(f"'{name}' names one revision: leave it out, and give several with --revisions")
     known = list(wanted) if wanted else revisions(ref)
+    by_step: dict[int, str] = {}
     for revision in known:
-        if step_of(revision) is None:
+        step = step_of(revision)
+        if step is None:
             raise UsageError(f"revision '{revision}' names no step: give names such as step500")
+        if step in by_step:
+            raise UsageError(
+                f"'{by_step[step]}' and '{revision}' name one step, as stages of a training do: give those of one "
+                "stage with --revisions"
+            )
+        by_step[step] = revision
+    if len(known) < 2:
+        raise UsageError(f"'{name}' has one checkpoint to judge, which is no training: give several with --revisions")
     taken = known if wanted else chosen(known, points)
     ordered = sorted(taken, key=lambda revision: step_of(revision) or 0)
     return [resolve(f"{name}@{revision}") for revision in ordered], len(known)
@@ -84,8 +98,10 @@ def judged(refs: Sequence[ModelRef], settings: Settings) -> dict[str, Any]:
 
     The control is the same architecture for all of them, and so is made once.
 
+    A checkpoint that cannot be opened or measured is among the errors of the document.
+
     Raises:
-        MoeClaimsError: a checkpoint cannot be measured.
+        MoeClaimsError: none of them can be.
     """
     from moe_claims.analysis.registry import LIVE
     from moe_claims.bench import Bench, environment
@@ -97,13 +113,21 @@ def judged(refs: Sequence[ModelRef], settings: Settings) -> dict[str, Any]:
     cards: list[Mapping[str, Any]] = []
     corpora: list[Mapping[str, Any]] = []
     errors: list[Mapping[str, Any]] = []
+    last = MoeClaimsError("no checkpoint was given")
     for ref in track(refs, "points along training", unit="points"):
         bench = full if ref is refs[-1] else quick
-        found = bench.judged(ref)
+        try:
+            found = bench.judged(ref)
+        except MoeClaimsError as error:  # loses none of the others
+            errors.append({"model": ref.name, "claim": "", "message": str(error)})
+            last = error
+            continue
         rows += [results.result_row(row) for row in found.results]
         errors += [{"model": ref.name, "claim": at, "message": message} for at, message in found.errors.items()]
         cards.append(bench.card(ref))
         corpora += bench.corpora(ref)
+    if not rows:
+        raise last
     names = [*LIVE, *(ref.name for ref in refs), *(v for claim in LIVE.values() for v in claim.variants if v)]
     return results.document(
         created=datetime.now(UTC).isoformat(timespec="seconds"),

@@ -42,12 +42,14 @@ def draw(courses: Sequence[Course], path: Path, *, title: str) -> None:
     Dashed, the smallest effect of interest; dotted, the same architecture freshly initialised.
 
     Raises:
-        UsageError: matplotlib is not installed.
+        UsageError: matplotlib is not installed, or no claim has an effect.
     """
     pyplot = plotting()
     from matplotlib.lines import Line2D
 
-    shown = [course for course in courses if sum(row["effect"]["value"] is not None for row in course.rows) > 1]
+    shown = [course for course in courses if any(row["effect"]["value"] is not None for row in course.rows)]
+    if not shown:
+        raise UsageError("there is nothing to draw: no claim has an effect at any point")
     rows = math.ceil(len(shown) / _COLUMNS)
     figure, axes = pyplot.subplots(
         rows, _COLUMNS, figsize=(2.45 * _COLUMNS, 1.8 * rows + 0.9), sharex=True, squeeze=False, layout="constrained"
@@ -90,7 +92,9 @@ def _panel(axis: Any, course: Course) -> None:
     reach = max(high - low, abs(known[-1][1]["effect"]["smallest_of_interest"]), 1e-6)
     # Intervals of a few points can be so wide that nothing else would be seen; what is cut goes on beyond the frame.
     axis.set_ylim(low - reach, high + reach)
-    axis.set_xscale("log")
+    axis.set_xscale(
+        "symlog", linthresh=max(1, min((step for step, _ in known if step), default=1))
+    )  # step 0 has a place
     weight = "bold" if course.family == "headline" else "normal"
     axis.set_title(course.name.replace(" [", "\n["), fontsize=7.5, fontweight=weight)
     axis.tick_params(labelsize=7)

@@ -149,3 +149,5 @@ class Audit:
     """One sentence: what follows from the two."""
     values: Mapping[str, Scalar] = field(default_factory=dict)
     """Every number behind the outcome."""
+    kind: str = "printed"
+    """``printed`` (from printed numbers alone) or ``code`` (what the published code does, on our own measurements)."""

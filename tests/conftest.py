@@ -302,8 +302,9 @@ def made_up_schemes() -> "Callable[..., dict[str, Any]]":
         seeds: int = 5,
         zoo: bool = True,
         steps: Sequence[int] = (0, 30, 1000),
+        scratch: float = 0.0,
     ) -> dict[str, Any]:
-        """By ``apart`` upcycled experts are more alike, and more in order, than those from scratch."""
+        """By ``apart`` upcycled experts are more alike, and more in order, than those from ``scratch``."""
 
         def points(level: float) -> list[dict[str, Any]]:
             return [
@@ -321,11 +322,11 @@ def made_up_schemes() -> "Callable[..., dict[str, Any]]":
             own = level + float(noise(size=1)[0])
             return {"parameters": 700_000, "held_out_nats": 2.0 + float(noise(size=1)[0]), "points": points(own)}
 
-        found = [{"seed": seed, "scratch": model(0.0), "upcycled": model(apart)} for seed in range(seeds)]
+        found = [{"seed": seed, "scratch": model(scratch), "upcycled": model(scratch + apart)} for seed in range(seeds)]
         recipe = {"family": "mixtral", "steps": 1000, "settings": {"num_hidden_layers": 8, "num_local_experts": 8}}
         pair = {
-            "scratch": {"model": "tiny-scratch", "points": points(0.0)},
-            "upcycled": {"model": "tiny-upcycled", "points": points(apart)},
+            "scratch": {"model": "tiny-scratch", "learning_rate": 4e-3, "seed": 0, "points": points(0.0)},
+            "upcycled": {"model": "tiny-upcycled", "learning_rate": 1e-3, "seed": 1, "points": points(apart)},
         }
         return {
             "experiment": "training-scheme",

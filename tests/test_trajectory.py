@@ -65,10 +65,20 @@ def test_steps_are_read_from_the_names_of_revisions() -> None:
 @pytest.mark.parametrize(
     ("name", "wanted", "message"),
     [
-        ("tiny-gelu", None, "'tiny-gelu' has no checkpoints along its training that are known by name (stepN): give "),
+        (
+            "tiny-upcycled",
+            None,
+            "'tiny-upcycled' has no checkpoints along its training that are known by name (stepN): ",
+        ),
         ("synthetic:null", None, "'synthetic:null' has no checkpoints along its training that are known by name"),
         ("org/name@step5", None, "'org/name@step5' names one revision: leave it out, and give several with --revi"),
         ("org/name", ["step5", "main"], "revision 'main' names no step: give names such as step500"),
+        (
+            "org/name",
+            ["step5"],
+            "'org/name' has one checkpoint to judge, which is no training: give several with --rev",
+        ),
+        ("org/name", ["stage1-step5", "stage2-step5"], "'stage1-step5' and 'stage2-step5' name one step, as stages of"),
     ],
 )
 def test_trainings_that_cannot_be_followed(name: str, wanted: list[str] | None, message: str) -> None:
@@ -104,6 +114,27 @@ def test_the_command_follows_claims_over_a_training(
     assert "- Points: 3 of 4 known checkpoints, at steps 1, 4, 8" in page
     assert "low precision" in page
     assert (output / "trajectory.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_checkpoint_that_cannot_be_read_loses_none_of_the_others(
+    installed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "broken"
+    shutil.copytree(installed, place)
+    monkeypatch.setattr(embedded, "files", lambda _: place)
+    shutil.copytree(place / "models" / "tiny-scratch", place / "models" / "tiny-dense", dirs_exist_ok=True)
+    point = embedded.point_file(place / "models" / "tiny-scratch", 1)
+    point.write_bytes(point.read_bytes()[:-5])
+    output = tmp_path / "along"
+    arguments = ["trajectory", "tiny-scratch", "--revisions", "step1,step8", "--tokens", "400"]
+    assert main([*arguments, "--cache", str(tmp_path / "cache"), "--output", str(output)]) == 0
+    document = results.read(output / "results.json")
+    assert [model["name"] for model in document["models"]] == ["tiny-scratch@step8"]
+    assert "is no point along this model's training" in (output / "trajectory.md").read_text()
+    last = embedded.embedded_directory("tiny-scratch") / "model.safetensors"
+    last.write_bytes(last.read_bytes()[:-5])
+    assert main([*arguments, "--cache", str(tmp_path / "cache"), "--output", str(tmp_path / "none")]) == 4
+    assert not (tmp_path / "none").exists()
 
 
 def test_a_missing_matplotlib_is_said_before_anything_is_measured(

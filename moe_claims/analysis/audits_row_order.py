@@ -35,6 +35,7 @@ def row_order(measured: RowOrderMeasurement) -> Audit:
     outcome = _outcome(differences)
     return Audit(
         id="row-order",
+        kind="code",
         statement="Outputs of Grok-1's experts are compared with each other, and their norms with the router's "
         "scores, on the same token.",
         source="published code, all dynamic experiments on Grok-1: once all experts are chosen, "

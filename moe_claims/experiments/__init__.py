@@ -106,6 +106,9 @@ def _check_scheme(found: Mapping[str, Any]) -> None:
         for scheme in _SCHEMES:
             model = _get(_get(found, "zoo", dict), scheme, dict)
             _check_points(model, _get(model, "model", str))
+            _get(model, "seed", int)
+            if not _finite(model.get("learning_rate")):
+                raise _UnusableError(f"has no finite learning_rate ({model['model']})")
 
 
 def _check_points(model: Mapping[str, Any], where: str) -> tuple[int, ...]:

@@ -5,6 +5,7 @@ rounded to whole steps of a share of their own size, and the numbers of steps Hu
 are few, are kept in 16 bits.
 """
 
+import hashlib
 import re
 import zlib
 from collections.abc import Mapping
@@ -28,6 +29,8 @@ NOTE = (
 )
 _ROUTER = re.compile(r"\bgate\.weight$|\brouter\b")
 _EXPERT = re.compile(r"\bexperts\b")
+_FOLLOWING = "following_sha256"
+"""In a file's metadata: of the weights that it is the difference from, as they are decoded."""
 _CODES, _STEPS, _FOLLOW, _PLAIN = "codes", "steps", "follow", "plain"
 
 
@@ -42,11 +45,16 @@ def encode(weights: Mapping[str, Floats], following: Mapping[str, Floats]) -> di
     Args:
         weights: by name.
         following: those of the checkpoint after it, as ``decode`` gives them back, or of the finished model.
+
+    Raises:
+        ValueError: weights that are not finite, or too far from what follows.
     """
     codes, plain = [np.empty(0, np.int8)], [np.empty(0, np.float32)]
     steps, follow = [], []
     for name in sorted(following):
         weight, other = weights[name], following[name]
+        if not np.isfinite(weight).all():
+            raise ValueError(f"'{name}' holds NaN or infinite weights")
         if not coded(name, weight):
             plain.append(weight.ravel())
             continue
@@ -98,6 +106,32 @@ def decode(parts: Mapping[str, NDArray[Any]], following: Mapping[str, Floats]) -
     return weights
 
 
+def digest(weights: Mapping[str, Floats]) -> str:
+    """SHA-256 of all weights with their names."""
+    found = hashlib.sha256()
+    for name in sorted(weights):
+        found.update(f"{name} {weights[name].shape}\n".encode())
+        found.update(np.ascontiguousarray(weights[name], "<f4").data)
+    return found.hexdigest()
+
+
+def save(path: Path, parts: Mapping[str, NDArray[Any]], following: Mapping[str, Floats]) -> None:
+    """Writes a point, and which weights it is the difference from."""
+    from safetensors.numpy import save_file
+
+    save_file(dict(parts), path, metadata={_FOLLOWING: digest(following)})
+    path.chmod(0o644)  # written as a temporary file is, for its owner alone
+
+
+def _load(path: Path, following: Mapping[str, Floats]) -> dict[str, Floats]:
+    from safetensors import safe_open
+
+    with safe_open(path, framework="np") as file:
+        if (file.metadata() or {}).get(_FOLLOWING) != digest(following):
+            raise ValueError("it is the difference from other weights than those that follow it here")
+        return decode({name: file.get_tensor(name) for name in (_CODES, _STEPS, _FOLLOW, _PLAIN)}, following)
+
+
 def read(folder: Path, step: int) -> dict[str, Floats]:
     """The weights after so many steps, by the names of the finished model in the same folder.
 
@@ -105,17 +139,19 @@ def read(folder: Path, step: int) -> dict[str, Floats]:
         ModelError: a file is missing, damaged, or belongs to another model.
     """
     from safetensors import SafetensorError
-    from safetensors.numpy import load_file
 
     kept = points_of(folder)
     if step not in kept:
         raise ModelError(f"'{point_file(folder, step)}' is missing: install moe-claims again")
-    weights = finished(folder)
+    try:
+        weights = finished(folder)
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"the finished model in '{folder}' cannot be read: {error}; install it again") from None
     for later in sorted((s for s in kept if s >= step), reverse=True):
         path = point_file(folder, later)
         try:
-            weights = decode(load_file(path), weights)
-        except (SafetensorError, KeyError, ValueError, zlib.error) as error:
+            weights = _load(path, weights)
+        except (SafetensorError, ValueError, zlib.error) as error:
             raise ModelError(f"'{path}' is no point along this model's training: {error}; install it again") from None
     return weights
 

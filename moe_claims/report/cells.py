@@ -5,8 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
-from moe_claims.demonstrations import DEMONSTRATIONS
-
 SIGNS = {
     "replicated": "✓",
     "direction-only": "~",
@@ -35,8 +33,8 @@ class Audits:
 
 def audits(document: Row) -> list[Audits]:
     """The audits of printed numbers, and those of the published code, where there are any."""
-    of_code = [row for row in document["audits"] if row["id"] in DEMONSTRATIONS]
-    printed = [row for row in document["audits"] if row["id"] not in DEMONSTRATIONS]
+    of_code = [row for row in document["audits"] if row["kind"] == "code"]
+    printed = [row for row in document["audits"] if row["kind"] == "printed"]
     kinds = (
         Audits("the paper's printed numbers", "recomputed from each other", tuple(printed)),
         Audits("the published code", "on our own measurements", tuple(of_code)),

@@ -48,6 +48,11 @@ class Course:
         return first
 
     @property
+    def artefact(self) -> bool:
+        """Whether it is replicated at the last point, and at random initialisation too."""
+        return cells.artefact(self.rows[-1])
+
+    @property
     def now_and_then(self) -> tuple[int, ...]:
         """Steps at which it is replicated although it is not at all later ones."""
         held = [s for s, verdict in zip(self.steps, self.verdicts, strict=True) if verdict == "replicated"]
@@ -55,7 +60,10 @@ class Course:
 
 
 def courses(document: Row) -> list[Course]:
-    """Every claim that applies at some point, over the steps that the models' names speak of, in the report's order."""
+    """Every claim that applies at some point, over the steps that the models' names speak of, in the report's order.
+
+    Two models of one step are two trainings, or two stages of one, and no course: ``trajectory.models`` refuses them.
+    """
     live = [row for row in document["results"] if row["evidence"] == "live" and step_of(row["model"]) is not None]
     texts = {row["corpus"] for row in live if row["corpus"] is not None}
     by_name: dict[tuple[str, str], dict[int, Row]] = {}
@@ -73,11 +81,11 @@ def courses(document: Row) -> list[Course]:
 def when(course: Course) -> str:
     """In words: since which step the claim holds, or at which it did for a while."""
     since, times = course.since, ", ".join(f"{step:,}" for step in course.now_and_then)
-    if since is not None and since == course.steps[0]:
-        return "at every point"
-    if since is not None:
-        return f"from step {since:,} on" + (f" (and at {times})" if times else "")
-    return f"not at the end; at {times}" if times else "never"
+    if since is None:
+        return f"not at the end; at {times}" if times else "never"
+    said = "at every point" if since == course.steps[0] else f"from step {since:,} on"
+    said += f" (and at {times})" if times else ""
+    return f"{said}; at random initialisation too {cells.ARTEFACT}" if course.artefact else said
 
 
 def render(document: Row, name: str, known: int, figure: str | None) -> str:
@@ -119,8 +127,9 @@ def _summary(document: Row, steps: Sequence[int], known: int) -> str:
     ]
     reading = (
         "Each cell is a verdict and an effect: ✓ replicated, ~ right direction but less than claimed, ✗ contradicted, "
-        "○ absent, ? inconclusive. P-values are corrected over the claims of each point, not over points: one training "
-        "was followed, so a change from point to point may be chance. The last column says since when a claim holds."
+        "○ absent, ? inconclusive; † replicated at random initialisation too, which is tried at the last point. "
+        "P-values are corrected over the claims of each point, not over points: one training was followed, so a change "
+        "from point to point may be chance. The last column says since when a claim holds."
     )
     return "\n".join(lines) + f"\n\n{reading}"
 
@@ -138,4 +147,5 @@ def _table(members: Sequence[Course], steps: Sequence[int]) -> str:
 def _cell(row: Row) -> str:
     if row["verdict"] == "not-applicable":
         return "–"
-    return f"{cells.SIGNS[row['verdict']]} {cells.effect(row)}"
+    mark = f" {cells.ARTEFACT}" if cells.artefact(row) else ""
+    return f"{cells.SIGNS[row['verdict']]} {cells.effect(row)}{mark}"

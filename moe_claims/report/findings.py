@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from moe_claims.analysis.registry import record
+from moe_claims.errors import UsageError
 from moe_claims.report import cells, course
 from moe_claims.report.markdown import escape, table
 
@@ -22,18 +23,23 @@ _WORDS = {
     "inconclusive": "is not settled either way",
 }
 _FAMILIES = {"headline": "Headline claims", "secondary": "Secondary claims"}
+_NOT_MEASURED = "not measured"
 
 
 def render(document: Row, trainings: Mapping[str, str], along: Mapping[str, Row]) -> str:
     """The findings as Markdown.
 
     Args:
-        document: results of a run on several models.
-        trainings: by model, in a few words how it was trained; for the models of the run.
+        document: results of a run on embedded models and one text.
+        trainings: by model, in a few words how it was trained.
         along: by model, the results of its checkpoints.
+
+    Raises:
+        UsageError: the run was of other models too, or of several texts, which this page has no words for.
     """
     live = [row for row in document["results"] if row["evidence"] == "live"]
-    names = [card["name"] for card in document["models"]]
+    names = [str(card["name"]) for card in document["models"]]
+    _check(document, live)
     parts = [
         "# Findings on the embedded models",
         _reading(document),
@@ -48,21 +54,37 @@ def render(document: Row, trainings: Mapping[str, str], along: Mapping[str, Row]
             parts += [f"## {title}", _table(members, names), _sentences(members, names)]
     parts += _trained(document)
     parts += _along(along)
-    parts += _demonstrated(document["audits"])
+    parts += _of_code(document)
+    parts += _errors(document)
     parts += ["## What this does not say", _limits(document, names)]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _check(document: Row, live: Sequence[Row]) -> None:
+    others = [card["name"] for card in document["models"] if card["kind"] != "embedded"]
+    if others:
+        raise UsageError(
+            f"findings are about the embedded models, and these results are about '{others[0]}' too: run 'pytest "
+            "claims/' without --model, or read its report.md"
+        )
+    texts = sorted({row["corpus"] for row in live if row["corpus"] is not None})
+    if len(texts) > 1:
+        raise UsageError(
+            f"findings are about one text, and these results are about {len(texts)} ({', '.join(texts)}): run 'pytest "
+            "claims/' with one --moe-text"
+        )
 
 
 def _reading(document: Row) -> str:
     environment = document["environment"]
     return (
-        "This page is written by a command from results files; nothing on it is typed in. It says which claims of "
-        "*A Closer Look into Mixture-of-Experts in Large Language Models* (arXiv 2406.18219) hold on the small models "
-        "that come with this package, by how they were trained. ✓ replicated, ~ right direction but less than claimed, "
-        "✗ contradicted, ○ absent, ? inconclusive, – not applicable; † replicated at random initialisation too: an "
-        "artefact of the architecture. Effects have 95 % intervals.\n\n"
+        "This page is written by `python -m moe_claims findings` from results files. It says which claims of *A Closer "
+        "Look into Mixture-of-Experts in Large Language Models* (arXiv 2406.18219) hold on the [small "
+        "models](zoo.md) that come with this package, by how they were trained. ✓ replicated, ~ right direction but "
+        "less than claimed, ✗ contradicted, ○ absent, ? inconclusive, – not applicable; † replicated at random "
+        "initialisation too: an artefact of the architecture. Effects have 95 % intervals.\n\n"
         f"Made with moe_claims {escape(environment['moe_claims'])}, torch {escape(environment['torch'])}, "
-        f"transformers {escape(environment['transformers'])}, seed {environment['seed']}, "
+        f"transformers {escape(environment['transformers'])}, seed {escape(environment['seed'])}, "
         f"dense reference {escape(environment['dense_reference'] or 'none')}."
     )
 
@@ -76,12 +98,13 @@ def _models(document: Row, trainings: Mapping[str, str]) -> str:
             [
                 escape(card["name"]),
                 escape(card["family"]),
-                f"{card['moe_layers']} MoE layers, top {card['top_k']} of {card['experts']}",
+                escape(f"{card['moe_layers']} MoE layers, top {card['top_k']} of {card['experts']}"),
                 escape(trainings.get(card["name"], "–")),
                 "–" if text is None else f"{cells.number(text['nats_per_token'])} on {escape(text['name'])}",
+                escape((card["weights_sha256"] or "–")[:16]),
             ]
         )
-    return table(["model", "family", "shape", "training", "nats per token"], rows)
+    return table(["model", "family", "shape", "training", "nats per token", "weights SHA-256"], rows)
 
 
 def _short(live: Sequence[Row], names: Sequence[str]) -> str:
@@ -92,30 +115,33 @@ def _short(live: Sequence[Row], names: Sequence[str]) -> str:
         artefacts = sum(cells.artefact(row) for row in rows)
         of_these = f", {artefacts} of the replicated also at random initialisation" if artefacts else ""
         lines.append(f"- **{escape(name)}**: {cells.tally(rows, 'verdict', cells.SIGNS)}{of_these}")
-    learned = _by_claim([row for row in live if not cells.artefact(row)])
-    sets = {claim: {row["model"] for row in rows if row["verdict"] == "replicated"} for claim, rows in learned.items()}
-    everywhere = [claim for claim, models in sets.items() if len(models) == len(names)]
-    some = [
-        f"{claim} ({', '.join(m for m in names if m in sets[claim])})" for claim in sets if _some(sets[claim], names)
-    ]
-    artefact = dict.fromkeys(cells.name(row) for row in live if cells.artefact(row))
+    held = [row for row in live if row["verdict"] == "replicated"]
+    learned = {claim: [r["model"] for r in rows] for claim, rows in _by_claim(filter(_learned, held)).items()}
+    everywhere = [claim for claim, models in learned.items() if len(models) == len(names)]
+    some = [f"{claim} ({', '.join(models)})" for claim, models in learned.items() if len(models) < len(names)]
+    untested = [cells.name(row) for row in held if not cells.artefact(row) and not _learned(row)]
     lines += [
         f"- Replicated on every model, and not at random initialisation: {_listed(everywhere)}",
         f"- Replicated on some, and not at random initialisation there: {_listed(some)}",
-        f"- Replicated already at random initialisation, on one model at least: {_listed(list(artefact))}",
+        "- Replicated already at random initialisation, on one model at least: "
+        f"{_listed(list(dict.fromkeys(cells.name(row) for row in live if cells.artefact(row))))}",
     ]
+    if untested:
+        lines.append(f"- Replicated, but without that control: {_listed(list(dict.fromkeys(untested)))}")
     return "\n".join(lines)
 
 
-def _some(models: set[str], names: Sequence[str]) -> bool:
-    return 0 < len(models) < len(names)
+def _learned(row: Row) -> bool:
+    """Whether a control was run, and does not replicate what the row does."""
+    control = row["controls"].get("random_init")
+    return bool(control) and control["verdict"] is not None and not cells.artefact(row)
 
 
 def _listed(items: Sequence[str]) -> str:
     return "; ".join(escape(item) for item in items) if items else "none"
 
 
-def _by_claim(rows: Sequence[Row]) -> dict[str, list[Row]]:
+def _by_claim(rows: "Sequence[Row] | filter[Row]") -> dict[str, list[Row]]:
     found: dict[str, list[Row]] = {}
     for row in rows:
         found.setdefault(cells.name(row), []).append(row)
@@ -131,8 +157,10 @@ def _table(rows: Sequence[Row], names: Sequence[str]) -> str:
 
 
 def _cell(row: Row | None) -> str:
-    if row is None or row["verdict"] == "not-applicable":
-        return "–"
+    if row is None:
+        return _NOT_MEASURED
+    if row["verdict"] == "not-applicable":
+        return cells.SIGNS[row["verdict"]]
     mark = f" {cells.ARTEFACT}" if cells.artefact(row) else ""
     return f"{cells.SIGNS[row['verdict']]} {cells.effect(row)} {cells.interval(row)}{mark}"
 
@@ -148,8 +176,7 @@ def _sentences(rows: Sequence[Row], names: Sequence[str]) -> str:
         said = escape(known.statement.rstrip(".")) if known else ""
         parts = [f"- **{escape(claim)}** ({said})."]
         for variant in dict.fromkeys(row["variant"] for row in members):
-            mine = [row for row in members if row["variant"] == variant]
-            parts.append(_said(mine, names, variant))
+            parts.append(_said([row for row in members if row["variant"] == variant], names, variant))
         lines.append(" ".join(parts))
     return "\n".join(lines)
 
@@ -180,7 +207,7 @@ def _trained(document: Row) -> list[str]:
             escape(cells.name(row)),
             f"{cells.effect(row)} {cells.interval(row)}",
             cells.p(row["p_adjusted"]),
-            str(row["n_units"] or "–"),
+            escape(row["n_units"] or "–"),
             escape(cells.paper(row)) or "–",
         ]
         for row in rows
@@ -188,17 +215,18 @@ def _trained(document: Row) -> list[str]:
     notes = [f"- **{escape(cells.name(row))}**: {escape(row['reason'].rstrip('.'))}.{_printed(row)}" for row in rows]
     return [
         "## What training makes of it",
-        "Models trained for the question, the seed as the unit ([how](methods.md)).",
+        "Models trained for the question, the seed as the unit ([how](zoo.md#experiments)).",
         table(["verdict", "claim", "effect", "adjusted p", "seeds", "paper"], body),
         "\n".join(notes),
-        *_courses(rows),
+        *_followed(rows),
     ]
 
 
 _AT = re.compile(r"(.+) step (\d+)")
+_APART = "embedded pair differs too in"
 
 
-def _courses(rows: Sequence[Row]) -> list[str]:
+def _followed(rows: Sequence[Row]) -> list[str]:
     """What rows on trainings followed over steps, a table each: steps across, a line per kind of training."""
     found = []
     for row in rows:
@@ -213,9 +241,11 @@ def _courses(rows: Sequence[Row]) -> list[str]:
                 [escape(kind), *(cells.number(values[step]) if step in values else "" for step in steps)]
                 for kind, values in lines.items()
             ]
+            apart = row["details"].get(_APART)
             found += [
-                f"**{escape(cells.name(row))}** over training steps (means):",
+                f"**{escape(cells.name(row))}** over training steps (means over seeds; of embedded models, one each):",
                 table(["", *(f"{step:,}" for step in steps)], body),
+                f"The two embedded models are no controlled pair: they differ in {escape(apart)} too." if apart else "",
             ]
     return found
 
@@ -224,9 +254,8 @@ def _printed(row: Row) -> str:
     published = row["published"]
     if not published:
         return ""
-    return (
-        f" The paper: {cells.number(published['value'])} ({escape(published['place'])}; {escape(published['note'])})."
-    )
+    value = cells.number(published["value"], digits=cells.decimals(row))
+    return f" The paper: {value} ({escape(published['place'])}; {escape(published['note'])})."
 
 
 def _along(along: Mapping[str, Row]) -> list[str]:
@@ -246,10 +275,17 @@ def _along(along: Mapping[str, Row]) -> list[str]:
     return parts
 
 
-def _demonstrated(audits: Sequence[Row]) -> list[str]:
-    found = [audit for audit in audits if audit["id"] == "row-order"]
+def _of_code(document: Row) -> list[str]:
+    found = [audit for audit in document["audits"] if audit["kind"] == "code"]
     lines = [f"{escape(audit['statement'])} {escape(audit['reason'])}" for audit in found]
-    return ["## The order of rows in the published code", *lines] if lines else []
+    return ["## What the published code does", *lines] if lines else []
+
+
+def _errors(document: Row) -> list[str]:
+    lines = dict.fromkeys(
+        f"- **{escape(error['model'] or error['claim'])}**: {escape(error['message'])}" for error in document["errors"]
+    )
+    return ["## Could not be measured", "\n".join(lines)] if lines else []
 
 
 def _limits(document: Row, names: Sequence[str]) -> str:
@@ -257,10 +293,9 @@ def _limits(document: Row, names: Sequence[str]) -> str:
     return (
         f"- One training stands behind each of the {len(names)} models: a difference between two of them may be one of "
         "seeds and not of training schemes, except where the rows above have seeds as their unit.\n"
-        "- The models are small and young: thousands of steps, some million weights. What is absent here may come with "
-        "size, what is found may go.\n"
-        f"- Intervals speak of other text of the same kind ({sequences}) or of the arrangement of experts, as each "
-        "claim says, not of other trainings.\n"
+        "- The models are [small and young](zoo.md). What is absent here may come with size, what is found may go.\n"
+        f"- Intervals speak of other text of the same kind ({escape(sequences)}) or of the arrangement of experts, as "
+        "each claim says, not of other trainings.\n"
         "- Inconclusive rows are no evidence against a claim. [Power](power.md) says which effects could have been "
         "found."
     )

@@ -1,5 +1,6 @@
 """From the weights that a training left at its points to the small files that ship beside the finished model."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -26,17 +27,16 @@ def pack(recipe: Recipe, work: Path, target: Path) -> dict[str, float]:
     Returns:
         Bits per weight and root-mean-square error relative to the weights, over all points.
     """
-    from safetensors.numpy import save_file
-
-    (target / POINTS).mkdir(exist_ok=True)
+    if (target / POINTS).exists():  # of an earlier packing, whose steps need not be these
+        shutil.rmtree(target / POINTS)
+    (target / POINTS).mkdir()
     following = points.finished(target)
     taken, error, size, count = 0, 0.0, 0.0, 0
     for step in sorted((s for s in recipe.points if s < recipe.steps), reverse=True):
         weights = _by_hub_names(recipe, work / POINTS / f"step{step}.safetensors", following)
         parts = points.encode(weights, following)
         path = point_file(target, step)
-        save_file(parts, path)
-        path.chmod(0o644)  # written as a temporary file is, for its owner alone
+        points.save(path, parts, following)
         following = points.decode(parts, following)
         taken += path.stat().st_size
         for name, weight in weights.items():
@@ -55,7 +55,10 @@ def _by_hub_names(recipe: Recipe, path: Path, like: dict[str, Floats]) -> dict[s
     if not path.exists():
         raise UsageError(f"there is no '{path}': the recipe '{recipe.name}' must be trained to its end there first")
     model = new_model(recipe)
-    model.load_state_dict(load_file(path), strict=False)  # tied weights are saved once
+    saved = load_file(path)
+    if saved.keys() != {name for name, _ in model.named_parameters()}:
+        raise ValueError(f"'{path}' was left by another model than the finished one")
+    model.load_state_dict(saved, strict=False)  # tied weights are saved once
     with TemporaryDirectory() as folder:
         model.save_pretrained(folder, save_original_format=True)
         weights = points.finished(Path(folder))

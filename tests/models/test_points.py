@@ -14,7 +14,7 @@ from moe_claims.errors import ModelError
 from moe_claims.models.embedded import embedded_directory, point_file, points_of
 from moe_claims.models.loading import open_model
 from moe_claims.models.names import resolve
-from moe_claims.models.points import EXPERT_STEP, NOTE, OTHER_STEP, Floats, coded, decode, encode, finished, read
+from moe_claims.models.points import EXPERT_STEP, NOTE, OTHER_STEP, Floats, coded, decode, encode, finished, read, save
 
 SHAPES = {
     "model.embed_tokens.weight": (40, 16),
@@ -84,7 +84,7 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "points").mkdir()
     for step in (20, 5):
         parts = encode(drawn(step), following)
-        save_file(parts, point_file(tmp_path, step))
+        save(point_file(tmp_path, step), parts, following)
         following = decode(parts, following)
     return tmp_path
 
@@ -96,19 +96,49 @@ def test_a_point_is_read_through_those_after_it(folder: Path) -> None:
     assert max(errors(drawn(9), finished(folder)).values()) == 0
 
 
-@pytest.mark.parametrize("damage", ["cut", "other", "lacking", "noise"])
+@pytest.mark.parametrize("damage", ["cut", "other", "lacking", "noise", "unsaid"])
 def test_a_damaged_point_is_one_line(folder: Path, damage: str) -> None:
     path = point_file(folder, 20)
-    parts = encode(drawn(20), drawn(9))
+    following = drawn(9)
+    parts = encode(drawn(20), following)
     if damage == "cut":
         path.write_bytes(path.read_bytes()[:-10])
     elif damage == "other":
-        save_file({**parts, "plain": parts["plain"][:-1]}, path)
+        save(path, {**parts, "plain": parts["plain"][:-1]}, following)
     elif damage == "lacking":
-        save_file({name: part for name, part in parts.items() if name != "steps"}, path)
+        save(path, {name: part for name, part in parts.items() if name != "steps"}, following)
     else:
-        save_file({**parts, "codes": parts["codes"][::-1].copy()}, path)
+        save(path, {**parts, "codes": parts["codes"][::-1].copy()}, following)
+    if damage == "unsaid":
+        save_file(parts, path)
     with pytest.raises(ModelError, match=rf"^'{path}' is no point along this model's training: .*install it again$"):
+        read(folder, 5)
+
+
+@pytest.mark.parametrize("change", ["missing", "between", "finished"])
+def test_a_point_is_read_from_what_it_was_made_of_or_not_at_all(folder: Path, change: str) -> None:
+    if change == "missing":
+        point_file(folder, 20).unlink()
+    elif change == "between":
+        save(point_file(folder, 10), encode(drawn(10), drawn(9)), drawn(9))
+    else:
+        save_file(drawn(11), folder / "model.safetensors")
+    with pytest.raises(ModelError, match="it is the difference from other weights than those that follow it here"):
+        read(folder, 5)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_not_finite_are_not_kept(value: float) -> None:
+    weights = drawn(1)
+    weights["model.norm.weight"][3] = value
+    with pytest.raises(ValueError, match=r"'model.norm.weight' holds NaN or infinite weights"):
+        encode(weights, drawn(2))
+
+
+def test_a_damaged_finished_model_is_one_line(folder: Path) -> None:
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-5])
+    with pytest.raises(ModelError, match=rf"^the finished model in '{folder}' cannot be read: .*; install it again$"):
         read(folder, 5)
 
 

@@ -15,7 +15,8 @@ SIGN = {"y": "replicated", "-": "absent", "n": "not-applicable", "?": "inconclus
 
 def followed(pattern: str, **changes: Any) -> Course:
     steps = tuple(10 * 2**i for i in range(len(pattern)))
-    return Course("a-claim", "headline", steps, tuple({"verdict": SIGN[sign], **changes} for sign in pattern))
+    rows = tuple({"verdict": SIGN[sign], "controls": {}, **changes} for sign in pattern)
+    return Course("a-claim", "headline", steps, rows)
 
 
 @pytest.mark.parametrize(
@@ -32,6 +33,12 @@ def followed(pattern: str, **changes: Any) -> Course:
 )
 def test_when(pattern: str, said: str) -> None:
     assert when(followed(pattern)) == said
+
+
+def test_what_holds_at_random_initialisation_too_is_marked() -> None:
+    fresh = {"random_init": {"verdict": "replicated", "effect": 1.0, "reason": "so", "artefact": True}}
+    assert when(followed("-yy", controls=fresh)) == "from step 20 on; at random initialisation too †"
+    assert when(followed("yy-", controls={})) == "not at the end; at 10, 20"
 
 
 @given(st.text("y-?n", min_size=1, max_size=8))

@@ -212,7 +212,7 @@ def test_the_table_says_what_was_run_and_found() -> None:
 
 
 def test_audits_of_numbers_and_of_code_stand_under_titles_of_their_own() -> None:
-    shown = Audit("row-order", "a statement", "a place", AuditOutcome.DISAGREES, "0.5", "0.6", "0.6 → 0.5.")
+    shown = Audit("row-order", "so", "a place", AuditOutcome.DISAGREES, "0.5", "0.6", "0.6 → 0.5.", kind="code")
     numbers = [results.audit_row(audit) for audit in run_audits()]
     of_numbers = "the paper's printed numbers, recomputed from each other"
     of_code = "the published code, on our own measurements"
