@@ -1,6 +1,7 @@
 """``python -m moe_claims.zoo train NAME --text FILE``: trains an embedded model and writes its files."""
 
 import argparse
+import hashlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -59,12 +60,15 @@ def _train(chosen: Recipe, given: argparse.Namespace) -> None:
     work.mkdir(parents=True, exist_ok=True)
     training, held_out = prepare(chosen, given.text, tokens, longest=given.longest)
     print(f"{chosen.name}: {len(training.ids):,} tokens to train on, {len(held_out.ids):,} held out", flush=True)
-    start = _upcycled(chosen, given.dense) if chosen.upcycled_from else None
+    dense = _dense_of(chosen, given.dense)
+    start = None if dense is None else _upcycled(chosen, dense)
     model = train(chosen, training, work, start=start, until=given.steps, say=print)
     if given.steps is not None and given.steps < chosen.steps:
         print(f"{chosen.name}: stopped after step {given.steps:,} of {chosen.steps:,}; the same command goes on")
         return
     scores = _scores(model, chosen, training, held_out, tokens, given.text.name)
+    if dense is not None:
+        scores["started_from_sha256"] = hashlib.sha256((dense / "model.safetensors").read_bytes()).hexdigest()
     output = given.output or work / "model"
     export(model, chosen, tokens, output, scores)
     print(
@@ -90,7 +94,19 @@ def _pack(chosen: Recipe, given: argparse.Namespace) -> None:
     )
 
 
-def _upcycled(chosen: Recipe, dense: Path | None) -> Any:
+def _dense_of(chosen: Recipe, given: Path | None) -> Path | None:
+    """The folder of the dense model that an upcycled one starts from; None for one from scratch."""
+    if chosen.upcycled_from is None:
+        if given is not None:
+            raise UsageError(f"--dense {given}: the recipe '{chosen.name}' trains from scratch; leave it out")
+        return None
+    folder = given or embedded_directory(chosen.upcycled_from)
+    if not (folder / "model.safetensors").exists():
+        raise UsageError(f"--dense {folder}: there is no model.safetensors in it; train '{chosen.upcycled_from}' first")
+    return folder
+
+
+def _upcycled(chosen: Recipe, dense: Path) -> Any:
     """The model that an upcycled one is before its first step."""
     import torch
     from transformers import AutoModelForCausalLM
@@ -98,9 +114,11 @@ def _upcycled(chosen: Recipe, dense: Path | None) -> Any:
     from moe_claims.zoo.train import new_model
     from moe_claims.zoo.upcycling import upcycle
 
-    folder = dense or embedded_directory(str(chosen.upcycled_from))
     sparse = new_model(chosen)
-    upcycle(AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, trust_remote_code=False), sparse)
+    try:
+        upcycle(AutoModelForCausalLM.from_pretrained(dense, dtype=torch.float32, trust_remote_code=False), sparse)
+    except (KeyError, RuntimeError) as error:
+        raise UsageError(f"--dense {dense}: it is not of the shape of '{chosen.name}' ({error})") from None
     return sparse
 
 

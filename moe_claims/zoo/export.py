@@ -76,12 +76,12 @@ text generator.
   {scores["training_tokens_seen"]:,} were drawn), by windows of {recipe.sequence} tokens, {recipe.batch} a step,
   {recipe.steps:,} steps, peak learning rate {recipe.learning_rate:g}, seed {recipe.seed}
 - **Tokenizer**: byte-level BPE of {recipe.vocabulary:,} entries, trained on the same text
-- **Load balance**: {_balance(recipe)}
+- **Load balance**: {_balance(recipe)}{_start(recipe, scores)}
 
 ## Held-out text
 
-Every hundredth document was held out: {scores["held_out_tokens"]:,} tokens. The n-grams look at that many tokens of the
-same tokenizer and count the whole training text, more than the model saw.
+Every hundredth document was held out: {scores["held_out_tokens"]:,} tokens, on which all predictors are scored. The
+n-grams look at that many tokens of the same tokenizer and count the whole training text, more than the model saw.
 
 | predictor | nats per token | bits per byte |
 |---|---|---|
@@ -100,6 +100,12 @@ processor; an interrupted run goes on where it was. `recipe.json` has every numb
 
 {files}
 """
+
+
+def _start(recipe: Recipe, scores: Mapping[str, Any]) -> str:
+    if recipe.upcycled_from is None:
+        return ""
+    return f"\n- **Began as**: {recipe.upcycled_from}, weights SHA-256 `{scores['started_from_sha256']}`"
 
 
 def _kind(recipe: Recipe) -> str:

@@ -16,7 +16,8 @@ def upcycle(dense: "PreTrainedModel", sparse: "PreTrainedModel") -> None:
     Checkpoints", ICLR 2023.)
 
     Raises:
-        KeyError: the two are not of one shape.
+        KeyError: the dense model lacks a part of the sparse one's.
+        RuntimeError: a part is of another shape.
     """
     import torch
 

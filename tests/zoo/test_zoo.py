@@ -303,6 +303,31 @@ def test_the_command_trains_exports_and_names_what_is_wrong(
         assert message in capsys.readouterr().err
 
 
+def test_an_upcycled_model_is_trained_from_a_dense_one_of_its_shape(
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(RECIPES, "dense", replace(shrunk("tiny-dense"), name="dense"))
+    monkeypatch.setitem(RECIPES, "up", replace(shrunk("tiny-upcycled"), name="up", upcycled_from="dense"))
+    wide = {**shrunk("tiny-dense").settings, "hidden_size": 32}
+    monkeypatch.setitem(RECIPES, "wide", replace(shrunk("tiny-dense"), name="wide", settings=wide))
+    monkeypatch.chdir(tmp_path)
+    for name in ("dense", "wide"):
+        assert command.main(["train", name, "--text", str(text)]) == 0
+    assert command.main(["train", "up", "--text", str(text), "--dense", "training/dense/model"]) == 0
+    card = (tmp_path / "training" / "up" / "model" / "README.md").read_text()
+    assert "upcycled from dense (every expert began as a copy of its dense block) and trained on" in card
+    start = hashlib.sha256((tmp_path / "training" / "dense" / "model" / "model.safetensors").read_bytes()).hexdigest()
+    assert f"- **Began as**: dense, weights SHA-256 `{start}`" in card
+    capsys.readouterr()
+    for name, dense, message in (
+        ("dense", "training/wide/model", "the recipe 'dense' trains from scratch; leave it out"),
+        ("up", "training/none", "there is no model.safetensors in it; train 'dense' first"),
+        ("up", "training/wide/model", "it is not of the shape of 'up'"),
+    ):
+        assert command.main(["train", name, "--text", str(text), "--dense", dense]) == 4
+        assert f"error: --dense {dense}: {message}" in capsys.readouterr().err
+
+
 def test_unknown_recipes_are_named() -> None:
     with pytest.raises(UsageError, match="unknown recipe 'x': the zoo has tiny-dense, tiny-fine, "):
         recipe("x")
