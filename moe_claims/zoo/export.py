@@ -6,6 +6,7 @@ import math
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from moe_claims.zoo.recipes import Recipe
@@ -65,23 +66,44 @@ def card(recipe: Recipe, scores: Mapping[str, Any], hashes: Mapping[str, str]) -
         for key, name in {**names, "model": recipe.name}.items()
     )
     files = "\n".join(f"- `{name}`: `{digest}`" for name, digest in hashes.items())
+    items = {
+        "Shape": f"{_shape(recipe)}; {scores['parameters']:,} parameters, bfloat16, in the original hub layout",
+        "Trained on": f"{scores['training_text']} ({scores['training_tokens_available']:,} tokens after markup was "
+        f"removed; {scores['training_tokens_seen']:,} were drawn), by windows of {recipe.sequence} tokens, "
+        f"{recipe.batch} a step, {recipe.steps:,} steps, peak learning rate {recipe.learning_rate:g}, "
+        f"seed {recipe.seed}",
+        "Tokenizer": f"byte-level BPE of {recipe.vocabulary:,} entries, trained on the same text",
+        "Load balance": _balance(recipe),
+        "Began as": _start(recipe, scores),
+    }
+    facts = "\n".join(
+        fill(f"- **{name}**: {text}", 120, subsequent_indent="  ", break_on_hyphens=False)
+        for name, text in items.items()
+        if text
+    )
+    intro = (
+        f"A small {_kind(recipe)} of the {recipe.family} family, {_origin(recipe)}, so that claims about MoE internals "
+        "can be tested offline on a model that has learned something. It is an object of measurement, not a text "
+        "generator."
+    )
+    held_out = (
+        f"Every hundredth document was held out: {scores['held_out_tokens']:,} tokens, on which all predictors are "
+        "scored. The n-grams look at that many tokens of the same tokenizer and count the whole training text, more than "
+        "the model saw."
+    )
+    again = (
+        f"Deterministic for one version of torch ({scores['torch']}), one number of threads ({scores['threads']}) and "
+        "one kind of processor; an interrupted run goes on where it was. `recipe.json` has every number."
+    )
     return f"""# {recipe.name}
 
-A small {_kind(recipe)} of the {recipe.family} family, {_origin(recipe)}, so that claims
-about MoE internals can be tested offline on a model that has learned something. It is an object of measurement, not a
-text generator.
+{fill(intro, 120)}
 
-- **Shape**: {_shape(recipe)}; {scores["parameters"]:,} parameters, bfloat16, in the original hub layout
-- **Trained on**: {scores["training_text"]} ({scores["training_tokens_available"]:,} tokens after markup was removed;
-  {scores["training_tokens_seen"]:,} were drawn), by windows of {recipe.sequence} tokens, {recipe.batch} a step,
-  {recipe.steps:,} steps, peak learning rate {recipe.learning_rate:g}, seed {recipe.seed}
-- **Tokenizer**: byte-level BPE of {recipe.vocabulary:,} entries, trained on the same text
-- **Load balance**: {_balance(recipe)}{_start(recipe, scores)}
+{facts}
 
 ## Held-out text
 
-Every hundredth document was held out: {scores["held_out_tokens"]:,} tokens, on which all predictors are scored. The
-n-grams look at that many tokens of the same tokenizer and count the whole training text, more than the model saw.
+{fill(held_out, 120)}
 
 | predictor | nats per token | bits per byte |
 |---|---|---|
@@ -93,8 +115,7 @@ n-grams look at that many tokens of the same tokenizer and count the whole train
 python -m moe_claims.zoo train {recipe.name} --text {scores["training_text"]}
 ```
 
-Deterministic for one version of torch ({scores["torch"]}), one number of threads ({scores["threads"]}) and one kind of
-processor; an interrupted run goes on where it was. `recipe.json` has every number.
+{fill(again, 120)}
 
 ## Hashes (SHA-256)
 
@@ -105,7 +126,7 @@ processor; an interrupted run goes on where it was. `recipe.json` has every numb
 def _start(recipe: Recipe, scores: Mapping[str, Any]) -> str:
     if recipe.upcycled_from is None:
         return ""
-    return f"\n- **Began as**: {recipe.upcycled_from}, weights SHA-256 `{scores['started_from_sha256']}`"
+    return f"{recipe.upcycled_from}, weights SHA-256 `{scores['started_from_sha256']}`"
 
 
 def _kind(recipe: Recipe) -> str:
