@@ -88,8 +88,8 @@ def card(recipe: Recipe, scores: Mapping[str, Any], hashes: Mapping[str, str]) -
     )
     held_out = (
         f"Every hundredth document was held out: {scores['held_out_tokens']:,} tokens, on which all predictors are "
-        "scored. The n-grams look at that many tokens of the same tokenizer and count the whole training text, more than "
-        "the model saw."
+        "scored. The n-grams look at that many tokens of the same tokenizer and count the whole training text, more "
+        "than the model saw."
     )
     again = (
         f"Deterministic for one version of torch ({scores['torch']}), one number of threads ({scores['threads']}) and "
