@@ -67,9 +67,9 @@ def begin(dense: Recipe, sparse: Recipe, plan: Plan) -> "PreTrainedModel":
 
 
 def _followed(points: Sequence[int], model: "PreTrainedModel", folder: Path) -> dict[str, Any]:
-    from moe_claims.zoo.likeness import along
+    from moe_claims.zoo.similarity import over_training
 
-    return {"points": along(model.config.to_dict(), folder / "points", points)}
+    return {"points": over_training(model.config.to_dict(), folder / "points", points)}
 
 
 def train_seed(job: Job) -> dict[str, Any]:
@@ -98,7 +98,7 @@ def train_seed(job: Job) -> dict[str, Any]:
 
 def zoo(work: Path) -> dict[str, Any] | None:
     """The same of the embedded models, if they were trained in this folder; else None."""
-    from moe_claims.zoo.likeness import along
+    from moe_claims.zoo.similarity import over_training
 
     names = {"scratch": "tiny-scratch", "upcycled": "tiny-upcycled"}
     if not all((work / name / "model").exists() for name in names.values()):
@@ -109,7 +109,7 @@ def zoo(work: Path) -> dict[str, Any] | None:
             # The embedded models are what people would train, and no controlled pair: their reader must know.
             "learning_rate": RECIPES[name].learning_rate,
             "seed": RECIPES[name].seed,
-            "points": along(
+            "points": over_training(
                 json.loads((work / name / "model" / "config.json").read_text()),
                 work / name / "points",
                 RECIPES[name].points,

@@ -157,7 +157,7 @@ def _power(given: argparse.Namespace) -> str:
 
 
 def _trajectory(given: argparse.Namespace) -> str:
-    from moe_claims.report import course, results
+    from moe_claims.report import results, trajectory
     from moe_claims.settings import settle
     from moe_claims.trajectory import judged, models
     from moe_claims.trajectory_figure import draw, plotting
@@ -172,9 +172,10 @@ def _trajectory(given: argparse.Namespace) -> str:
     document = judged(refs, settings)
     results.write(given.output / "results.json", document)
     figure = given.output / "trajectory.png"
-    results.write_text(given.output / "trajectory.md", course.render(document, given.name, known, figure.name))
-    draw(course.courses(document), figure, title=given.name)
-    lines = [f"{one.name}: {course.when(one)}" for one in course.courses(document) if one.family == "headline"]
+    results.write_text(given.output / "trajectory.md", trajectory.render(document, given.name, known, figure.name))
+    found = trajectory.trajectories(document)
+    draw(found, figure, title=given.name)
+    lines = [f"{one.name}: {trajectory.when(one)}" for one in found if one.family == "headline"]
     return "\n".join([*lines, f"written to {given.output}: results.json, trajectory.md, {figure.name}"])
 
 

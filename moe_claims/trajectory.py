@@ -10,7 +10,7 @@ from moe_claims.errors import MoeClaimsError, UsageError
 from moe_claims.models.embedded import revisions_of
 from moe_claims.models.names import ModelRef, resolve
 from moe_claims.progress import track
-from moe_claims.report.course import step_of
+from moe_claims.report.trajectory import step_of
 from moe_claims.settings import Settings
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from moe_claims.errors import UsageError
-from moe_claims.report.course import Course
+from moe_claims.report.trajectory import ClaimTrajectory
 
 _COLUMNS = 6
 _BOUND, _GREY = "#d55e00", "#999999"
@@ -36,7 +36,7 @@ def plotting() -> Any:
     return pyplot
 
 
-def draw(courses: Sequence[Course], path: Path, *, title: str) -> None:
+def draw(trajectories: Sequence[ClaimTrajectory], path: Path, *, title: str) -> None:
     """Writes the figure: effects with 95 % intervals over the logarithm of the step, marked by verdict.
 
     Dashed, the smallest effect of interest; dotted, the same architecture freshly initialised.
@@ -47,7 +47,9 @@ def draw(courses: Sequence[Course], path: Path, *, title: str) -> None:
     pyplot = plotting()
     from matplotlib.lines import Line2D
 
-    shown = [course for course in courses if any(row["effect"]["value"] is not None for row in course.rows)]
+    shown = [
+        trajectory for trajectory in trajectories if any(row["effect"]["value"] is not None for row in trajectory.rows)
+    ]
     if not shown:
         raise UsageError("there is nothing to draw: no claim has an effect at any point")
     rows = math.ceil(len(shown) / _COLUMNS)
@@ -56,8 +58,8 @@ def draw(courses: Sequence[Course], path: Path, *, title: str) -> None:
     )
     for axis in axes.flat[len(shown) :]:
         axis.axis("off")
-    for axis, course in zip(axes.flat, shown, strict=False):
-        _panel(axis, course)
+    for axis, one in zip(axes.flat, shown, strict=False):
+        _panel(axis, one)
     marks = [
         Line2D([], [], linestyle="", marker=shape, color=edge, markerfacecolor=fill, label=label)
         for shape, edge, fill, label in _LOOKS.values()
@@ -72,10 +74,8 @@ def draw(courses: Sequence[Course], path: Path, *, title: str) -> None:
     pyplot.close(figure)
 
 
-def _panel(axis: Any, course: Course) -> None:
-    known = [
-        (step, row) for step, row in zip(course.steps, course.rows, strict=True) if row["effect"]["value"] is not None
-    ]
+def _panel(axis: Any, one: ClaimTrajectory) -> None:
+    known = [(step, row) for step, row in zip(one.steps, one.rows, strict=True) if row["effect"]["value"] is not None]
     effects = [row["effect"]["value"] for _, row in known]
     axis.plot([step for step, _ in known], effects, color="#cccccc", linewidth=0.8, zorder=1)
     for step, row in known:
@@ -95,8 +95,8 @@ def _panel(axis: Any, course: Course) -> None:
     axis.set_xscale(
         "symlog", linthresh=max(1, min((step for step, _ in known if step), default=1))
     )  # step 0 has a place
-    weight = "bold" if course.family == "headline" else "normal"
-    axis.set_title(course.name.replace(" [", "\n["), fontsize=7.5, fontweight=weight)
+    weight = "bold" if one.family == "headline" else "normal"
+    axis.set_title(one.name.replace(" [", "\n["), fontsize=7.5, fontweight=weight)
     axis.tick_params(labelsize=7)
     for side in ("top", "right"):
         axis.spines[side].set_visible(False)

@@ -11,11 +11,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moe_claims import trajectory
 from moe_claims.cli import main
 from moe_claims.errors import UsageError
 from moe_claims.models import embedded
-from moe_claims.report import course, results
+from moe_claims.report import results, trajectory
 from moe_claims.trajectory import chosen, models
 from moe_claims.zoo.points import pack
 from moe_claims.zoo.recipes import recipe
@@ -50,7 +49,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @given(st.lists(st.integers(0, 10**6), min_size=1, max_size=60, unique=True), st.integers(2, 12))
 def test_points_are_spread_with_both_ends_and_in_order(steps: list[int], points: int) -> None:
-    found = [course.step_of(name) for name in chosen([f"step{step}" for step in steps], points)]
+    found = [trajectory.step_of(name) for name in chosen([f"step{step}" for step in steps], points)]
     assert found == sorted(set(found))  # type: ignore[type-var]
     assert set(found) <= set(steps)
     assert len(found) == len(steps) if len(steps) <= points else 2 <= len(found) <= points
@@ -59,7 +58,7 @@ def test_points_are_spread_with_both_ends_and_in_order(steps: list[int], points:
 
 def test_steps_are_read_from_the_names_of_revisions() -> None:
     names = ("step500", "step10000-tokens41B", "a/b@step-7", "org/step3@main", "main", "step")
-    assert [course.step_of(name) for name in names] == [500, 10_000, 7, None, None, None]
+    assert [trajectory.step_of(name) for name in names] == [500, 10_000, 7, None, None, None]
 
 
 @pytest.mark.parametrize(
@@ -110,7 +109,7 @@ def test_the_command_follows_claims_over_a_training(
     controlled = {row["model"] for row in document["results"] if row["controls"]}
     assert controlled == {"tiny-scratch@step8"}
     page = (output / "trajectory.md").read_text()
-    assert page == course.render(document, "tiny-scratch", 4, "trajectory.png")
+    assert page == trajectory.render(document, "tiny-scratch", 4, "trajectory.png")
     assert "- Points: 3 of 4 known checkpoints, at steps 1, 4, 8" in page
     assert "low precision" in page
     assert (output / "trajectory.png").read_bytes().startswith(b"\x89PNG")
@@ -141,7 +140,7 @@ def test_a_missing_matplotlib_is_said_before_anything_is_measured(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(__import__("sys").modules, "matplotlib", None)
-    monkeypatch.setattr(trajectory, "judged", None)
+    monkeypatch.setattr("moe_claims.trajectory.judged", None)
     assert main(["trajectory", "tiny-scratch"]) == 4
     assert capsys.readouterr().err == "error: the figure needs matplotlib: pip install 'moe-claims[plots]'\n"
 

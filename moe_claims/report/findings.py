@@ -10,7 +10,7 @@ from typing import Any
 
 from moe_claims.analysis.registry import record
 from moe_claims.errors import UsageError
-from moe_claims.report import cells, course
+from moe_claims.report import cells, trajectory
 from moe_claims.report.markdown import escape, table
 
 Row = Mapping[str, Any]
@@ -261,11 +261,11 @@ def _printed(row: Row) -> str:
 def _along(along: Mapping[str, Row]) -> list[str]:
     parts = []
     for name, document in along.items():
-        found = course.courses(document)
+        found = trajectory.trajectories(document)
         steps = found[0].steps if found else ()
         groups: dict[str, list[str]] = {}
         for one in found:
-            groups.setdefault(course.when(one), []).append(one.name)
+            groups.setdefault(trajectory.when(one), []).append(one.name)
         lines = [f"- {escape(when)}: {_listed(claims)}" for when, claims in groups.items() if when != "never"]
         parts += [
             f"## As {escape(name)} was trained",

@@ -13,8 +13,8 @@ from safetensors.torch import save_file
 
 from moe_claims.models.checkpoint import Checkpoint
 from moe_claims.models.source import MemorySource
-from moe_claims.zoo.likeness import along, likeness
 from moe_claims.zoo.recipes import recipe
+from moe_claims.zoo.similarity import expert_similarity, over_training
 from moe_claims.zoo.train import new_model
 
 SCRIPT = Path(__file__).parents[2] / "experiments" / "training_scheme.py"
@@ -67,7 +67,7 @@ def test_likeness_is_that_of_its_definition(tmp_path: Path) -> None:
         for part in (model.model.layers[1].mlp.experts.gate_up_proj, model.model.layers[1].mlp.experts.down_proj):
             part[2] = part[1]
     weights = {name: parameter.detach() for name, parameter in model.named_parameters()}
-    found = likeness(Checkpoint("m", model.config.to_dict(), MemorySource(weights)))
+    found = expert_similarity(Checkpoint("m", model.config.to_dict(), MemorySource(weights)))
     pairs = [(e, f) for e in range(8) for f in range(e)]
     for role, at in (("act", slice(0, 96)), ("up", slice(96, 192))):
         for layer in (0, 1):
@@ -78,6 +78,6 @@ def test_likeness_is_that_of_its_definition(tmp_path: Path) -> None:
     assert found["order"]["act"][1] > 1 / len(pairs) - 0.05  # one pair of 28 keeps its order, the others have none
     save_file(weights, tmp_path / "step40.safetensors")
     save_file(weights, tmp_path / "step5.safetensors")
-    points: list[dict[str, Any]] = along(model.config.to_dict(), tmp_path, (40, 5))
+    points: list[dict[str, Any]] = over_training(model.config.to_dict(), tmp_path, (40, 5))
     assert [point["step"] for point in points] == [5, 40]
     assert points[0]["similarity"] == found["similarity"]

@@ -6,17 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moe_claims.report import course, results
-from moe_claims.report.course import Course, courses, when
+from moe_claims.report import results, trajectory
+from moe_claims.report.trajectory import ClaimTrajectory, trajectories, when
 from moe_claims.types import Interval, Result, Verdict
 
 SIGN = {"y": "replicated", "-": "absent", "n": "not-applicable", "?": "inconclusive"}
 
 
-def followed(pattern: str, **changes: Any) -> Course:
+def followed(pattern: str, **changes: Any) -> ClaimTrajectory:
     steps = tuple(10 * 2**i for i in range(len(pattern)))
     rows = tuple({"verdict": SIGN[sign], "controls": {}, **changes} for sign in pattern)
-    return Course("a-claim", "headline", steps, rows)
+    return ClaimTrajectory("a-claim", "headline", steps, rows)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ ROWS = [
 
 
 def test_rows_become_courses_over_steps_and_what_never_applies_is_left_out() -> None:
-    found = courses(document(ROWS))
+    found = trajectories(document(ROWS))
     assert [(one.name, one.steps, one.verdicts) for one in found] == [
         ("router-norm [total]", (20, 100), ("absent", "replicated")),
         ("top1-confidence", (20, 100), ("not-applicable", "contradicted")),
@@ -92,7 +92,7 @@ def test_rows_become_courses_over_steps_and_what_never_applies_is_left_out() -> 
 
 def test_the_page_has_a_cell_per_point_and_is_inert() -> None:
     errors = [{"model": "m@step20", "claim": "builtin|x", "message": "no *tokenizer*"}]
-    page = course.render(document(ROWS, errors=errors), "m<script>", 2, "trajectory.png")
+    page = trajectory.render(document(ROWS, errors=errors), "m<script>", 2, "trajectory.png")
     assert "| claim | 20 | 100 | holds |" in page
     assert "| router-norm &#91;total&#93; | ○ 0.004 | ✓ 0.20 | **from step 100 on** |" in page
     assert "| top1-confidence | – | ✗ -0.50 | **never** |" in page
@@ -105,4 +105,4 @@ def test_the_page_has_a_cell_per_point_and_is_inert() -> None:
 
 def test_several_texts_are_told_apart() -> None:
     rows = [result(f"m@step{step}", Verdict.ABSENT, corpus=text) for step in (20, 100) for text in ("a", "b")]
-    assert [one.name for one in courses(document(rows))] == ["router-norm [total] · a", "router-norm [total] · b"]
+    assert [one.name for one in trajectories(document(rows))] == ["router-norm [total] · a", "router-norm [total] · b"]

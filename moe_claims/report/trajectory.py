@@ -22,7 +22,7 @@ def step_of(name: str) -> int | None:
 
 @final
 @dataclass(frozen=True, eq=False)
-class Course:
+class ClaimTrajectory:
     """One claim over the steps of a training."""
 
     name: str
@@ -59,10 +59,11 @@ class Course:
         return tuple(step for step in held if self.since is None or step < self.since)
 
 
-def courses(document: Row) -> list[Course]:
+def trajectories(document: Row) -> list[ClaimTrajectory]:
     """Every claim that applies at some point, over the steps that the models' names speak of, in the report's order.
 
-    Two models of one step are two trainings, or two stages of one, and no course: ``trajectory.models`` refuses them.
+    Two models of one step are two trainings, or two stages of one, and no trajectory:
+    the command refuses them.
     """
     live = [row for row in document["results"] if row["evidence"] == "live" and step_of(row["model"]) is not None]
     texts = {row["corpus"] for row in live if row["corpus"] is not None}
@@ -72,24 +73,24 @@ def courses(document: Row) -> list[Course]:
         assert step is not None
         by_name.setdefault((row["family"], cells.name(row, len(texts) > 1)), {})[step] = row
     return [
-        Course(name, family, tuple(sorted(rows)), tuple(rows[step] for step in sorted(rows)))
+        ClaimTrajectory(name, family, tuple(sorted(rows)), tuple(rows[step] for step in sorted(rows)))
         for (family, name), rows in by_name.items()
         if any(row["verdict"] != "not-applicable" for row in rows.values())
     ]
 
 
-def when(course: Course) -> str:
+def when(trajectory: ClaimTrajectory) -> str:
     """In words: since which step the claim holds, or at which it did for a while."""
-    since, times = course.since, ", ".join(f"{step:,}" for step in course.now_and_then)
+    since, times = trajectory.since, ", ".join(f"{step:,}" for step in trajectory.now_and_then)
     if since is None:
         return f"not at the end; at {times}" if times else "never"
-    said = "at every point" if since == course.steps[0] else f"from step {since:,} on"
+    said = "at every point" if since == trajectory.steps[0] else f"from step {since:,} on"
     said += f" (and at {times})" if times else ""
-    return f"{said}; at random initialisation too {cells.ARTEFACT}" if course.artefact else said
+    return f"{said}; at random initialisation too {cells.ARTEFACT}" if trajectory.artefact else said
 
 
 def render(document: Row, name: str, known: int, figure: str | None) -> str:
-    """The course of all claims as Markdown.
+    """The trajectories of all claims as Markdown.
 
     Args:
         document: results of the checkpoints.
@@ -97,13 +98,13 @@ def render(document: Row, name: str, known: int, figure: str | None) -> str:
         known: how many checkpoints there are to choose from.
         figure: file beside the page.
     """
-    found = courses(document)
-    steps = sorted({step for course in found for step in course.steps})
+    found = trajectories(document)
+    steps = sorted({step for one in found for step in one.steps})
     parts = [f"# {escape(name)} along its training", _summary(document, steps, known)]
     if figure:
         parts.append(f"![effects over training steps]({figure})")
     for family, title in (("headline", "Headline claims"), ("secondary", "Secondary claims")):
-        members = [course for course in found if course.family == family]
+        members = [one for one in found if one.family == family]
         if members:
             parts += [f"## {title}", _table(members, steps)]
     if document["errors"]:
@@ -134,12 +135,16 @@ def _summary(document: Row, steps: Sequence[int], known: int) -> str:
     return "\n".join(lines) + f"\n\n{reading}"
 
 
-def _table(members: Sequence[Course], steps: Sequence[int]) -> str:
+def _table(members: Sequence[ClaimTrajectory], steps: Sequence[int]) -> str:
     rows = []
-    for course in members:
-        at = dict(zip(course.steps, course.rows, strict=True))
+    for trajectory in members:
+        at = dict(zip(trajectory.steps, trajectory.rows, strict=True))
         rows.append(
-            [escape(course.name), *(_cell(at[step]) if step in at else "" for step in steps), f"**{when(course)}**"]
+            [
+                escape(trajectory.name),
+                *(_cell(at[step]) if step in at else "" for step in steps),
+                f"**{when(trajectory)}**",
+            ]
         )
     return table(["claim", *(f"{step:,}" for step in steps), "holds"], rows)
 

@@ -11,7 +11,7 @@ from moe_claims.models.families import ROLES
 from moe_claims.models.source import MemorySource
 
 
-def likeness(checkpoint: Checkpoint) -> dict[str, Any]:
+def expert_similarity(checkpoint: Checkpoint) -> dict[str, Any]:
     """Mean over pairs of experts, per layer: cosine of their matrices, and Kendall's τ of their matched neurons.
 
     Returns:
@@ -31,8 +31,8 @@ def likeness(checkpoint: Checkpoint) -> dict[str, Any]:
     return {"similarity": similarity, "order": order}
 
 
-def along(config: Mapping[str, Any], folder: Path, steps: Sequence[int]) -> list[dict[str, Any]]:
-    """``likeness`` at the points that a training left in ``folder``.
+def over_training(config: Mapping[str, Any], folder: Path, steps: Sequence[int]) -> list[dict[str, Any]]:
+    """``expert_similarity`` at the points that a training left in ``folder``.
 
     Args:
         config: of the model, as its ``config.json`` has it.
@@ -44,7 +44,7 @@ def along(config: Mapping[str, Any], folder: Path, steps: Sequence[int]) -> list
     return [
         {
             "step": step,
-            **likeness(
+            **expert_similarity(
                 Checkpoint(f"step {step}", dict(config), MemorySource(load_file(folder / f"step{step}.safetensors")))
             ),
         }
