@@ -6,6 +6,7 @@ from pathlib import Path
 import jsonschema
 
 from moe_claims.analysis.registry import LIVE, TRAINED
+from moe_claims.models.embedded import JUDGED
 from moe_claims.report import markdown, results
 
 folder = Path(sys.argv[1])
@@ -18,9 +19,11 @@ counts = {
     "live rows": sum(row["evidence"] == "live" for row in document["results"]),
 }
 live, trained = (sum(len(claim.row_keys()) for claim in claims.values()) for claims in (LIVE, TRAINED))
-for what, least in (("audits", 14), ("public rows", 9), ("trained rows", trained), ("live rows", live)):
+for what, least in (("audits", 14), ("public rows", 9), ("trained rows", trained), ("live rows", live * len(JUDGED))):
     if counts[what] < least:
         sys.exit(f"the report has {counts[what]} {what}; at least {least} are expected")
+if [card["name"] for card in document["models"]] != list(JUDGED):
+    sys.exit(f"the report is not about {', '.join(JUDGED)}")
 if document["errors"]:
     sys.exit(f"something could not be measured: {document['errors'][0]['message']}")
 if not all("random_init" in row["controls"] for row in document["results"] if row["evidence"] == "live"):

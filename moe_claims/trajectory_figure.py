@@ -70,6 +70,7 @@ def draw(trajectories: Sequence[ClaimTrajectory], path: Path, *, title: str) -> 
     ]
     figure.legend(handles=marks, loc="outside lower center", ncols=len(marks), fontsize=8, frameon=False)
     figure.suptitle(f"{title}: effect of each claim over training steps, with 95 % intervals", fontsize=11)
+    figure.supxlabel("training step", fontsize=9)
     figure.savefig(path, dpi=110, metadata={"Software": None})
     pyplot.close(figure)
 
