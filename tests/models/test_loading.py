@@ -69,6 +69,7 @@ def test_card(name: str, saved: Callable[..., Path], tiny_configs: Any) -> None:
         "hidden": 16,
         "intermediate": config.get("moe_intermediate_size", 12),
         "weights_sha256": model.checkpoint.sha256,
+        "note": None,
     }
     json.dumps(model.card(), allow_nan=False)
 
