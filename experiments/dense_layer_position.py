@@ -9,18 +9,16 @@ the same windows of text in the same order, and begin with the same weights wher
 An interrupted experiment goes on where it was when the command is given again.
 """
 
-import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, final
 
 from moe_claims.errors import MoeClaimsError
 from moe_claims.zoo.recipes import Recipe
-from moe_claims.zoo.runs import Plan, check_positive, made_on, prepared, run, run_all
+from moe_claims.zoo.runs import Plan, made_on, parser, plan_of, run, run_all
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -141,22 +139,14 @@ def jobs(plan: Plan, seeds: int, steps: int, matched: Sequence[Matched]) -> list
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the experiment and writes its results; 0, or 4 with one line where something is wrong with the input."""
-    parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
-    parser.add_argument("--text", type=Path, required=True, help="any UTF-8 text, plain or .gz; Wikipedia dumps too")
-    parser.add_argument("--work", type=Path, default=Path("training"), help="folder of the runs (default training)")
-    parser.add_argument("--output", type=Path, default=Path("dense-layer-position.json"), help="results file to write")
-    parser.add_argument("--seeds", type=int, default=5, help="the unit of chance (default 5)")
-    parser.add_argument("--steps", type=int, default=BASE.steps, help=f"of each training (default {BASE.steps})")
-    parser.add_argument("--workers", type=int, default=2, help="trainings at a time (default 2)")
-    parser.add_argument("--longest", type=int, help="read at most this many characters of the text")
-    parser.add_argument(
+    options = parser(str(__doc__), "dense-layer-position", BASE.steps)
+    options.add_argument(
         "--matched", choices=("total", "activated", "both"), default="both", help="parameters of the dense layer"
     )
-    given = parser.parse_args(arguments)
+    given = options.parse_args(arguments)
     kinds: tuple[Matched, ...] = ("total", "activated") if given.matched == "both" else (given.matched,)
     try:
-        check_positive(seeds=given.seeds, steps=given.steps, workers=given.workers)
-        plan = prepared(BASE, Plan(given.text, given.work, given.longest))
+        plan = plan_of(given, BASE)
         runs = run_all(train_one, jobs(plan, given.seeds, given.steps, kinds), workers=given.workers)
     except MoeClaimsError as error:
         print(f"error: {error}", file=sys.stderr)

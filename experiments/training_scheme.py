@@ -10,7 +10,6 @@ neurons keep one order.
 An interrupted experiment goes on where it was when the command is given again.
 """
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
@@ -21,7 +20,7 @@ from typing import TYPE_CHECKING, Any, final
 
 from moe_claims.errors import MoeClaimsError
 from moe_claims.zoo.recipes import RECIPES, Recipe
-from moe_claims.zoo.runs import Plan, check_positive, made_on, prepared, run, run_all
+from moe_claims.zoo.runs import Plan, made_on, parser, plan_of, run, run_all
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -121,18 +120,10 @@ def zoo(work: Path) -> dict[str, Any] | None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the experiment and writes its results; 0, or 4 with one line where something is wrong with the input."""
-    parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
-    parser.add_argument("--text", type=Path, required=True, help="any UTF-8 text, plain or .gz; Wikipedia dumps too")
-    parser.add_argument("--work", type=Path, default=Path("training"), help="folder of the runs (default training)")
-    parser.add_argument("--output", type=Path, default=Path("training-scheme.json"), help="results file to write")
-    parser.add_argument("--seeds", type=int, default=5, help="the unit of chance (default 5)")
-    parser.add_argument("--steps", type=int, default=1000, help="of each training (default 1000)")
-    parser.add_argument("--workers", type=int, default=2, help="seeds at a time (default 2)")
-    parser.add_argument("--longest", type=int, help="read at most this many characters of the text")
-    given = parser.parse_args(arguments)
+    options = parser(str(__doc__), "training-scheme", SCRATCH.steps)
+    given = options.parse_args(arguments)
     try:
-        check_positive(seeds=given.seeds, steps=given.steps, workers=given.workers)
-        plan = prepared(SCRATCH, Plan(given.text, given.work, given.longest))
+        plan = plan_of(given, SCRATCH)
         jobs = [Job(plan, seed, given.steps) for seed in range(given.seeds)]
         seeds = run_all(train_seed, jobs, workers=given.workers)
         embedded = zoo(given.work)

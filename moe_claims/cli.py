@@ -157,19 +157,20 @@ def _power(given: argparse.Namespace) -> str:
 
 
 def _trajectory(given: argparse.Namespace) -> str:
+    from moe_claims.plotting import pyplot
     from moe_claims.report import results, trajectory
     from moe_claims.settings import settle
     from moe_claims.trajectory import judged, models
-    from moe_claims.trajectory_figure import draw, plotting
+    from moe_claims.trajectory_figure import draw
 
     if given.points < 2:
         raise UsageError(f"--points {given.points}: give a whole number, 2 or more")
     wanted = None if given.revisions is None else [part.strip() for part in given.revisions.split(",")]
-    plotting()  # what it lacks is said now, not after the measuring
+    pyplot()  # what it lacks is said now, not after the measuring
     refs, known = models(given.name, wanted, given.points)
     options = ("text", "tokens", "device", "dtype", "download", "cache")
     settings = settle({"model": [ref.name for ref in refs], **{name: getattr(given, name) for name in options}})
-    document = judged(refs, settings)
+    document = judged(settings)
     results.write(given.output / "results.json", document)
     figure = given.output / "trajectory.png"
     results.write_text(given.output / "trajectory.md", trajectory.render(document, given.name, known, figure.name))

@@ -1,6 +1,7 @@
 """What the tests of a run bring together: rows, cards and errors, and the document they make."""
 
 import json
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, final
 
@@ -46,21 +47,28 @@ class Collected:
             results=self.rows("result"),
             audits=self.rows("audit"),
             errors=self.rows("error"),
-            order=_order(settings, self.rows("result")),
+            order=order_of(settings, self.rows("result")),
         )
 
     def __bool__(self) -> bool:
         return any(self.parts.values())
 
 
-def _order(settings: Settings, rows: list[dict[str, Any]]) -> dict[str, int]:
+def order_of(settings: Settings, rows: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+    """Rank in a report of everything that has a name: audits, claims and their variants, models and texts.
+
+    Args:
+        settings: give models and texts in the order asked for.
+        rows: of the results, whose trained models are named by what they are.
+    """
     from moe_claims.analysis.audits import AUDITS
     from moe_claims.analysis.registry import COUNTED, LIVE, PUBLIC_MODELS, TRAINED
     from moe_claims.demonstrations import DEMONSTRATIONS
 
     names = ["public", "trained", "live", *AUDITS, *DEMONSTRATIONS, *(ref.name for ref in settings.models)]
     names += [model for models in PUBLIC_MODELS.values() for model in models]
-    names += [row["model"] for claim in TRAINED for row in rows if row["claim"] == claim]
+    trained = [(row["claim"], row["model"]) for row in rows if row["evidence"] == "trained"]
+    names += [model for claim in TRAINED for judged, model in trained if judged == claim]
     for claim in (*LIVE.values(), *COUNTED.values(), *TRAINED.values()):
         names += [claim.id, *(variant for variant in claim.variants if variant)]
     return {name: rank for rank, name in enumerate(dict.fromkeys([*names, *settings.texts]))}

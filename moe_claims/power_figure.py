@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from moe_claims.analysis.claim import key_of
-from moe_claims.errors import UsageError
+from moe_claims.plotting import pyplot
 from moe_claims.power import WANTED, Curve
 
 _COLUMNS = 6
@@ -19,15 +19,9 @@ def draw(curves: Sequence[Curve], path: Path) -> None:
     Raises:
         UsageError: matplotlib is not installed.
     """
-    try:
-        import matplotlib as mpl
-    except ImportError:
-        raise UsageError("the figure of the power curves needs matplotlib: pip install 'moe-claims[plots]'") from None
-    mpl.use("agg")
-    from matplotlib import pyplot
-
+    plots = pyplot()
     rows = math.ceil(len(curves) / _COLUMNS)
-    figure, axes = pyplot.subplots(rows, _COLUMNS, figsize=(2.3 * _COLUMNS, 1.75 * rows), sharey=True)
+    figure, axes = plots.subplots(rows, _COLUMNS, figsize=(2.3 * _COLUMNS, 1.75 * rows), sharey=True)
     for axis in axes.flat[len(curves) :]:
         axis.axis("off")
     for axis, one in zip(axes.flat, curves, strict=False):
@@ -47,4 +41,4 @@ def draw(curves: Sequence[Curve], path: Path) -> None:
     figure.supylabel("found, % of models; dotted: 80 %", fontsize=9)
     figure.tight_layout()
     figure.savefig(path, dpi=110, metadata={"Software": None})
-    pyplot.close(figure)
+    plots.close(figure)

@@ -93,49 +93,47 @@ def models(name: str, wanted: Sequence[str] | None, points: int) -> tuple[list[M
     return [resolve(f"{name}@{revision}") for revision in ordered], len(known)
 
 
-def judged(refs: Sequence[ModelRef], settings: Settings) -> dict[str, Any]:
-    """The results document of all checkpoints; the last has its random-initialisation control.
+def judged(settings: Settings) -> dict[str, Any]:
+    """The results document of a run's models, which are checkpoints of one training in order.
 
-    The control is the same architecture for all of them, and so is made once.
-
-    A checkpoint that cannot be opened or measured is among the errors of the document.
+    Only the last has its random-initialisation control: it is of the same architecture for all of them. A checkpoint
+    that cannot be opened or measured is among the errors of the document.
 
     Raises:
         MoeClaimsError: none of them can be.
     """
-    from moe_claims.analysis.registry import LIVE
     from moe_claims.bench import Bench, environment
+    from moe_claims.collected import order_of
     from moe_claims.report import results
 
-    quick = Bench(replace(settings, models=tuple(refs), profile="quick"))  # this profile runs no control
-    full = Bench(replace(settings, models=tuple(refs)))
+    full = Bench(settings)
+    quick = Bench(replace(settings, profile="quick"))  # this profile runs no control
     rows: list[Mapping[str, Any]] = []
     cards: list[Mapping[str, Any]] = []
     corpora: list[Mapping[str, Any]] = []
     errors: list[Mapping[str, Any]] = []
-    last = MoeClaimsError("no checkpoint was given")
-    for ref in track(refs, "points along training", unit="points"):
-        bench = full if ref is refs[-1] else quick
+    failure: MoeClaimsError | None = None
+    for ref in track(settings.models, "points along training", unit="points"):
+        bench = full if ref is settings.models[-1] else quick
         try:
             found = bench.judged(ref)
         except MoeClaimsError as error:  # loses none of the others
             errors.append({"model": ref.name, "claim": "", "message": str(error)})
-            last = error
+            failure = error
             continue
         rows += [results.result_row(row) for row in found.results]
         errors += [{"model": ref.name, "claim": at, "message": message} for at, message in found.errors.items()]
         cards.append(bench.card(ref))
         corpora += bench.corpora(ref)
-    if not rows:
-        raise last
-    names = [*LIVE, *(ref.name for ref in refs), *(v for claim in LIVE.values() for v in claim.variants if v)]
+    if failure is not None and not rows:
+        raise failure
     return results.document(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        environment=environment(full.settings),
+        environment=environment(settings),
         models=cards,
         corpora=corpora,
         results=rows,
         audits=[],
         errors=errors,
-        order={name: rank for rank, name in enumerate(dict.fromkeys(names))},
+        order=order_of(settings, rows),
     )

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from moe_claims.errors import UsageError
+from moe_claims.plotting import pyplot
 from moe_claims.report.trajectory import ClaimTrajectory
 
 _COLUMNS = 6
@@ -20,22 +21,6 @@ _LOOKS = {
 }
 
 
-def plotting() -> Any:
-    """Matplotlib's pyplot, drawing to files alone.
-
-    Raises:
-        UsageError: matplotlib is not installed.
-    """
-    try:
-        import matplotlib as mpl
-    except ImportError:
-        raise UsageError("the figure needs matplotlib: pip install 'moe-claims[plots]'") from None
-    mpl.use("agg")
-    from matplotlib import pyplot
-
-    return pyplot
-
-
 def draw(trajectories: Sequence[ClaimTrajectory], path: Path, *, title: str) -> None:
     """Writes the figure: effects with 95 % intervals over the logarithm of the step, marked by verdict.
 
@@ -44,7 +29,7 @@ def draw(trajectories: Sequence[ClaimTrajectory], path: Path, *, title: str) -> 
     Raises:
         UsageError: matplotlib is not installed, or no claim has an effect.
     """
-    pyplot = plotting()
+    plots = pyplot()
     from matplotlib.lines import Line2D
 
     shown = [
@@ -53,7 +38,7 @@ def draw(trajectories: Sequence[ClaimTrajectory], path: Path, *, title: str) -> 
     if not shown:
         raise UsageError("there is nothing to draw: no claim has an effect at any point")
     rows = math.ceil(len(shown) / _COLUMNS)
-    figure, axes = pyplot.subplots(
+    figure, axes = plots.subplots(
         rows, _COLUMNS, figsize=(2.45 * _COLUMNS, 1.8 * rows + 0.9), sharex=True, squeeze=False, layout="constrained"
     )
     for axis in axes.flat[len(shown) :]:
@@ -72,7 +57,7 @@ def draw(trajectories: Sequence[ClaimTrajectory], path: Path, *, title: str) -> 
     figure.suptitle(f"{title}: effect of each claim over training steps, with 95 % intervals", fontsize=11)
     figure.supxlabel("training step", fontsize=9)
     figure.savefig(path, dpi=110, metadata={"Software": None})
-    pyplot.close(figure)
+    plots.close(figure)
 
 
 def _panel(axis: Any, one: ClaimTrajectory) -> None:

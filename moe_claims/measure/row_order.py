@@ -47,10 +47,9 @@ def measure_row_order(model: LayerwiseModel, sequences: Sequence[Sequence[int]])
         at_work[layer] = RowOrderAccumulator(scores, batches, where)
         return at_work[layer]
 
-    for _ in model.steps(batches, observer):
-        pass
+    ran = [state.layer for state in model.steps(batches, observer)]
     # (L, S, 7): three numbers in either order, and the share of misplaced rows.
-    found = np.asarray([at_work[layer].by_sequence for layer in checkpoint.moe_layers], dtype=np.float64)
+    found = np.asarray([at_work[layer].by_sequence for layer in ran if layer in at_work], dtype=np.float64)
     return RowOrderMeasurement(
         model=checkpoint.name,
         layers=np.asarray(checkpoint.moe_layers),

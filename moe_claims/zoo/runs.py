@@ -1,5 +1,6 @@
 """Many trainings for one question: each run in a folder of its own, resumable, several at a time."""
 
+import argparse
 import json
 import platform
 from collections.abc import Callable, Sequence
@@ -91,6 +92,42 @@ def run(
     return found
 
 
+def parser(description: str, name: str, steps: int) -> argparse.ArgumentParser:
+    """The options that every experiment has.
+
+    Args:
+        description: of the experiment; its first line is shown.
+        name: of the experiment, and of its results file.
+        steps: of each training, where the option does not say.
+    """
+    made = argparse.ArgumentParser(description=description.partition("\n")[0])
+    made.add_argument("--text", type=Path, required=True, help="any UTF-8 text, plain or .gz; Wikipedia dumps too")
+    made.add_argument("--work", type=Path, default=Path("training"), help="folder of the runs (default training)")
+    made.add_argument("--output", type=Path, default=Path(f"{name}.json"), help="results file to write")
+    made.add_argument("--seeds", type=int, default=5, help="the unit of chance (default 5)")
+    made.add_argument("--steps", type=int, default=steps, help=f"of each training (default {steps})")
+    made.add_argument("--workers", type=int, default=2, help="processes at a time (default 2)")
+    made.add_argument("--longest", type=int, help="read at most this many characters of the text")
+    return made
+
+
+def plan_of(given: argparse.Namespace, recipe: Recipe) -> Plan:
+    """The plan of those options, once the tokens are made: processes side by side need not each make them.
+
+    Args:
+        given: what ``parser`` found.
+        recipe: whose vocabulary the tokens are of.
+
+    Raises:
+        UsageError: an option that makes no experiment.
+        TextError: the text cannot be read, or is too short for the recipe.
+    """
+    check_positive(seeds=given.seeds, steps=given.steps, workers=given.workers)
+    given.work.mkdir(parents=True, exist_ok=True)
+    prepare(recipe, given.text, given.work / f"tokens-{recipe.vocabulary}", longest=given.longest)
+    return Plan(given.text, given.work, given.longest)
+
+
 def check_positive(**numbers: int) -> None:
     """Whether options are whole numbers of 1 or more.
 
@@ -100,17 +137,6 @@ def check_positive(**numbers: int) -> None:
     for name, number in numbers.items():
         if number < 1:
             raise UsageError(f"--{name} {number}: give a whole number, 1 or more")
-
-
-def prepared(recipe: Recipe, plan: Plan) -> Plan:
-    """The plan, once its tokens are made, so that processes side by side do not each make them.
-
-    Raises:
-        TextError: the text cannot be read, or is too short for the recipe.
-    """
-    plan.work.mkdir(parents=True, exist_ok=True)
-    prepare(recipe, plan.text, plan.work / f"tokens-{recipe.vocabulary}", longest=plan.longest)
-    return plan
 
 
 def run_all(task: Callable[[Any], dict[str, Any]], jobs: Sequence[Any], *, workers: int) -> list[dict[str, Any]]:

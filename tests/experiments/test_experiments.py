@@ -14,6 +14,7 @@ from moe_claims.analysis.trained import EXPERIMENTS, rows_of, trained_results
 from moe_claims.errors import UsageError
 from moe_claims.experiments import load
 from moe_claims.types import Result
+from moe_claims.zoo.runs import Plan
 
 Document = dict[str, Any]
 
@@ -64,7 +65,7 @@ def untrained(monkeypatch: pytest.MonkeyPatch) -> Callable[[ModuleType], ModuleT
         result = {"parameters": 9, "held_out_nats": 2.0, "training_nats": 2.0, "points": points}
         monkeypatch.setattr(script, "run", lambda *_: result)
         monkeypatch.setattr(script, "run_all", lambda task, jobs, workers: [task(job) for job in jobs])
-        monkeypatch.setattr(script, "prepared", lambda _, plan: plan)
+        monkeypatch.setattr(script, "plan_of", lambda given, _: Plan(given.text, given.work, given.longest))
         monkeypatch.setattr(script, "made_on", dict)
         return script
 

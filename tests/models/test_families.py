@@ -190,6 +190,7 @@ def test_what_cannot_be_run_says_why(model_type: str, opened: Any) -> None:
 def test_an_activation_that_a_config_leaves_out_is_the_default_of_transformers(model_type: str) -> None:
     from transformers import CONFIG_MAPPING
 
+    own.register()
     if model_type not in CONFIG_MAPPING:
         pytest.skip("not in this transformers")
     config = CONFIG_MAPPING[model_type]()
