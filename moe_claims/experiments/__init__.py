@@ -39,7 +39,9 @@ def load(name: str, folder: Path | None = None) -> dict[str, Any]:
     check = _CHECKS[name]
     place = files("moe_claims.experiments") if folder is None else folder
     path = place / f"{name}.json"
-    remedy = f"'python experiments/{name.replace('-', '_')}.py --text FILE --output {name}.json' makes it"
+    remedy = (
+        f"'python experiments/{name.replace('-', '_')}.py --text FILE --output {name}.json' in the repository makes it"
+    )
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

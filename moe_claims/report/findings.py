@@ -4,14 +4,13 @@ Every sentence is put together from verdicts, effects and intervals. A verdict i
 'inconclusive' is never 'no', and what holds at random initialisation too is not counted as learned.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from moe_claims.analysis.registry import record
 from moe_claims.errors import UsageError
-from moe_claims.report import cells, trajectory
-from moe_claims.report.markdown import escape, table
+from moe_claims.report import cells, findings_trained
+from moe_claims.report.markdown import escape, listed, table
 
 Row = Mapping[str, Any]
 
@@ -52,8 +51,8 @@ def render(document: Row, trainings: Mapping[str, str], along: Mapping[str, Row]
         members = [row for row in live if row["family"] == family]
         if members:
             parts += [f"## {title}", _table(members, names), _sentences(members, names)]
-    parts += _trained(document)
-    parts += _along(along)
+    parts += findings_trained.experiments(document)
+    parts += findings_trained.checkpoints(along)
     parts += _of_code(document)
     parts += _errors(document)
     parts += ["## What this does not say", _limits(document, names)]
@@ -121,13 +120,13 @@ def _short(live: Sequence[Row], names: Sequence[str]) -> str:
     some = [f"{claim} ({', '.join(models)})" for claim, models in learned.items() if len(models) < len(names)]
     untested = [cells.name(row) for row in held if not cells.artefact(row) and not _learned(row)]
     lines += [
-        f"- Replicated on every model, and not at random initialisation: {_listed(everywhere)}",
-        f"- Replicated on some, and not at random initialisation there: {_listed(some)}",
+        f"- Replicated on every model, and not at random initialisation: {listed(everywhere)}",
+        f"- Replicated on some, and not at random initialisation there: {listed(some)}",
         "- Replicated already at random initialisation, on one model at least: "
-        f"{_listed(list(dict.fromkeys(cells.name(row) for row in live if cells.artefact(row))))}",
+        f"{listed(list(dict.fromkeys(cells.name(row) for row in live if cells.artefact(row))))}",
     ]
     if untested:
-        lines.append(f"- Replicated, but without that control: {_listed(list(dict.fromkeys(untested)))}")
+        lines.append(f"- Replicated, but without that control: {listed(list(dict.fromkeys(untested)))}")
     return "\n".join(lines)
 
 
@@ -135,10 +134,6 @@ def _learned(row: Row) -> bool:
     """Whether a control was run, and does not replicate what the row does."""
     control = row["controls"].get("random_init")
     return bool(control) and control["verdict"] is not None and not cells.artefact(row)
-
-
-def _listed(items: Sequence[str]) -> str:
-    return "; ".join(escape(item) for item in items) if items else "none"
 
 
 def _by_claim(rows: "Sequence[Row] | filter[Row]") -> dict[str, list[Row]]:
@@ -195,84 +190,6 @@ def _said(rows: Sequence[Row], names: Sequence[str], variant: str | None) -> str
 
 def _of(variant: str | None) -> str:
     return f"{escape(variant)}: " if variant else "It "
-
-
-def _trained(document: Row) -> list[str]:
-    rows = [row for row in document["results"] if row["evidence"] == "trained"]
-    if not rows:
-        return []
-    body = [
-        [
-            f"{cells.SIGNS[row['verdict']]} {row['verdict']}",
-            escape(cells.name(row)),
-            f"{cells.effect(row)} {cells.interval(row)}",
-            cells.p(row["p_adjusted"]),
-            escape(row["n_units"] or "–"),
-            escape(cells.paper(row)) or "–",
-        ]
-        for row in rows
-    ]
-    notes = [f"- **{escape(cells.name(row))}**: {escape(row['reason'].rstrip('.'))}.{_printed(row)}" for row in rows]
-    return [
-        "## What training makes of it",
-        "Models trained for the question, the seed as the unit ([how](zoo.md#experiments)).",
-        table(["verdict", "claim", "effect", "adjusted p", "seeds", "paper"], body),
-        "\n".join(notes),
-        *_followed(rows),
-    ]
-
-
-_AT = re.compile(r"(.+) step (\d+)")
-_APART = "embedded pair differs too in"
-
-
-def _followed(rows: Sequence[Row]) -> list[str]:
-    """What rows on trainings followed over steps, a table each: steps across, a line per kind of training."""
-    found = []
-    for row in rows:
-        lines: dict[str, dict[int, float]] = {}
-        for key, value in row["details"].items():
-            match = _AT.fullmatch(key)
-            if match and isinstance(value, float):
-                lines.setdefault(match[1], {})[int(match[2])] = value
-        if lines:
-            steps = sorted({step for values in lines.values() for step in values})
-            body = [
-                [escape(kind), *(cells.number(values[step]) if step in values else "" for step in steps)]
-                for kind, values in lines.items()
-            ]
-            apart = row["details"].get(_APART)
-            found += [
-                f"**{escape(cells.name(row))}** over training steps (means over seeds; of embedded models, one each):",
-                table(["", *(f"{step:,}" for step in steps)], body),
-                f"The two embedded models are no controlled pair: they differ in {escape(apart)} too." if apart else "",
-            ]
-    return found
-
-
-def _printed(row: Row) -> str:
-    published = row["published"]
-    if not published:
-        return ""
-    value = cells.number(published["value"], digits=cells.decimals(row))
-    return f" The paper: {value} ({escape(published['place'])}; {escape(published['note'])})."
-
-
-def _along(along: Mapping[str, Row]) -> list[str]:
-    parts = []
-    for name, document in along.items():
-        found = trajectory.trajectories(document)
-        steps = found[0].steps if found else ()
-        groups: dict[str, list[str]] = {}
-        for one in found:
-            groups.setdefault(trajectory.when(one), []).append(one.name)
-        lines = [f"- {escape(when)}: {_listed(claims)}" for when, claims in groups.items() if when != "never"]
-        parts += [
-            f"## As {escape(name)} was trained",
-            f"Judged after {', '.join(f'{step:,}' for step in steps)} steps. Replicated:",
-            "\n".join([*lines, f"- never: {len(groups.get('never', []))} other rows"]),
-        ]
-    return parts
 
 
 def _of_code(document: Row) -> list[str]:

@@ -25,6 +25,11 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
 
 
+def listed(items: Sequence[str]) -> str:
+    """Names one after the other, or 'none'."""
+    return "; ".join(map(escape, items)) if items else "none"
+
+
 def render(document: Row) -> str:
     """The results document as Markdown."""
     parts = ["# Reproducibility report", _summary(document), *map(_audits, cells.audits(document))]

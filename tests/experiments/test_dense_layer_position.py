@@ -56,7 +56,9 @@ def test_seeds_are_whole_before_the_next_begins_and_names_are_unique(position: A
     assert len({position.recipe_of(job).name for job in found}) == len(found) == 22
 
 
-def test_the_command_writes_what_the_statistics_need_and_reads_back_finished_runs(text: Path, tmp_path: Path) -> None:
+def test_the_command_writes_what_the_statistics_need_and_reads_back_finished_runs(
+    position: Any, text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def experiment(*arguments: str) -> "subprocess.CompletedProcess[str]":
         command = [sys.executable, str(SCRIPT), "--text", str(text), "--work", "w", "--workers", "2", *arguments]
         return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
@@ -73,7 +75,10 @@ def test_the_command_writes_what_the_statistics_need_and_reads_back_finished_run
     assert document["made_on"].keys() >= {"device", "torch", "transformers", "threads"}
     folder = tmp_path / "w" / "dense-layer-position" / "seed0-dense-4-total"
     before = (folder / "result.json").stat().st_mtime_ns
-    assert experiment("--seeds", "1", "--steps", "2", "--matched", "total").returncode == 0
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(position, "run_all", lambda task, jobs, workers: [task(job) for job in jobs])
+    again = ["--text", str(text), "--work", "w", "--seeds", "1", "--steps", "2", "--matched", "total"]
+    assert position.main(again) == 0
     assert (folder / "result.json").stat().st_mtime_ns == before
     assert json.loads((tmp_path / "dense-layer-position.json").read_text())["runs"] == document["runs"]
     missing = subprocess.run(

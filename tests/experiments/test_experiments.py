@@ -102,7 +102,9 @@ def test_results_of_the_scheme_script_are_read(
 
 @pytest.mark.parametrize("name", EXPERIMENTS.values())
 def test_a_file_that_is_missing_or_no_results_names_the_command(name: str, tmp_path: Path) -> None:
-    makes = f"'python experiments/{name.replace('-', '_')}.py --text FILE --output {name}.json' makes it"
+    makes = (
+        f"'python experiments/{name.replace('-', '_')}.py --text FILE --output {name}.json' in the repository makes it"
+    )
     path = tmp_path / f"{name}.json"
     assert refusal(tmp_path, name) == f"there is no file '{path}' with results of trainings: {makes}"
     path.write_text('{"experiment"')
