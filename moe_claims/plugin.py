@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
-from moe_claims import guard
+from moe_claims import cases, guard
 from moe_claims.collected import PREFIX, Collected
 from moe_claims.errors import MoeClaimsError, UsageError
 from moe_claims.settings import OPTIONS, Settings, option_value, settle
@@ -59,10 +59,8 @@ def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) 
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "moe_claim(id): tests a claim on every model and text of the run")
-    config.addinivalue_line("markers", "moe_public(id): tests a claim on published counts")
-    config.addinivalue_line("markers", "moe_trained(id): tests a claim on trainings made for the question")
-    config.addinivalue_line("markers", "moe_audit: recomputes what the paper prints, or shows what its code does")
+    for line in cases.MARKERS.values():
+        config.addinivalue_line("markers", line)
     config.stash[_COLLECTED] = Collected()
     config.pluginmanager.register(config.stash[_COLLECTED], "moe-claims-collected")
     if any(config.getoption(option.dest) for option in OPTIONS):
@@ -96,47 +94,10 @@ def settings_of(config: pytest.Config) -> Settings:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     for marker in metafunc.definition.iter_markers():
-        if marker.name == "moe_claim":
-            _live_cases(metafunc, marker.args[0])
-        elif marker.name == "moe_public":
-            _public_cases(metafunc, marker.args[0])
-        elif marker.name == "moe_trained":
-            _trained_cases(metafunc, marker.args[0])
-        elif marker.name == "moe_audit":
-            from moe_claims.analysis.audits import AUDITS
-            from moe_claims.demonstrations import DEMONSTRATIONS
-
-            audits = [*AUDITS, *DEMONSTRATIONS]
-            metafunc.parametrize("moe_case", audits, ids=audits, scope="session")
-
-
-def _live_cases(metafunc: pytest.Metafunc, claim_id: str) -> None:
-    from moe_claims.analysis.registry import LIVE
-
-    claim, settings = LIVE[claim_id], settings_of(metafunc.config)
-    cases = [
-        (claim_id, variant, ref, text)
-        for ref in settings.models
-        for variant in claim.variants
-        for text in (settings.texts if claim.needs_of(variant) == "text" else (None,))
-    ]
-    ids = ["-".join(part for part in (ref.name, text, v) if part) for _, v, ref, text in cases]
-    metafunc.parametrize("moe_case", cases, ids=ids, scope="session")
-
-
-def _public_cases(metafunc: pytest.Metafunc, claim_id: str) -> None:
-    from moe_claims.analysis.registry import COUNTED, PUBLIC_MODELS
-
-    cases = [(claim_id, v, model) for model in PUBLIC_MODELS[claim_id] for v in COUNTED[claim_id].variants]
-    ids = ["-".join(part for part in (model.partition("/")[2], v) if part) for _, v, model in cases]
-    metafunc.parametrize("moe_case", cases, ids=ids, scope="session")
-
-
-def _trained_cases(metafunc: pytest.Metafunc, claim_id: str) -> None:
-    from moe_claims.analysis.registry import TRAINED
-
-    variants = [variant for variant in TRAINED[claim_id].variants if variant]
-    metafunc.parametrize("moe_case", [(claim_id, v) for v in variants], ids=variants, scope="session")
+        if marker.name in cases.MARKERS:
+            found = cases.of(marker, lambda: settings_of(metafunc.config))
+            names = [name for name, _ in found]
+            metafunc.parametrize("moe_case", [case for _, case in found], ids=names, scope="session")
 
 
 @pytest.fixture
@@ -251,7 +212,7 @@ def _progress_shown(config: pytest.Config) -> Iterator[None]:
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
     """``--moe-report-only``: a claim that does not replicate is noted, and the test passes."""
     failed = call.excinfo is not None and isinstance(call.excinfo.value, pytest.fail.Exception)
-    is_claim = any(item.get_closest_marker(name) for name in ("moe_claim", "moe_public", "moe_trained", "moe_audit"))
+    is_claim = any(item.get_closest_marker(name) for name in cases.MARKERS)
     if call.when == "call" and failed and is_claim and settings_of(item.config).report_only:
         assert call.excinfo is not None
         item.add_report_section("call", "note", str(call.excinfo.value))

@@ -1,0 +1,31 @@
+"""The commands of ``python -m moe_claims``, one module each: its options, and what it returns to be printed.
+
+Every module has ``add``, which gives the parser of the command, and a ``run`` that ``add`` sets as its default.
+"""
+
+import argparse
+from typing import Protocol
+
+from moe_claims import texts
+
+
+class Commands(Protocol):
+    """What argparse's ``add_subparsers`` gives."""
+
+    def add_parser(self, name: str, *, help: str) -> argparse.ArgumentParser: ...
+
+
+def add_text(parser: argparse._ActionsContainer, *, repeatable: bool = False) -> None:
+    """``--text``: of one text, or of several."""
+    if repeatable:
+        parser.add_argument("--text", action="append", help=f"{texts.CHOICES} (default builtin); repeatable")
+    else:
+        parser.add_argument("--text", help=f"{texts.CHOICES} (default builtin)")
+
+
+def add_running(parser: argparse.ArgumentParser) -> None:
+    """Options on how a model is run: ``--tokens``, ``--device``, ``--dtype`` and ``--download``."""
+    parser.add_argument("--tokens", type=int, help="at most this many tokens of each text")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--dtype", choices=("float32", "float64", "bfloat16"), default="float32")
+    parser.add_argument("--download", action="store_true", help="fetch models of the hub whole before they are read")

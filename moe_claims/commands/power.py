@@ -1,0 +1,31 @@
+"""``power``: how often each claim is found at which size of effect."""
+
+import argparse
+from pathlib import Path
+
+from moe_claims.commands import Commands
+from moe_claims.errors import UsageError
+
+
+def add(commands: Commands) -> None:
+    parser = commands.add_parser("power", help="how often each claim is found at which size of effect, with a figure")
+    parser.add_argument("--seeds", type=int, default=25, help="models of each strength (default 25)")
+    parser.add_argument("--workers", type=int, default=2, help="processes (default 2)")
+    parser.add_argument("--log", type=Path, default=Path("power.jsonl"), help="results so far; resumes there")
+    parser.add_argument("--output", type=Path, required=True, help="Markdown file to write; the figure lies beside it")
+    parser.set_defaults(run=run)
+
+
+def run(given: argparse.Namespace) -> str:
+    from moe_claims.power import power, summary
+    from moe_claims.power_depth import depth_power
+    from moe_claims.power_figure import draw
+
+    if given.seeds < 1 or given.workers < 1:
+        raise UsageError("--seeds and --workers are whole numbers, 1 or more")
+    figure = given.output.with_suffix(".png")
+    curves = power(seeds=given.seeds, workers=given.workers, log=given.log)
+    draw(curves, figure)
+    depth = depth_power(curves=4 * given.seeds)
+    given.output.write_text(summary(curves, depth, given.seeds, figure.name), encoding="utf-8")
+    return f"written to {given.output} and {figure}"

@@ -1,0 +1,43 @@
+"""``trajectory``: when each claim becomes true during a training."""
+
+import argparse
+from pathlib import Path
+
+from moe_claims.commands import Commands, add_running, add_text
+from moe_claims.errors import UsageError
+
+
+def add(commands: Commands) -> None:
+    parser = commands.add_parser("trajectory", help="when each claim becomes true during a training, with a figure")
+    parser.add_argument("name", help="of a model whose checkpoints are known: tiny-scratch, or org/name")
+    parser.add_argument("--revisions", help="comma-separated, such as step500,step1000 (default: those known)")
+    parser.add_argument("--points", type=int, default=8, help="of the known ones, at most this many (default 8)")
+    add_text(parser, repeatable=True)
+    add_running(parser)
+    parser.add_argument("--cache", help="folder of stored measurements (default: the user's cache folder)")
+    parser.add_argument("--output", type=Path, default=Path("trajectory"), help="folder to write (default trajectory)")
+    parser.set_defaults(run=run)
+
+
+def run(given: argparse.Namespace) -> str:
+    from moe_claims.plotting import pyplot
+    from moe_claims.report import results, trajectory
+    from moe_claims.settings import settle
+    from moe_claims.trajectory import judged, models
+    from moe_claims.trajectory_figure import draw
+
+    if given.points < 2:
+        raise UsageError(f"--points {given.points}: give a whole number, 2 or more")
+    wanted = None if given.revisions is None else [part.strip() for part in given.revisions.split(",")]
+    pyplot()  # what it lacks is said now, not after the measuring
+    refs, known = models(given.name, wanted, given.points)
+    options = ("text", "tokens", "device", "dtype", "download", "cache")
+    settings = settle({"model": [ref.name for ref in refs], **{name: getattr(given, name) for name in options}})
+    document = judged(settings)
+    results.write(given.output / "results.json", document)
+    figure = given.output / "trajectory.png"
+    results.write_text(given.output / "trajectory.md", trajectory.render(document, given.name, known, figure.name))
+    found = trajectory.trajectories(document)
+    draw(found, figure, title=given.name)
+    lines = [f"{one.name}: {trajectory.when(one)}" for one in found if one.family == "headline"]
+    return "\n".join([*lines, f"written to {given.output}: results.json, trajectory.md, {figure.name}"])
