@@ -1,0 +1,103 @@
+"""``report.html``: the whole report in one file that needs nothing else, to be sent and looked at."""
+
+import base64
+import hashlib
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from typing import Any
+
+from moe_claims.report import cells
+from moe_claims.report.html import forest, sketch, view
+
+Row = Mapping[str, Any]
+
+_JOINERS = "\u200d"
+"""Invisible, and wanted: emoji are put together by it."""
+
+
+def render(document: Row, figures: Sequence[Mapping[str, str]] = ()) -> str:
+    """The results document as one HTML page: no network, no code from outside, nothing that a name could start.
+
+    Args:
+        document: the results document.
+        figures: each with ``title``, ``caption`` and ``uri`` (of a picture, as data), shown in this order.
+    """
+    from jinja2 import Environment, StrictUndefined
+    from markupsafe import Markup
+
+    style, script = (files(__name__).joinpath(name).read_text(encoding="utf-8") for name in ("report.css", "report.js"))
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=inert
+    )
+    template = environment.from_string(files(__name__).joinpath("report.html.j2").read_text(encoding="utf-8"))
+    results = document["results"]
+    live = [row for row in results if row["evidence"] == "live"]
+    anchors = view.anchors(results)
+    several_texts = len({row["corpus"] for row in live if row["corpus"] is not None}) > 1
+    return template.render(
+        cells=cells,
+        forest=forest,
+        sketch=sketch.sketch,
+        document=document,
+        anchor=lambda row: anchors[id(row)],
+        with_text=lambda row: view.place(row, several_texts),
+        model=lambda row: str(row["model"]),
+        errors=list(dict.fromkeys((e["model"] or e["claim"], e["message"]) for e in document["errors"])),
+        matrix=view.matrix(results),
+        live=view.sections(results, "live"),
+        public=view.sections(results, "public"),
+        trained=view.sections(results, "trained"),
+        audits=cells.audits(document),
+        several_texts=several_texts,
+        tallies=_tallies(document),
+        figures=figures,
+        style=Markup(style),
+        script=Markup(script),
+        policy=(
+            f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; img-src data:; "
+            "base-uri 'none'; form-action 'none'"
+        ),
+    )
+
+
+def inert(value: Any) -> Any:
+    """Text with characters that are not seen, but turn or hide others, made visible; anything else as it is.
+
+    Escaping is jinja's; this is about marks of writing direction, zero-width and control characters, which are
+    no markup and would pass.
+    """
+    if type(value) is not str:
+        return value
+    return re.sub(r"\s+", " ", "".join(map(_visible, value))) if value.strip() else value
+
+
+def _visible(character: str) -> str:
+    hidden = unicodedata.category(character) in ("Cc", "Cf", "Cs", "Co") and character not in _JOINERS
+    return f"⟨U+{ord(character):04X}⟩" if hidden and not character.isspace() else character
+
+
+def _hash(text: str) -> str:
+    return "'sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() + "'"
+
+
+def _tallies(document: Row) -> list[tuple[str, str]]:
+    """What was judged, and how often which came of it."""
+    rows = document["results"]
+    kinds = [
+        (f"Audits of {kind.what}", cells.tally(kind.rows, "outcome", cells.AUDIT_SIGNS))
+        for kind in cells.audits(document)
+    ]
+    evidence = {
+        "public": "Published counts of the real models",
+        "trained": "Trainings made for the question",
+    }
+    kinds += [
+        (label, cells.tally([row for row in rows if row["evidence"] == kind], "verdict", cells.SIGNS))
+        for kind, label in evidence.items()
+    ]
+    live = [row for row in rows if row["evidence"] == "live"]
+    for model in dict.fromkeys(row["model"] for row in live):
+        kinds.append((model, cells.tally([row for row in live if row["model"] == model], "verdict", cells.SIGNS)))
+    return [(label, tally) for label, tally in kinds if tally]

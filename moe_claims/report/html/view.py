@@ -1,0 +1,186 @@
+"""What stands where in ``report.html``: plain values that the template lays out."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+from moe_claims.analysis.claim import Claim
+from moe_claims.analysis.registry import record
+from moe_claims.report import cells
+
+Row = Mapping[str, Any]
+
+_RANKS = {verdict: rank for rank, verdict in enumerate(cells.SIGNS)}
+_LAST = len(_RANKS)
+
+
+@final
+@dataclass(frozen=True)
+class Column:
+    """One model on one text."""
+
+    model: str
+    text: str | None
+    """None where no claim on behaviour was judged."""
+
+
+@final
+@dataclass(frozen=True)
+class Cell:
+    """One verdict in the matrix."""
+
+    row: Row | None
+    """None where there is no such row."""
+    anchor: str
+    """Of the row among the details."""
+    width: int
+    """Columns that it stands for: a claim on weights alone has one answer for all texts of a model."""
+
+    @property
+    def rank(self) -> int:
+        """Place of the verdict among the verdicts; what sorting goes by."""
+        return _LAST if self.row is None else _RANKS[self.row["verdict"]]
+
+
+@final
+@dataclass(frozen=True)
+class Line:
+    """One claim, or one variant of it, on all models."""
+
+    name: str
+    claim: str
+    family: str
+    cells: tuple[Cell, ...]
+
+    @property
+    def ranks(self) -> list[int]:
+        """By column."""
+        return [cell.rank for cell in self.cells for _ in range(cell.width)]
+
+    @property
+    def verdicts(self) -> list[str]:
+        """All that stand in the line, each once."""
+        return list(dict.fromkeys(cell.row["verdict"] for cell in self.cells if cell.row is not None))
+
+
+@final
+@dataclass(frozen=True)
+class Matrix:
+    """Claims × models × texts."""
+
+    columns: tuple[Column, ...]
+    lines: tuple[Line, ...]
+
+    @property
+    def models(self) -> dict[str, int]:
+        """Columns of each model."""
+        return _widths(self.columns)
+
+    @property
+    def texts(self) -> list[str]:
+        """All that there are, each once."""
+        return list(dict.fromkeys(column.text for column in self.columns if column.text is not None))
+
+
+@final
+@dataclass(frozen=True)
+class Variant:
+    """The rows of one claim that are told apart by model and text alone, and so share an axis."""
+
+    name: str | None
+    rows: tuple[Row, ...]
+    """Without those that do not apply."""
+    set_aside: Mapping[str, Sequence[Row]]
+    """Reason why rows do not apply → those rows."""
+
+
+@final
+@dataclass(frozen=True)
+class Section:
+    """Everything about one claim, from one kind of evidence."""
+
+    anchor: str
+    claim: str
+    record: Claim | None
+    """None for a claim that this package does not know."""
+    family: str
+    variants: tuple[Variant, ...]
+
+
+def anchors(results: Sequence[Row]) -> dict[int, str]:
+    """``id(row)`` → its anchor: by place, because names of models may hold anything."""
+    return {id(row): f"row-{place}" for place, row in enumerate(results)}
+
+
+def matrix(results: Sequence[Row]) -> Matrix:
+    """The live rows, claims down and models across."""
+    live = [row for row in results if row["evidence"] == "live"]
+    known = anchors(results)
+    columns = _columns(live)
+    lines = (
+        Line(cells.name(rows[0]), claim, rows[0]["family"], tuple(_cells(rows, columns, known)))
+        for (claim, _), rows in _by(live, "claim", "variant").items()
+    )
+    return Matrix(columns, tuple(lines))
+
+
+def sections(results: Sequence[Row], evidence: str) -> list[Section]:
+    """The claims of one kind of evidence (``live``, ``public`` or ``trained``), one by one."""
+    chosen = [row for row in results if row["evidence"] == evidence]
+    return [
+        Section(
+            f"{evidence}-{place}",
+            claim,
+            record(claim, evidence),
+            rows[0]["family"],
+            tuple(_variant(name, members) for (name,), members in _by(rows, "variant").items()),
+        )
+        for place, ((claim,), rows) in enumerate(_by(chosen, "claim").items())
+    ]
+
+
+def place(row: Row, several_texts: bool) -> str:
+    """Model, and text where there are several."""
+    return f"{row['model']} · {row['corpus']}" if several_texts and row["corpus"] else str(row["model"])
+
+
+def _columns(live: Sequence[Row]) -> tuple[Column, ...]:
+    found: dict[str, list[str]] = {}
+    for row in live:
+        texts = found.setdefault(row["model"], [])
+        if row["corpus"] is not None and row["corpus"] not in texts:
+            texts.append(row["corpus"])
+    return tuple(Column(model, text) for model, texts in found.items() for text in texts or (None,))
+
+
+def _widths(columns: Sequence[Column]) -> dict[str, int]:
+    names = [column.model for column in columns]
+    return {name: names.count(name) for name in dict.fromkeys(names)}
+
+
+def _cells(rows: Sequence[Row], columns: Sequence[Column], known: Mapping[int, str]) -> Iterator[Cell]:
+    there = {(row["model"], row["corpus"]): row for row in rows}
+    for model, width in _widths(columns).items():
+        whole = there.get((model, None))
+        if whole is not None:
+            yield Cell(whole, known[id(whole)], width)
+            continue
+        for column in columns:
+            if column.model == model:
+                row = there.get((model, column.text))
+                yield Cell(row, "" if row is None else known[id(row)], 1)
+
+
+def _variant(name: str | None, rows: Sequence[Row]) -> Variant:
+    aside: dict[str, list[Row]] = {}
+    for row in rows:
+        if row["verdict"] == "not-applicable":
+            aside.setdefault(row["reason"], []).append(row)
+    return Variant(name, tuple(row for row in rows if row["verdict"] != "not-applicable"), aside)
+
+
+def _by(rows: Sequence[Row], *keys: str) -> dict[tuple[Any, ...], list[Row]]:
+    found: dict[tuple[Any, ...], list[Row]] = {}
+    for row in rows:
+        found.setdefault(tuple(row[key] for key in keys), []).append(row)
+    return found

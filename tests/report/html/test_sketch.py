@@ -1,0 +1,46 @@
+"""The strip of a null distribution: its quantiles and the observed value where they belong."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from moe_claims.report.html.sketch import WIDTH, sketch
+
+LEVELS = [0.0, 0.025, 0.1, 0.3, 0.5, 0.7, 0.9, 0.975, 1.0]
+
+
+def null(quantiles: list[float], observed: float) -> dict[str, Any]:
+    return {"statistic": "mean ρ", "observed": observed, "levels": LEVELS, "quantiles": quantiles}
+
+
+@given(st.lists(st.floats(-1e3, 1e3), min_size=9, max_size=9).map(sorted), st.floats(-2e3, 2e3))
+def test_everything_is_in_order_and_within_the_strip(quantiles: list[float], observed: float) -> None:
+    found = sketch(null(quantiles, observed))
+    assert found is not None
+    starts = [start for start, _ in found.bands]
+    ends = [start + width for start, width in found.bands]
+    assert [found.low, *starts, found.median] == sorted([found.low, *starts, found.median])
+    assert [found.median - 0.02, *ends[::-1]] == pytest.approx(sorted([found.median - 0.02, *ends]))
+    assert 0 < found.low <= found.high < WIDTH
+    assert 0 < found.observed < WIDTH
+
+
+def test_positions_are_proportional_and_said_in_words() -> None:
+    found = sketch(null([-4, -3, -2, -1, 0, 1, 2, 3, 4], 6.0))
+    assert found is not None
+    unit = (found.observed - found.median) / 6
+    assert found.bands[0] == pytest.approx((found.median - 3 * unit, 6 * unit), abs=0.02)
+    assert found.high - found.median == pytest.approx(4 * unit, abs=0.02)
+    assert found.said == "mean ρ: observed 6; by chance 0 in the middle, and -3 to 3 in 95 of 100 cases"
+
+
+def test_a_null_without_spread_has_a_strip_too() -> None:
+    found = sketch(null([0.0] * 9, 0.0))
+    assert found is not None
+    assert found.median == found.observed
+
+
+def test_no_null_no_strip() -> None:
+    assert sketch(None) is None

@@ -1,0 +1,79 @@
+"""What stands where on the page: every row once in the matrix and once among the details."""
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from moe_claims.report.html import view
+
+Document = dict[str, Any]
+
+
+@pytest.mark.parametrize("texts", [("builtin",), ("builtin", "builtin-code")])
+def test_every_live_row_stands_in_the_matrix_once(made: Callable[..., Document], texts: tuple[str, ...]) -> None:
+    results = made(("a", "b"), texts)["results"]
+    found = view.matrix(results)
+    cells = [cell for line in found.lines for cell in line.cells if cell.row is not None]
+    assert Counter(id(cell.row) for cell in cells) == Counter(id(r) for r in results if r["evidence"] == "live")
+    assert found.models == {"a": len(texts), "b": len(texts)}
+    assert found.texts == list(texts)
+    for line in found.lines:
+        assert len(line.ranks) == sum(cell.width for cell in line.cells) == len(found.columns) == 2 * len(texts)
+        assert {cell.row["claim"] for cell in line.cells if cell.row} == {line.claim}
+
+
+def test_a_claim_on_weights_spans_the_texts_of_its_model(made: Callable[..., Document]) -> None:
+    found = view.matrix(made(("a",), ("x", "y", "z"))["results"])
+    widths = {line.name: [cell.width for cell in line.cells] for line in found.lines}
+    assert widths["neuron-experts"] == [3]
+    assert widths["router-norm [total]"] == [1, 1, 1]
+
+
+def test_a_row_that_is_missing_is_said_to_be_and_sorts_last(made: Callable[..., Document]) -> None:
+    results = [row for row in made(("a", "b"))["results"] if (row["model"], row["claim"]) != ("b", "balanced-routing")]
+    lines = view.matrix(results).lines
+    line = next(line for line in lines if line.claim == "balanced-routing")
+    assert [cell.row is None for cell in line.cells] == [False, True]
+    assert line.ranks[1] > max(rank for other in lines if other is not line for rank in other.ranks)
+
+
+def test_anchors_tell_rows_apart_whatever_their_names(made: Callable[..., Document]) -> None:
+    results = made(("a b", "a#b", "<a>"))["results"]
+    anchors = view.anchors(results)
+    assert len(set(anchors.values())) == len(results)
+    assert all(anchor.replace("-", "").isalnum() for anchor in anchors.values())
+
+
+@pytest.mark.parametrize("evidence", ["live", "public", "trained"])
+def test_sections_hold_every_row_of_their_evidence_once(made: Callable[..., Document], evidence: str) -> None:
+    results = made(("a", "b"))["results"]
+    found = view.sections(results, evidence)
+    rows = [
+        row
+        for section in found
+        for variant in section.variants
+        for row in (*variant.rows, *(row for aside in variant.set_aside.values() for row in aside))
+    ]
+    assert Counter(map(id, rows)) == Counter(id(row) for row in results if row["evidence"] == evidence)
+    assert all(section.record is not None and section.record.id == section.claim for section in found)
+    assert len({section.anchor for section in found}) == len(found)
+
+
+def test_rows_that_do_not_apply_stand_under_their_reason(made: Callable[..., Document]) -> None:
+    found = view.sections(made(("a", "b"))["results"], "live")
+    aside = [reason for section in found for variant in section.variants for reason in variant.set_aside]
+    assert set(aside) == {"it has one expert alone"}
+
+
+def test_a_claim_that_is_not_known_has_no_record(made: Callable[..., Document]) -> None:
+    results = [row | {"claim": "of-a-third-party"} for row in made(("a",))["results"][:1]]
+    (section,) = view.sections(results, results[0]["evidence"])
+    assert (section.claim, section.record) == ("of-a-third-party", None)
+
+
+def test_a_text_is_named_where_there_are_several() -> None:
+    row = {"model": "m", "corpus": "gsm8k"}
+    assert (view.place(row, True), view.place(row, False)) == ("m · gsm8k", "m")
+    assert view.place(row | {"corpus": None}, True) == "m"
