@@ -28,6 +28,8 @@ if document["errors"]:
     sys.exit(f"something could not be measured: {document['errors'][0]['message']}")
 if not all("random_init" in row["controls"] for row in document["results"] if row["evidence"] == "live"):
     sys.exit("a live row has no random-initialisation control")
+if not all(row["null_distribution"] for row in document["results"] if row["p_value"] is not None):
+    sys.exit("a row with a p-value does not say what the null distribution is")
 if (folder / "report.md").read_text(encoding="utf-8") != markdown.render(document):
     sys.exit("report.md does not follow from results.json")
 print(f"report: {', '.join(f'{number} {what}' for what, number in counts.items())}; schema and report.md agree")

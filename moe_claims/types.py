@@ -7,9 +7,10 @@ between processes. Arrays live in ``moe_claims.measure.measurement``.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, final
+from typing import Any, Literal, final
 
 Scalar = float | int | str | bool | None
+Tail = Literal["lower", "upper"]
 
 
 @final
@@ -36,6 +37,31 @@ class Companion:
 
     value: float
     interval: Interval
+
+
+@final
+@dataclass(frozen=True)
+class NullDistribution:
+    """What chance gives: the distribution that a claim's p-value is a tail of, in a few quantiles."""
+
+    method: str
+    """What was resampled, or which formula holds, and the unit of it."""
+    statistic: str | None
+    """What is on the axis; None where it is the claim's effect itself."""
+    observed: float
+    """On the same axis."""
+    tail: Tail
+    """On which side of the observed value the p-value in the claimed direction lies."""
+    levels: tuple[float, ...]
+    """Rising, 0 to 1: shares of the distribution."""
+    quantiles: tuple[float, ...]
+    """One per level; of a sample, values of it (``moe_claims.stats.quantiles``)."""
+    draws: int | None
+    """Resamples, or arrangements that were enumerated; None where a formula gives the distribution."""
+    exact: bool
+    """Whether all arrangements were enumerated."""
+    of_tests: int = 1
+    """How many tests must all reject; this is the null of the one with the largest p-value, which is the claim's."""
 
 
 @final
@@ -79,6 +105,8 @@ class Finding:
     """Further numbers for the report; they decide nothing."""
     companions: Mapping[str, Companion] = field(default_factory=dict)
     """By name: further estimates with intervals, such as one that the paper prints beside the effect."""
+    null_distribution: NullDistribution | None = None
+    """What ``p_value`` is a tail of; None where an analysis gives none."""
 
 
 @final
@@ -118,6 +146,8 @@ class Result:
     """``random_init``: verdict and effect of the same architecture freshly initialised."""
     details: Mapping[str, Scalar] = field(default_factory=dict)
     companions: Mapping[str, Companion] = field(default_factory=dict)
+    """Of the finding."""
+    null_distribution: NullDistribution | None = None
     """Of the finding."""
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import torch
 
     from moe_claims.models.forward import LayerwiseModel
+    from moe_claims.types import NullDistribution
 
 # The machines that run this are shared: how long an example takes says nothing about the code.
 settings.register_profile("moe_claims", deadline=None)
@@ -64,6 +65,29 @@ _TINY |= {
     "olmoe with clipped projections": {**_TINY["olmoe"], "clip_qkv": 0.8, "norm_topk_prob": True},
     "qwen3_moe with a dense layer": {**_TINY["qwen3_moe"], "num_hidden_layers": 3, "mlp_only_layers": [1]},
 }
+
+
+@pytest.fixture(scope="session")
+def room_for_p() -> "Callable[[NullDistribution], tuple[float, float]]":
+    """(null distribution) → the least and the largest p-value that its quantiles leave for what was observed."""
+
+    def room(null: "NullDistribution") -> tuple[float, float]:
+        # Values that are equal but for rounding tie, and decide nothing; a draw counts for 1/n.
+        slack = 1e-9 * max(abs(value) for value in (*null.quantiles, null.observed))
+        draw = 0.0 if null.draws is None else 1 / null.draws
+        least, most = 0.0, 1.0
+        for level, quantile in zip(null.levels, null.quantiles, strict=True):
+            above, below = null.observed > quantile + slack, null.observed < quantile - slack
+            tail = level
+            if null.tail == "upper":
+                tail, above, below = 1 - level, below, above
+            if above:
+                least = max(least, tail)
+            if below:
+                most = min(most, tail + draw)
+        return least - 1e-9, most + 1e-9
+
+    return room
 
 
 @pytest.fixture(scope="session")

@@ -34,6 +34,7 @@ def active_share(variant: str | None, measured: Measured, rng: np.random.Generat
             "highest_layer": float(by_layer.max()),
             "lowest_expert": float(routed.activation_share.min()),
         },
+        null_distribution=found.null_distribution(),
     )
 
 
@@ -64,6 +65,7 @@ def same_index(variant: str | None, measured: Measured, rng: np.random.Generator
             "r_highest_layer": float(by_layer.max()),
             "r_mean_over_steps": float(routed.index_shifted.mean()),
         },
+        null_distribution=test.null_distribution("neurons of every expert shifted in a circle"),
     )
 
 

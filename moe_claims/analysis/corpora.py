@@ -7,6 +7,7 @@ from statistics import NormalDist
 
 import numpy as np
 
+from moe_claims.analysis.chance import of_largest_p
 from moe_claims.analysis.claim import Claim
 from moe_claims.analysis.measured import Measured
 from moe_claims.analysis.registry import LIVE
@@ -14,7 +15,7 @@ from moe_claims.errors import NotComparableError
 from moe_claims.measure.measurement import RoutedMeasurement
 from moe_claims.stats.heterogeneity import heterogeneity
 from moe_claims.stats.replication import Z95
-from moe_claims.types import Finding, Interval, Scalar
+from moe_claims.types import Finding, Interval, NullDistribution, Scalar
 
 Analysis = Callable[[str | None, Measured, np.random.Generator], Finding]
 
@@ -55,7 +56,19 @@ def robust(variant: str | None, measured: Measured, rng: np.random.Generator) ->
         details=details
         | differences(found)
         | {"weakest_text": weakest, "texts_that_could_not_be_run": ", ".join(missing) or None},
+        null_distribution=_null_of(claim, found),
     )
+
+
+def _null_of(claim: Claim, found: Mapping[str, Finding]) -> NullDistribution | None:
+    """The null of the text whose p-value is the largest; its axis is that of the claim, not in units of interest."""
+    effect = claim.of(claim.variants[0]).effect
+    nulls = [
+        (finding.p_value, replace(null, statistic=f"{null.statistic or effect}, on '{name}'"))
+        for name, finding in found.items()
+        if (null := finding.null_distribution) is not None
+    ]
+    return of_largest_p(*nulls) if len(nulls) == len(found) else None
 
 
 def in_units_of(claim: Claim, finding: Finding) -> Finding:

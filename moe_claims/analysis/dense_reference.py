@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from moe_claims.analysis.chance import SIGNS, of_largest_p
 from moe_claims.analysis.measured import Measured
 from moe_claims.errors import NotComparableError
 from moe_claims.measure.dense import append_dense
@@ -13,6 +14,7 @@ from moe_claims.stats.one_point import OnePointResult, one_point
 from moe_claims.types import Finding, Scalar
 
 FEWEST_EXPERTS = 2
+_ANY = "any expert of a layer in the dense model's place"
 
 
 def compared(variant: str | None, measured: Measured, rng: np.random.Generator) -> Finding:
@@ -49,6 +51,7 @@ def compared(variant: str | None, measured: Measured, rng: np.random.Generator) 
         smallest_p=result.test.smallest_p,
         n_units=dense.size + len(dense),
         details=_details(experts, dense, result),
+        null_distribution=result.test.null_distribution(_ANY),
     )
 
 
@@ -88,6 +91,10 @@ def _outputs(measured: Measured, rng: np.random.Generator) -> Finding:
         smallest_p=max(labels.test.smallest_p, flips.smallest_p),
         n_units=len(counts),
         details=_details(experts, dense, labels) | {"p_labels": labels.test.p_greater, "p_sign_flips": flips.p_greater},
+        null_distribution=of_largest_p(
+            (labels.test.p_greater, labels.test.null_distribution(_ANY)),
+            (flips.p_greater, flips.null_distribution(SIGNS, per=counts.sum())),
+        ),
     )
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from moe_claims.analysis.chance import CURVES
 from moe_claims.analysis.measured import Measured
 from moe_claims.errors import NotComparableError
 from moe_claims.measure.measurement import RoutedMeasurement
@@ -84,6 +85,7 @@ def diversity(values: Floats, intervals: tuple[Interval, ...], rng: np.random.Ge
             "p_permutation_lenient": result.permutation.p_less,
             "p_mann_kendall_lenient": result.mann_kendall,
         },
+        null_distribution=result.autoregressive.null_distribution(CURVES, tail="lower"),
     )
 
 
@@ -123,4 +125,7 @@ def last(values: Floats, intervals: tuple[Interval, ...], rng: np.random.Generat
             "phi": result.phi,
             "p_conformal_lenient": result.conformal_p,
         },
+        null_distribution=result.studentised.null_distribution(
+            CURVES, "externally studentised residual of the last layer"
+        ),
     )

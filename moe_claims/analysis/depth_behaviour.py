@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from moe_claims.analysis.chance import CURVES
 from moe_claims.analysis.depth import enough_layers, last, unit_of_spread
 from moe_claims.analysis.measured import Measured
 from moe_claims.errors import NotComparableError
@@ -68,6 +69,7 @@ def _grows(sums: Floats, routed: RoutedMeasurement, what: str, rng: np.random.Ge
             "p_permutation_lenient": result.permutation.p_greater,
             "p_mann_kendall_lenient": result.mann_kendall,
         },
+        null_distribution=result.autoregressive.null_distribution(CURVES),
     )
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from moe_claims.analysis.chance import CURVES, of_largest_p
 from moe_claims.analysis.depth import enough_layers, last, unit_of_spread
 from moe_claims.analysis.measured import Measured
 from moe_claims.stats.diverging import diverging_trends
@@ -24,6 +25,7 @@ def opposite_trends(variant: str | None, measured: Measured, rng: np.random.Gene
     enough_layers(len(gate))
     result = diverging_trends(act, gate, rng=rng)
     interval, equivalence = result.intervals
+    rises, falls = result.rising.autoregressive, result.falling.autoregressive
     return Finding(
         effect=result.difference,
         interval=interval,
@@ -35,9 +37,13 @@ def opposite_trends(variant: str | None, measured: Measured, rng: np.random.Gene
         details={
             "tau_act": result.rising.tau,
             "tau_gate": result.falling.tau,
-            "p_act_rises": result.rising.autoregressive.p_greater,
-            "p_gate_falls": result.falling.autoregressive.p_less,
+            "p_act_rises": rises.p_greater,
+            "p_gate_falls": falls.p_less,
             "phi_act": result.rising.phi,
             "phi_gate": result.falling.phi,
         },
+        null_distribution=of_largest_p(
+            (rises.p_greater, rises.null_distribution(CURVES, "Kendall τ of depth and mean S_act")),
+            (falls.p_less, falls.null_distribution(CURVES, "Kendall τ of depth and mean S_g", tail="lower")),
+        ),
     )

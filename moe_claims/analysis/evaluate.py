@@ -258,4 +258,5 @@ def row_of(
         criteria=None if finding is None else against_published(finding, published),
         details=details,
         companions={} if finding is None else finding.companions,
+        null_distribution=None if finding is None else finding.null_distribution,
     )

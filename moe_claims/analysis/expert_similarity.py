@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from moe_claims.analysis.chance import LABELS
 from moe_claims.analysis.measured import Measured
 from moe_claims.analysis.neuron_experts import FEWEST_EXPERTS
 from moe_claims.analysis.registry import LIVE
@@ -56,6 +57,7 @@ def matrices_agree(variant: str | None, measured: Measured, rng: np.random.Gener
         n_units=layers * experts,
         falls_short=short,
         details={"mean_r_up_act": float(up_act), "mean_r_up_down": float(up_down), "mean_r_act_down": float(act_down)},
+        null_distribution=result.mean_r.null_distribution(LABELS),
     )
 
 
@@ -86,6 +88,7 @@ def similarity_level(variant: str | None, measured: Measured, rng: np.random.Gen
             "highest_layer": int(measured.weights.layers[by_layer.argmax()]),
             "highest_layer_cosine": float(by_layer.max()),
         },
+        null_distribution=test.null_distribution("experts within layers (jackknife)"),
     )
 
 
@@ -127,6 +130,7 @@ def mean_mirrors_matrix(variant: str | None, measured: Measured, rng: np.random.
         n_units=layers,
         falls_short=f"mean neurons differ from the matrices by {' and '.join(unequal)}" if unequal else None,
         details=details,
+        null_distribution=test.null_distribution("layers"),
     )
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from moe_claims.analysis.chance import LABELS, SIGNS, of_largest_p
 from moe_claims.analysis.measured import Measured
 from moe_claims.errors import NotComparableError
 from moe_claims.measure.measurement import RoutedMeasurement
@@ -52,6 +53,10 @@ def largest_norms(variant: str | None, measured: Measured, rng: np.random.Genera
         n_units=len(table.counts),
         falls_short=short,
         details={"largest_norms": top, "rho_rest": rest, "rho": _rho(routed)},
+        null_distribution=of_largest_p(
+            (labels.p_greater, labels.null_distribution(LABELS)),
+            (flips.p_greater, flips.null_distribution(SIGNS, per=table.counts.sum())),
+        ),
     )
 
 

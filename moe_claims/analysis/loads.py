@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from moe_claims.analysis.chance import of_largest_p
 from moe_claims.analysis.loads_statistics import (
     Loads,
     domain_distances,
@@ -18,8 +19,10 @@ from moe_claims.analysis.loads_statistics import (
     label_test,
     normalised_entropy,
     same_label_test,
+    sign_null,
     sign_p,
     t_interval,
+    t_null,
     t_test,
     total_variation,
 )
@@ -35,6 +38,7 @@ TUNED = {"against SFT": f"{OLMOE}-SFT", "against Instruct": f"{OLMOE}-Instruct"}
 TUNING_TEXT = "tulu"
 """The one domain that was counted for the base and for the tuned models."""
 LAYERS = ("0", "7", "15")
+_ANY_LABEL = "experts relabelled in every layer, alike in all domains"
 
 BALANCED, SPECIAL, TUNING = (COUNTED[name] for name in PUBLIC_MODELS)
 
@@ -93,6 +97,7 @@ def balanced_routing(model: str, domains: Sequence[str], load: Loads, layer: int
                 "largest_load_over_even_share": float(over_even.max()),
                 "smallest_load_over_even_share": float(over_even.min()),
             },
+            null_distribution=t_null(values, BALANCED.smallest),
         ),
         summary=f"Normalised entropy of loads {np.mean(values):.3f} over {len(values)} domains, "
         f"{min(values):.3f} in the lowest",
@@ -145,6 +150,10 @@ def special_expert_chosen_less(load: Loads) -> LoadTrial:
                 "p_labels": labels.p_less,
                 "p_labels_same_in_all_layers": same_label_test(over_even, special).p_less,
             },
+            null_distribution=of_largest_p(
+                (labels.p_less, labels.null_distribution(_ANY_LABEL, tail="lower", origin=layers, per=layers)),
+                (text, sign_null(by_domain, "domains in which the special expert has more than the even share")),
+            ),
         ),
         summary=f"Expert {special} has {abs(effect):.0%} {'less' if effect < 0 else 'more'} than the even share and is "
         f"the least chosen in {least.sum()} of {least.size} cells of domain and layer",
@@ -187,6 +196,9 @@ def tuning_keeps_routing(variant: str, base: Loads, tuned: Loads, domain: int) -
                 "domain_pairs": len(every),
                 "p_among_pairs_with_the_tuning_text": own.p_less,
             },
+            null_distribution=rank.null_distribution(
+                "the base model's loads on any two domains", "distance of two loads", tail="lower"
+            ),
         ),
         summary=f"Tuning moves {moved:.1%} of the choices on the same text, another domain {np.mean(every):.1%}",
         judge=judge_difference,

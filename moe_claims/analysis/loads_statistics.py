@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from moe_claims.stats.nulls import TestResult, test_against
-from moe_claims.stats.proportions import Alternative, sign_test
-from moe_claims.types import Interval
+from moe_claims.stats.proportions import Alternative, sign_quantiles, sign_test
+from moe_claims.stats.quantiles import LEVELS, OPEN_LEVELS, t_quantiles
+from moe_claims.types import Interval, NullDistribution
 
 Loads = npt.NDArray[np.float64]
 
@@ -47,10 +48,39 @@ def t_test(values: Sequence[float] | Loads, bound: float) -> float:
     return float(t.sf(difference / error, len(values) - 1))
 
 
+def t_null(values: Sequence[float] | Loads, bound: float) -> NullDistribution:
+    """The null of ``t_test``: where the mean of ``values`` would lie if the truth were the bound."""
+    return NullDistribution(
+        method="Student t over domains",
+        statistic=None,
+        observed=float(np.mean(values)),
+        tail="upper",
+        levels=OPEN_LEVELS,
+        quantiles=t_quantiles(bound, _standard_error(values), len(values) - 1),
+        draws=None,
+        exact=False,
+    )
+
+
 def sign_p(values: Loads, alternative: Alternative) -> float:
     """Sign test over domains, zeros dropped; 1 if nothing is left."""
     signs = np.sign(values[values != 0.0])
     return sign_test(int(np.sum(signs > 0)), signs.size, alternative=alternative) if signs.size else 1.0
+
+
+def sign_null(values: Loads, statistic: str) -> NullDistribution:
+    """The null of ``sign_p`` for ``less``: the number of values above 0, each as likely above as below."""
+    signs = np.sign(values[values != 0.0])
+    return NullDistribution(
+        method="signs of domains, each as likely up as down",
+        statistic=statistic,
+        observed=float(np.sum(signs > 0)),
+        tail="lower",
+        levels=LEVELS,
+        quantiles=sign_quantiles(signs.size),
+        draws=2**signs.size,
+        exact=True,
+    )
 
 
 def label_test(against_even: Loads, expert: int) -> TestResult:

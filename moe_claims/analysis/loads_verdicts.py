@@ -108,4 +108,5 @@ def _result(row: LoadTrial, p: Adjusted) -> Result:
             "smallest_p_adjusted": p.smallest,
             "p_opposite": finding.p_opposite,
         },
+        null_distribution=finding.null_distribution,
     )

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from moe_claims.analysis.chance import LABELS
 from moe_claims.analysis.measured import Measured
 from moe_claims.errors import NotComparableError
 from moe_claims.models.families import Role
@@ -74,6 +75,10 @@ def unique_association(variant: str | None, measured: Measured, rng: np.random.G
             "mean_partial_r2": regression.statistic,
             "mean_r_act": float(plain.r.mean()),
         },
+        null_distribution=regression.null_distribution(
+            "expert labels of what S_up and S_down leave of S_act permuted in every layer",
+            "mean over layers of the squared partial correlation of S_g and S_act given S_up and S_down",
+        ),
     )
 
 
@@ -102,4 +107,5 @@ def sign(variant: str | None, measured: Measured, rng: np.random.Generator) -> F
             "sign_test_p": sign_test(positive, nonzero) if nonzero else None,
             "slope_of_r_on_depth": float(theil_sen(result.r)[0]) if len(result.r) > 1 else None,
         },
+        null_distribution=result.mean_r.null_distribution(LABELS),
     )

@@ -56,4 +56,5 @@ def order(variant: str | None, measured: Measured, rng: np.random.Generator) -> 
             "tau_standard_deviation_by_chance": chance.standard_deviation,
             "layers_matched": ", ".join(map(str, matched.layers)),
         },
+        null_distribution=chance.null_distribution(),
     )

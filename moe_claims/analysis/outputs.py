@@ -5,6 +5,7 @@ from typing import final
 
 import numpy as np
 
+from moe_claims.analysis.chance import LABELS, SIGNS, of_largest_p
 from moe_claims.analysis.measured import Measured
 from moe_claims.analysis.registry import LIVE
 from moe_claims.errors import NotComparableError
@@ -19,6 +20,7 @@ from moe_claims.types import Finding, Interval
 
 FEWEST_EXPERTS = 5
 """Four would leave three pairs to a jackknifed correlation."""
+_SIGNS_OF_LAYERS = "signs of whole layers flipped"
 
 
 def weights_mirror(variant: str | None, measured: Measured, rng: np.random.Generator) -> Finding:
@@ -55,6 +57,7 @@ def weights_mirror(variant: str | None, measured: Measured, rng: np.random.Gener
             "r_with_mean_neurons": means.mean_r.statistic,
             "p_with_mean_neurons": means.mean_r.p_greater,
         },
+        null_distribution=result.mean_r.null_distribution(LABELS),
     )
 
 
@@ -109,7 +112,7 @@ def chosen_alike(variant: str | None, measured: Measured, rng: np.random.Generat
     likely to be −c as c, but every sequence repeats it.
     """
     routed = measured.routed
-    experts, k = routed.router_logits.shape[-1], routed.chosen.shape[-1]
+    counts, experts, k = routed.lengths, routed.router_logits.shape[-1], routed.chosen.shape[-1]
     if k < 2 or experts - k < 2:
         raise NotComparableError(
             f"there is no pair to compare on both sides: this model chooses {k} of {experts} experts"
@@ -118,10 +121,15 @@ def chosen_alike(variant: str | None, measured: Measured, rng: np.random.Generat
     specific = parts.specific.mean(axis=0)
     if variant == "token-specific":
         sums, tests = specific, _over_sequences_and_layers(parts.specific, rng)
+        per = counts.sum() * len(parts.specific)
+        nulls = [tests[0].null_distribution(SIGNS, per=per), tests[1].null_distribution(_SIGNS_OF_LAYERS, per=per)]
     else:
         sums = parts.total.mean(axis=0)
         tests = [pair_test(parts.weights, routed.angular_mean, rng=rng), sign_flips(sums, rng=rng)]
-    counts = routed.lengths
+        nulls = [
+            tests[0].null_distribution(LABELS, "mean similarity times mean choice, summed over pairs: the static part"),
+            tests[1].null_distribution(SIGNS, per=counts.sum()),
+        ]
     interval, equivalence = cluster_bootstrap(sums[:, None], counts, lambda means: means[:, 0], rng=rng)
     among = routed.chosen_similarity.sum(axis=1).mean(axis=0) / counts.sum()
     token_specific = float(specific.sum() / counts.sum())
@@ -145,6 +153,7 @@ def chosen_alike(variant: str | None, measured: Measured, rng: np.random.Generat
             "static_part": static,
             "token_specific_part": token_specific,
         },
+        null_distribution=of_largest_p(*zip((test.p_greater for test in tests), nulls, strict=True)),
     )
 
 

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from moe_claims.analysis.chance import LABELS, SIGNS, of_largest_p
 from moe_claims.analysis.measured import Measured
 from moe_claims.errors import NotComparableError
 from moe_claims.measure.measurement import Floats, RoutedMeasurement
@@ -58,6 +59,10 @@ def association(variant: str | None, measured: Measured, rng: np.random.Generato
         n_units=len(table.counts),
         details=details,
         companions=companions,
+        null_distribution=of_largest_p(
+            (labels.p_greater, labels.null_distribution(LABELS)),
+            (flips.p_greater, flips.null_distribution(SIGNS, per=table.counts.sum())),
+        ),
     )
 
 
@@ -156,6 +161,10 @@ def diagonal(variant: str | None, measured: Measured, rng: np.random.Generator) 
             "experts": experts,
             "top1_agreement": float(counts[-1, -1] / counts[-1].sum()),
         },
+        null_distribution=of_largest_p(
+            (labels.p_greater, labels.null_distribution(LABELS, origin=chance)),
+            (flips.p_greater, flips.null_distribution(SIGNS, per=table.counts.sum())),
+        ),
     )
 
 

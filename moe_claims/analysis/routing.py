@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from moe_claims.analysis.chance import LABELS, SIGNS, of_largest_p
 from moe_claims.analysis.measured import Measured
 from moe_claims.analysis.registry import LIVE
 from moe_claims.errors import NotComparableError
@@ -15,6 +16,7 @@ from moe_claims.stats.runs import SHORTEST, long_runs
 from moe_claims.types import Finding
 
 Integers = NDArray[np.integer[Any]]
+_ORDER = "tokens of every sequence in random order"
 
 
 def _some_are_left_out(routed: RoutedMeasurement) -> None:
@@ -72,6 +74,7 @@ def balanced(variant: str | None, measured: Measured, rng: np.random.Generator) 
             "largest_load_over_mean_load": float((loads.max(axis=-1) / loads.mean(axis=-1)).max()),
             "smallest_load_over_mean_load": float((loads.min(axis=-1) / loads.mean(axis=-1)).min()),
         },
+        null_distribution=found.null_distribution(),
     )
 
 
@@ -86,7 +89,7 @@ def runs(variant: str | None, measured: Measured, rng: np.random.Generator) -> F
     if (routed.lengths >= SHORTEST).sum() < 2:
         raise NotComparableError(f"runs of {SHORTEST} tokens need at least 2 sequences that are as long")
     found = long_runs(routed.chosen, routed.lengths, routed.router_logits.shape[-1], rng=rng)
-    excess = found.in_runs - found.expected
+    excess, choices = found.in_runs - found.expected, float(found.choices.sum())
     flips = sign_flips(excess, rng=rng)
     interval, equivalence = cluster_bootstrap(excess[:, None], found.choices, lambda means: means[:, 0], rng=rng)
     return Finding(
@@ -103,6 +106,10 @@ def runs(variant: str | None, measured: Measured, rng: np.random.Generator) -> F
             "p_order": found.order.p_greater,
             "p_sign_flips": flips.p_greater,
         },
+        null_distribution=of_largest_p(
+            (found.order.p_greater, found.order.null_distribution(_ORDER, origin=found.expected.sum(), per=choices)),
+            (flips.p_greater, flips.null_distribution(SIGNS, per=choices)),
+        ),
     )
 
 
@@ -148,6 +155,9 @@ def tuning_keeps(variant: str | None, measured: Measured, rng: np.random.Generat
             "agreement_lowest_layer": float(agreement.min()),
             "top1_agreement": float((first.chosen[..., 0] == second.chosen[..., 0]).mean()),
         },
+        null_distribution=test.null_distribution(
+            LABELS, "correlation over tokens of both models' choice of an expert, summed over experts, mean over layers"
+        ),
     )
 
 

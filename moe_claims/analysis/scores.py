@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from moe_claims.analysis.chance import SIGNS, of_largest_p
 from moe_claims.analysis.measured import Measured
 from moe_claims.errors import NotComparableError
 from moe_claims.stats.clusters import cluster_bootstrap, sign_flips
@@ -44,4 +45,11 @@ def top1_confidence(variant: str | None, measured: Measured, rng: np.random.Gene
             "p_rotations": result.rotations.p_greater,
             "p_sign_flips": flips.p_greater,
         },
+        null_distribution=of_largest_p(
+            (
+                result.rotations.p_greater,
+                result.rotations.null_distribution("logits rotated at random over the experts of every layer"),
+            ),
+            (flips.p_greater, flips.null_distribution(SIGNS, per=counts.sum())),
+        ),
     )

@@ -54,4 +54,5 @@ def over_seeds(by_seed: Floats, direction: int, details: Mapping[str, Scalar]) -
             "p_sign_flips": flips.p_greater if direction > 0 else flips.p_less,
             **details,
         },
+        null_distribution=test.null_distribution("seeds", tail="upper" if direction > 0 else "lower"),
     )

@@ -4,6 +4,7 @@ from math import ceil, isqrt
 
 import numpy as np
 
+from moe_claims.analysis.chance import MARKS, SIGNS, of_largest_p
 from moe_claims.analysis.expert_similarity import role_of
 from moe_claims.analysis.measured import Measured
 from moe_claims.analysis.routing import loads_by_sequence
@@ -85,6 +86,13 @@ def stands_apart(variant: str | None, measured: Measured, rng: np.random.Generat
             "p_by_chance": result.by_chance.p_greater,
             "p_given_numbers": result.given_numbers.p_greater,
         },
+        null_distribution=of_largest_p(
+            (
+                result.by_chance.p_greater,
+                result.by_chance.null_distribution("outliers where no expert stands apart", per=layers),
+            ),
+            (result.given_numbers.p_greater, result.given_numbers.null_distribution(MARKS, per=layers)),
+        ),
     )
 
 
@@ -153,6 +161,7 @@ def pca_clusters(variant: str | None, measured: Measured, rng: np.random.Generat
             "layers_with_expert_apart": some,
             "layers": layers,
         },
+        null_distribution=test.null_distribution(MARKS, "share of outliers among experts that stand apart"),
     )
 
 
@@ -238,6 +247,10 @@ def chosen_less(variant: str | None, measured: Measured, rng: np.random.Generato
             "p_labels_same_in_all_layers": alike.p_less,
             "p_sign_flips": flips.p_less,
         },
+        null_distribution=of_largest_p(
+            (labels.p_less, labels.null_distribution(MARKS, tail="lower")),
+            (flips.p_less, flips.null_distribution(SIGNS, tail="lower", per=routed.lengths.sum())),
+        ),
     )
 
 

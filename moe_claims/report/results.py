@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from moe_claims.errors import UsageError
-from moe_claims.types import Audit, Companion, Result
+from moe_claims.types import Audit, Companion, NullDistribution, Result
 
 # 1: first version.
 # 2: companions of a row; a published value says what stands for no effect and whether the claim is said to hold.
 # 3: evidence from trainings made for the question.
-SCHEMA_VERSION = 3
+# 4: null distribution of a row.
+SCHEMA_VERSION = 4
 
 Row = Mapping[str, Any]
 
@@ -49,6 +50,7 @@ def result_row(result: Result) -> dict[str, Any]:
         "controls": dict(result.controls),
         "details": dict(result.details),
         "companions": {name: _companion(found) for name, found in result.companions.items()},
+        "null_distribution": _null_distribution(result.null_distribution, result.effect_name),
     }
 
 
@@ -60,6 +62,23 @@ def _companion(found: Companion) -> dict[str, Any]:
         "ci_high": interval.high,
         "ci_method": interval.method,
         "level": interval.level,
+    }
+
+
+def _null_distribution(found: NullDistribution | None, effect_name: str) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    return {
+        "method": found.method,
+        "statistic": effect_name if found.statistic is None else found.statistic,
+        "is_effect": found.statistic is None,
+        "observed": found.observed,
+        "tail": found.tail,
+        "levels": list(found.levels),
+        "quantiles": list(found.quantiles),
+        "draws": found.draws,
+        "exact": found.exact,
+        "of_tests": found.of_tests,
     }
 
 

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from moe_claims.stats.nulls import RESAMPLES, Floats, TestResult, test_against
-from moe_claims.types import Interval
+from moe_claims.stats.quantiles import OPEN_LEVELS, t_quantiles
+from moe_claims.types import Interval, NullDistribution
 
 _CHUNK = 2_000
 _FLOATS = 16_000_000
@@ -138,6 +139,8 @@ class SequenceJackknife:
     p_less: float
     degrees: float
     """Of Student's t: the effective number of sequences less 1."""
+    bound: float
+    """What the statistic was tested against."""
 
     def interval(self, level: float = 0.95, *, ceiling: float = inf) -> Interval:
         """Symmetric t interval; cut at ``ceiling``, the largest value that the statistic can have."""
@@ -146,6 +149,19 @@ class SequenceJackknife:
         reach = float(t.ppf(0.5 + level / 2, self.degrees)) * self.standard_error
         low, high = (min(ceiling, self.estimate + side * reach) for side in (-1, 1))
         return Interval(low, high, level, "jackknife over sequences")
+
+    def null_distribution(self) -> NullDistribution:
+        """Where the estimate would lie if the truth were the bound; the claim is that it lies above."""
+        return NullDistribution(
+            method="Student t over sequences (jackknife)",
+            statistic=None,
+            observed=self.estimate,
+            tail="upper",
+            levels=OPEN_LEVELS,
+            quantiles=t_quantiles(self.bound, self.standard_error, self.degrees),
+            draws=None,
+            exact=False,
+        )
 
 
 def jackknife_over_sequences(
@@ -191,5 +207,5 @@ def jackknife_over_sequences(
     else:
         distance /= error
     return SequenceJackknife(
-        estimate, plain, error, float(t.sf(distance, degrees)), float(t.cdf(distance, degrees)), degrees
+        estimate, plain, error, float(t.sf(distance, degrees)), float(t.cdf(distance, degrees)), degrees, bound
     )

@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from moe_claims.stats.nulls import as_layers, off_diagonal
+from moe_claims.stats.quantiles import OPEN_LEVELS
+from moe_claims.types import NullDistribution
 
 FEWEST_NEURONS = 8
 """With fewer, τ takes so few values that the p-values below can be too small (6.5 % at a level of 5 %, 3 neurons)."""
@@ -34,6 +36,21 @@ class OrderResult:
     p_less: float
     smallest_p: float
     """Of matchings that all keep the order, τ = 1."""
+
+    def null_distribution(self) -> NullDistribution:
+        """The mean τ of random orders, as skew towards the claimed side as it can be."""
+        from scipy.stats import pearson3
+
+        return NullDistribution(
+            method="random orders of every expert's neurons (Pearson III)",
+            statistic=None,
+            observed=self.mean,
+            tail="upper",
+            levels=OPEN_LEVELS,
+            quantiles=tuple((self.standard_deviation * pearson3.ppf(OPEN_LEVELS, self.skewness)).tolist()),
+            draws=None,
+            exact=False,
+        )
 
 
 def order_test(tau: ArrayLike, neurons: int) -> OrderResult:

@@ -9,6 +9,9 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from moe_claims.stats.quantiles import LEVELS, sample_quantiles
+from moe_claims.types import NullDistribution, Tail
+
 Floats = NDArray[np.floating[Any]]
 Labels = NDArray[np.integer[Any]]
 RESAMPLES = 9_999
@@ -32,6 +35,30 @@ class TestResult:
     """Whether the null was enumerated in full."""
     smallest_p: float
     """The smallest p-value that this test can reach."""
+    quantiles: tuple[float, ...]
+    """Of the null, at ``LEVELS``. A Monte Carlo null is its draws alone; the p-values count the observed value too."""
+
+    def null_distribution(
+        self, method: str, statistic: str | None = None, *, tail: Tail = "upper", origin: float = 0.0, per: float = 1.0
+    ) -> NullDistribution:
+        """The null in a few quantiles, for the report.
+
+        Args:
+            method: what was resampled.
+            statistic: what is on the axis; None for the claim's effect.
+            tail: which of the two p-values is in the claimed direction.
+            origin: taken off every value, such as the chance level of a share.
+            per: every value is then divided by it, such as the number of tokens of a sum.
+
+        Raises:
+            ValueError: a ``per`` that is not positive would turn the axis round.
+        """
+        if not per > 0:
+            raise ValueError(f"values of a null are given per a positive number, not per {per}")
+        observed, *quantiles = (float((value - origin) / per) for value in (self.statistic, *self.quantiles))
+        return NullDistribution(
+            method, statistic, observed, tail, LEVELS, tuple(quantiles), draws=self.resamples, exact=self.exact
+        )
 
 
 def test_against(observed: float, null: ArrayLike, *, exact: bool) -> TestResult:
@@ -59,7 +86,7 @@ def test_against(observed: float, null: ArrayLike, *, exact: bool) -> TestResult
     total = values.size + extra
     greater = (int((values >= observed - slack).sum()) + extra) / total
     less = (int((values <= observed + slack).sum()) + extra) / total
-    return TestResult(float(observed), greater, less, int(values.size), exact, 1 / total)
+    return TestResult(float(observed), greater, less, int(values.size), exact, 1 / total, sample_quantiles(values))
 
 
 test_against.__test__ = False  # type: ignore[attr-defined]  # nor a test function

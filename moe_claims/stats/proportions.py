@@ -4,9 +4,12 @@ Nothing is approximated: bounds are quantiles of the beta distribution, and p-va
 of binomial coefficients over a power of two.
 """
 
+from fractions import Fraction
+from itertools import accumulate
 from math import comb
 from typing import Literal
 
+from moe_claims.stats.quantiles import LEVELS
 from moe_claims.types import Interval
 
 Alternative = Literal["greater", "less", "two-sided"]
@@ -70,6 +73,20 @@ def sign_test(positive: int, trials: int, *, alternative: Alternative = "two-sid
         # The null is symmetric, so the two tails are one tail doubled.
         return min(1.0, 2.0 * _upper_tail(max(positive, trials - positive), trials))
     raise ValueError(f"alternative must be 'greater', 'less' or 'two-sided', not {alternative!r}")
+
+
+def sign_quantiles(trials: int) -> tuple[float, ...]:
+    """Of the number of positive signs among so many, each as likely up as down: its quantiles at ``LEVELS``.
+
+    Raises ValueError for a negative number of trials.
+    """
+    if trials < 0:
+        raise ValueError(f"trials must be 0 or more, not {trials}")
+    orders = list(accumulate(comb(trials, count) for count in range(trials + 1)))
+    return tuple(
+        float(next(count for count, below in enumerate(orders) if below >= Fraction(level) * 2**trials))
+        for level in LEVELS
+    )
 
 
 def _upper_tail(positive: int, trials: int) -> float:

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from moe_claims.stats.nulls import Floats
-from moe_claims.types import Interval
+from moe_claims.stats.quantiles import OPEN_LEVELS, t_quantiles
+from moe_claims.types import Interval, NullDistribution, Tail
 
 _NOTHING = 1e-12
 """An estimate within ± this is rounding: similarities are of the order of 1."""
@@ -45,6 +46,19 @@ class StudentResult:
 
         reach = float(t.ppf(0.5 + level / 2, self.degrees)) * self.standard_error
         return Interval(self.estimate - reach, self.estimate + reach, level, f"Student t over {unit}")
+
+    def null_distribution(self, unit: str, *, tail: Tail = "upper") -> NullDistribution:
+        """Where the estimate would lie if the truth were 0; ``unit`` as for the interval."""
+        return NullDistribution(
+            method=f"Student t over {unit}",
+            statistic=None,
+            observed=self.estimate,
+            tail=tail,
+            levels=OPEN_LEVELS,
+            quantiles=t_quantiles(0.0, self.standard_error, self.degrees),
+            draws=None,
+            exact=False,
+        )
 
 
 def _upper_tail(t_value: float, degrees: float) -> float:

@@ -117,6 +117,19 @@ def test_numbers_are_those_of_the_single_texts(text: Text, run: Run, made_up_wei
     assert found.interval.low == pytest.approx(min(-one.interval.high / 0.30 for one in single))
 
 
+def test_the_null_is_that_of_the_text_with_the_largest_p(text: Text, run: Run, made_up_weights: Any) -> None:
+    from moe_claims.analysis.depth import output_diversity
+
+    texts = {"one": text(1, falls=0.4), "two": text(2, falls=0.01)}
+    rng = np.random.default_rng(0)
+    single = [output_diversity(None, Measured(made_up_weights(layers=LAYERS), t), rng) for t in texts.values()]
+    assert single[0].p_value < single[1].p_value
+    found, own = run("diversity-depth", texts).null_distribution, single[1].null_distribution
+    assert found is not None
+    assert own is not None
+    assert found == replace(own, statistic=f"{LIVE['diversity-depth'].effect}, on 'two'", of_tests=2)
+
+
 def test_level_where_a_claim_holds_on_one_text_but_not_on_the_other(text: Text, run: Run) -> None:
     holds = text(1_000, follows=2.0)
     found = [run("router-norm", {"one": holds, "two": text(seed)}, seed) for seed in range(12)]

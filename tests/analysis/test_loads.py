@@ -268,6 +268,21 @@ def test_sign_test_over_domains_drops_zeros() -> None:
     assert statistics.sign_p(np.zeros(3), "less") == 1.0
 
 
+def test_null_of_signs_counts_those_above() -> None:
+    null = statistics.sign_null(np.array([-0.1, 0.0, -0.2, 0.3]), "above")
+    assert (null.observed, null.quantiles[0], null.quantiles[-1]) == (1.0, 0.0, 3.0)
+    assert (null.draws, null.exact, null.tail, null.statistic) == (8, True, "lower", "above")
+
+
+def test_null_of_t_lies_around_the_bound() -> None:
+    values = [0.91, 0.95, 0.97, 0.99]
+    null = statistics.t_null(values, 0.95)
+    for level, quantile in zip(null.levels, null.quantiles, strict=True):
+        moved = np.asarray(values) - np.mean(values) + quantile
+        assert ttest_1samp(moved, 0.95, alternative="less").pvalue == pytest.approx(level)
+    assert null.observed == pytest.approx(0.955)
+
+
 def test_kept_part_is_one_without_a_move_and_none_at_the_distance_of_domains() -> None:
     base = spread(7, 5, 8, 0.4)
     typical = float(np.mean(list(statistics.domain_distances(base).values())))

@@ -16,7 +16,7 @@ from moe_claims.analysis.loads import public_results
 from moe_claims.analysis.registry import LIVE
 from moe_claims.errors import UsageError
 from moe_claims.report import cells, markdown, results, table
-from moe_claims.types import Audit, AuditOutcome, Companion, Interval, Result, Verdict
+from moe_claims.types import Audit, AuditOutcome, Companion, Interval, NullDistribution, Result, Verdict
 
 
 def row(**changes: Any) -> Result:
@@ -90,12 +90,54 @@ def test_the_document_follows_its_schema() -> None:
         {"evidence": "hearsay"},
         {"companions": {"top-1 agreement": {"value": 0.7}}},
         {"published": {"value": 0.6}},
+        {"null_distribution": {"levels": [0.0, 1.0], "quantiles": [-1.0, 1.0]}},
     ],
     ids=str,
 )
 def test_the_schema_refuses_what_it_does_not_know(change: dict[str, Any]) -> None:
     broken = document()
     broken["results"][0] = broken["results"][0] | change
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(broken, results.schema())
+
+
+LABELS = NullDistribution(
+    "labels permuted", None, 0.6312, "upper", (0.0, 0.5, 1.0), (-0.3, 0.001, 0.28), draws=9_999, exact=False
+)
+CURVES = NullDistribution(
+    "AR(1) curves", "Kendall τ of S_g", -0.4, "lower", (0.05, 0.95), (-0.5, 0.5), draws=None, exact=False, of_tests=2
+)
+
+
+def test_the_null_distribution_names_its_axis() -> None:
+    shown = document(
+        [row(variant="a", null_distribution=LABELS), row(variant="b", null_distribution=CURVES), row(variant="c")]
+    )
+    jsonschema.validate(shown, results.schema())
+    own, other, none = (result["null_distribution"] for result in shown["results"])
+    assert own == {
+        "method": "labels permuted",
+        "statistic": "mean Spearman ρ",
+        "is_effect": True,
+        "observed": 0.6312,
+        "tail": "upper",
+        "levels": [0.0, 0.5, 1.0],
+        "quantiles": [-0.3, 0.001, 0.28],
+        "draws": 9_999,
+        "exact": False,
+        "of_tests": 1,
+    }
+    assert (other["statistic"], other["is_effect"], other["draws"]) == ("Kendall τ of S_g", False, None)
+    assert (other["tail"], other["of_tests"]) == ("lower", 2)
+    assert none is None
+
+
+@pytest.mark.parametrize(
+    "change", [{"tail": "both"}, {"levels": [0.0, 1.5]}, {"quantiles": [None, 1.0]}, {"draws": 0}, {"p": 0.1}], ids=str
+)
+def test_the_schema_refuses_a_null_distribution_that_is_none(change: dict[str, Any]) -> None:
+    broken = document([row(null_distribution=LABELS)])
+    broken["results"][0]["null_distribution"] |= change
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(broken, results.schema())
 
@@ -151,7 +193,7 @@ def test_files_that_are_no_results_are_refused_in_one_line(tmp_path: Path) -> No
     (tmp_path / "list.json").write_text("[]")
     for name, message in (
         ("none.json", "there is no results file"),
-        ("old.json", "has schema version 1; this package reads version 3"),
+        ("old.json", "has schema version 1; this package reads version 4"),
         ("half.json", "is not a results file"),
         ("list.json", "has schema version None"),
     ):

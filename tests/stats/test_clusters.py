@@ -318,6 +318,16 @@ def test_law_schools() -> None:
 
 
 @given(SEEDS, st.integers(3, 30), st.floats(-2, 2))
+def test_the_null_of_the_jackknife_lies_around_the_bound(seed: int, sequences: int, bound: float) -> None:
+    values = np.random.default_rng(seed).standard_normal(sequences)
+    result = jackknife_over_sequences(50 * values[:, None], np.full(sequences, 50), first, bound=bound)
+    null = result.null_distribution()
+    expected = bound + result.standard_error * t.ppf(null.levels, sequences - 1)
+    assert null.quantiles == pytest.approx(tuple(expected), abs=1e-9)
+    assert (null.observed, null.tail, null.draws) == (result.estimate, "upper", None)
+
+
+@given(SEEDS, st.integers(3, 30), st.floats(-2, 2))
 def test_jackknife_of_a_mean_is_students_t(seed: int, sequences: int, bound: float) -> None:
     values = np.random.default_rng(seed).standard_normal(sequences)
     ours = jackknife_over_sequences(50 * values[:, None], np.full(sequences, 50), first, bound=bound)

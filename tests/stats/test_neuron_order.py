@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import binom, kendalltau
+from scipy.stats import binom, binomtest, kendalltau
 
 from moe_claims.stats.neuron_order import OrderResult, order_test
 
@@ -65,6 +65,17 @@ def test_level_under_random_orders(layers: int, experts: int, neurons: int, same
     for p_values in ([r.p_greater for r in found], [r.p_less for r in found]):
         for level in (0.05, 0.01):
             assert (np.asarray(p_values) <= level).sum() <= binom.ppf(0.999, count, level)
+
+
+def test_the_null_is_that_of_random_orders() -> None:
+    rng = np.random.default_rng(5)
+    tau = tau_of(random_orders(rng, 4_000, 2, 6, 10))
+    null = order_test(tau[0], 10).null_distribution()
+    means = tau[..., *np.triu_indices(6, 1)].mean(axis=(1, 2))
+    assert null.observed == pytest.approx(means[0], abs=1e-6)
+    for level, quantile in zip(null.levels, null.quantiles, strict=True):
+        assert binomtest(int((means <= quantile).sum()), len(means), level).pvalue > 1e-4
+    assert (null.tail, null.draws) == ("upper", None)
 
 
 def test_a_common_order_that_is_loose_is_found() -> None:

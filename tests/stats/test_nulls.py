@@ -1,5 +1,6 @@
 """p-values from null distributions against SciPy's resampling tests, and the relabelings they rest on."""
 
+from collections.abc import Callable
 from itertools import combinations, permutations, product
 from math import factorial
 
@@ -20,6 +21,8 @@ from moe_claims.stats.nulls import (
     relabelings,
     test_against,
 )
+from moe_claims.stats.quantiles import LEVELS
+from moe_claims.types import NullDistribution
 
 
 def symmetric(rng: np.random.Generator, experts: int) -> Floats:
@@ -118,6 +121,45 @@ def test_both_tails_cover_the_null_and_mirror_each_other(null: list[float], obse
 def test_a_null_without_finite_values_is_refused(observed: float, null: list[float]) -> None:
     with pytest.raises(ValueError, match=r"a null distribution needs at least one value, and all of them finite"):
         test_against(observed, null, exact=False)
+
+
+# --- the null itself -----------------------------------------------------------------------------
+
+
+def test_quantiles_are_numpys_of_the_null_without_interpolation() -> None:
+    null = np.random.default_rng(8).standard_normal(9_999)
+    result = test_against(0.3, null, exact=False)
+    assert result.quantiles == tuple(np.quantile(null, LEVELS, method="inverted_cdf"))
+    assert result.null_distribution("draws") == NullDistribution(
+        "draws", None, 0.3, "upper", LEVELS, result.quantiles, draws=9_999, exact=False
+    )
+
+
+def test_the_axis_is_moved_and_scaled_as_a_whole() -> None:
+    result = test_against(7.0, [4.0, 5.0, 6.0, 7.0], exact=True)
+    null = result.null_distribution("labels", "share", tail="lower", origin=3.0, per=4)
+    assert (null.observed, null.quantiles[0], null.quantiles[-1]) == (1.0, 0.25, 1.0)
+    assert (null.statistic, null.tail, null.draws, null.exact) == ("share", "lower", 4, True)
+    for per in (0.0, -2.0, np.nan):
+        with pytest.raises(ValueError, match=f"values of a null are given per a positive number, not per {per}"):
+            result.null_distribution("labels", per=per)
+
+
+@given(
+    st.lists(st.integers(-6, 6), min_size=1, max_size=60), st.integers(-7, 7), st.booleans(), st.sampled_from([1, 30])
+)
+def test_the_observed_value_lies_in_the_tail_that_p_says(
+    room_for_p: Callable[[NullDistribution], tuple[float, float]],
+    values: list[int],
+    observed: int,
+    exact: bool,
+    per: float,
+) -> None:
+    result = test_against(float(observed), values, exact=exact)
+    least, most = room_for_p(result.null_distribution("values", per=per))
+    assert least <= result.p_greater <= most
+    least, most = room_for_p(result.null_distribution("values", tail="lower", per=per))
+    assert least <= result.p_less <= most
 
 
 # --- relabelings ---------------------------------------------------------------------------------

@@ -5,7 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom, binomtest
 
-from moe_claims.stats.proportions import Alternative, clopper_pearson, one_sided_lower, one_sided_upper, sign_test
+from moe_claims.stats.proportions import (
+    Alternative,
+    clopper_pearson,
+    one_sided_lower,
+    one_sided_upper,
+    sign_quantiles,
+    sign_test,
+)
+from moe_claims.stats.quantiles import LEVELS
 
 COUNTS = st.integers(1, 300).flatmap(lambda trials: st.tuples(st.integers(0, trials), st.just(trials)))
 ALTERNATIVES: tuple[Alternative, ...] = ("greater", "less", "two-sided")
@@ -37,6 +45,26 @@ def test_interval_is_scipys(counts: tuple[int, int], level: float) -> None:
 def test_sign_test_is_scipys(counts: tuple[int, int], alternative: Alternative) -> None:
     expected = binomtest(*counts, p=0.5, alternative=alternative).pvalue
     assert sign_test(*counts, alternative=alternative) == pytest.approx(expected, rel=1e-9)
+
+
+@given(st.integers(1, 300))
+def test_quantiles_of_signs_are_the_least_counts_that_reach_the_level(trials: int) -> None:
+    ours = sign_quantiles(trials)
+    assert (ours[0], ours[-1]) == (0.0, trials)
+    for level, count in zip(LEVELS[1:-1], ours[1:-1], strict=True):
+        assert binom.cdf(count, trials, 0.5) > level - 1e-12
+        assert binom.cdf(count - 1, trials, 0.5) < level + 1e-12
+
+
+def test_the_median_of_an_odd_number_of_signs_is_exact() -> None:
+    # P(X ≤ 19) of 39 is 1/2 but for rounding, because of which SciPy's binom.ppf says 20.
+    assert sign_quantiles(39)[LEVELS.index(0.5)] == 19.0
+
+
+def test_quantiles_of_no_signs_are_none() -> None:
+    assert set(sign_quantiles(0)) == {0.0}
+    with pytest.raises(ValueError, match="trials must be 0 or more, not -1"):
+        sign_quantiles(-1)
 
 
 @given(COUNTS)

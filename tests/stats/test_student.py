@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import binomtest, ttest_1samp
+from scipy.stats import binomtest, norm, ttest_1samp
 
+from moe_claims.stats.quantiles import OPEN_LEVELS
 from moe_claims.stats.student import StudentResult, student
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -21,6 +22,23 @@ def test_of_independent_units_it_is_scipys_t_test(seed: int, units: int, mean: f
     interval = ours.interval(0.9, "layers")
     assert (interval.low, interval.high) == pytest.approx((theirs.low, theirs.high))
     assert interval.level == 0.9 and interval.method == "Student t over layers"
+
+
+@given(SEEDS, st.integers(2, 40), st.sampled_from(range(len(OPEN_LEVELS))))
+def test_an_estimate_at_a_quantile_of_its_null_has_that_p(seed: int, units: int, at: int) -> None:
+    null = student(np.random.default_rng(seed).standard_normal(units)).null_distribution("seeds")
+    assert (null.levels, null.draws, null.exact, null.statistic) == (OPEN_LEVELS, None, False, None)
+    assert null.method == "Student t over seeds"
+    error = student(np.random.default_rng(seed).standard_normal(units)).standard_error
+    there = StudentResult(null.quantiles[at], error, units - 1)
+    assert there.p_less == pytest.approx(OPEN_LEVELS[at])
+
+
+def test_the_null_of_many_units_is_normal_and_of_equal_ones_a_point() -> None:
+    many = StudentResult(0.1, 2.0, 1e9).null_distribution("layers", tail="lower")
+    assert many.quantiles == pytest.approx(tuple(2.0 * norm.ppf(OPEN_LEVELS)), abs=1e-6)
+    assert (many.observed, many.tail) == (0.1, "lower")
+    assert set(student(np.full(7, 0.25)).null_distribution("layers").quantiles) == {0.0}
 
 
 @given(SEEDS, st.floats(1e-3, 1e3))
