@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Any, final
 
 WIDTH = 160.0
+_ENDS = (0.005, 0.995)
+"""Levels that the strip reaches to. The extremes of all draws would leave little to see of the rest."""
 _BANDS = ((0.025, 0.975), (0.1, 0.9), (0.3, 0.7))
 """Levels of the lower and the upper end, the wider bands first."""
 
@@ -15,14 +17,15 @@ class Sketch:
     """Positions from 0 to ``WIDTH``."""
 
     low: float
-    """Lowest quantile that is known."""
     high: float
     bands: tuple[tuple[float, float], ...]
     """Position and width of the middle 95, 80 and 40 %."""
     median: float
     observed: float
+    axis: str | None
+    """What is on the axis; None where it is the effect."""
     said: str
-    """The same in words."""
+    """The same in words, and how the null was made."""
 
 
 def sketch(null: Mapping[str, Any] | None) -> Sketch | None:
@@ -31,17 +34,33 @@ def sketch(null: Mapping[str, Any] | None) -> Sketch | None:
         return None
     quantiles = dict(zip(null["levels"], null["quantiles"], strict=True))
     observed = null["observed"]
-    low: float = min(observed, *quantiles.values())
-    high: float = max(observed, *quantiles.values())
+    ends = [quantiles[level] for level in _ENDS]
+    low: float = min(observed, ends[0])
+    high: float = max(observed, ends[1])
     span = (high - low) or 1.0
 
     def at(value: float) -> float:
         return round(2 + (WIDTH - 4) * (value - low) / span, 2)
 
-    bands = tuple((at(quantiles[a]), round(at(quantiles[b]) - at(quantiles[a]), 2)) for a, b in _BANDS)
-    said = (
-        f"{null['statistic']}: observed {observed:.3g}; by chance {quantiles[0.5]:.3g} in the middle, and "
-        f"{quantiles[0.025]:.3g} to {quantiles[0.975]:.3g} in 95 of 100 cases"
+    return Sketch(
+        at(ends[0]),
+        at(ends[1]),
+        tuple((at(quantiles[a]), round(at(quantiles[b]) - at(quantiles[a]), 2)) for a, b in _BANDS),
+        at(quantiles[0.5]),
+        at(observed),
+        None if null["is_effect"] else null["statistic"],
+        _said(null, quantiles),
     )
-    ends = min(quantiles.values()), max(quantiles.values())
-    return Sketch(at(ends[0]), at(ends[1]), bands, at(quantiles[0.5]), at(observed), said)
+
+
+def _said(null: Mapping[str, Any], quantiles: Mapping[float, float]) -> str:
+    made = "" if null["draws"] is None else f", {null['draws']:,} {'arrangements' if null['exact'] else 'draws'}"
+    worst = (
+        f"; of {null['of_tests']} tests that must all reject, the one with the largest p"
+        if null["of_tests"] > 1
+        else ""
+    )
+    return (
+        f"{null['statistic']}: observed {null['observed']:.3g}; by chance {quantiles[0.5]:.3g} in the middle, and "
+        f"{quantiles[0.025]:.3g} to {quantiles[0.975]:.3g} in 95 of 100 cases ({null['method']}{made}{worst})"
+    )

@@ -11,19 +11,16 @@ from moe_claims.analysis.loads import public_results
 from moe_claims.analysis.registry import LIVE
 from moe_claims.analysis.trained import trained_results
 from moe_claims.report import results
-from moe_claims.types import Interval, Result, Verdict
+from moe_claims.stats.quantiles import LEVELS
+from moe_claims.types import Interval, NullDistribution, Result, Verdict
 
-LEVELS = [0.0, 0.005, 0.025, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.975, 0.995, 1.0]
 Document = dict[str, Any]
 
 
-def null(observed: float) -> dict[str, Any]:
-    """A null distribution as results hold it: uniform from −0.1 to 0.1."""
-    quantiles = [0.2 * level - 0.1 for level in LEVELS]
-    return {
-        "statistic": "mean ρ", "observed": observed, "levels": LEVELS, "quantiles": quantiles, "draws": 999,
-        "exact": False,
-    }  # fmt: skip
+def null(observed: float) -> NullDistribution:
+    """Uniform from −0.1 to 0.1."""
+    quantiles = tuple(0.2 * level - 0.1 for level in LEVELS)
+    return NullDistribution("labels permuted", None, observed, "greater", LEVELS, quantiles, 999, exact=False)
 
 
 def live_rows(models: Sequence[str], texts: Sequence[str]) -> list[Document]:
@@ -57,6 +54,7 @@ def _row(claim: str, variant: str | None, model: str, text: str | None, verdict:
         p_value=0.0001 if measured else None,
         p_adjusted=0.0013 if measured else None,
         null=known.null,
+        null_distribution=None if effect is None else null(effect),
         unit=known.unit,
         n_units=26 if measured else None,
         controls={"random_init": {"verdict": "absent", "effect": 0.004, "reason": "none", "artefact": turn % 7 == 0}}
@@ -64,7 +62,7 @@ def _row(claim: str, variant: str | None, model: str, text: str | None, verdict:
         else {},
         details={"p_labels": 0.0001, "smallest_p": None, "note": "a word"} if measured else {},
     )
-    return results.result_row(row) | {"null_distribution": None if effect is None else null(effect)}
+    return results.result_row(row)
 
 
 def card(name: str) -> Document:
@@ -90,9 +88,7 @@ def made() -> Callable[..., Document]:
     def make(
         models: Sequence[str] = ("a", "b", "c", "d", "e"), texts: Sequence[str] = ("builtin",), **changes: Any
     ) -> Document:
-        others = [
-            results.result_row(row) | {"null_distribution": None} for row in (*public_results(), *trained_results())
-        ]
+        others = [results.result_row(row) for row in (*public_results(), *trained_results())]
         parts: Document = {
             "created": "2026-01-01T00:00:00+00:00",
             "environment": {"moe_claims": "0", "python": "3.11", "seed": 0, "tokens": None},

@@ -8,11 +8,13 @@ from hypothesis import strategies as st
 
 from moe_claims.report.html.sketch import WIDTH, sketch
 
-LEVELS = [0.0, 0.025, 0.1, 0.3, 0.5, 0.7, 0.9, 0.975, 1.0]
+LEVELS = [0.005, 0.025, 0.1, 0.3, 0.5, 0.7, 0.9, 0.975, 0.995]
 
 
-def null(quantiles: list[float], observed: float) -> dict[str, Any]:
-    return {"statistic": "mean ρ", "observed": observed, "levels": LEVELS, "quantiles": quantiles}
+def null(quantiles: list[float], observed: float, **changes: Any) -> dict[str, Any]:
+    settled = {"method": "labels permuted", "statistic": "mean ρ", "is_effect": True, "observed": observed}
+    drawn = {"levels": LEVELS, "quantiles": quantiles, "draws": 9_999, "exact": False, "of_tests": 1}
+    return settled | drawn | changes
 
 
 @given(st.lists(st.floats(-1e3, 1e3), min_size=9, max_size=9).map(sorted), st.floats(-2e3, 2e3))
@@ -33,7 +35,19 @@ def test_positions_are_proportional_and_said_in_words() -> None:
     unit = (found.observed - found.median) / 6
     assert found.bands[0] == pytest.approx((found.median - 3 * unit, 6 * unit), abs=0.02)
     assert found.high - found.median == pytest.approx(4 * unit, abs=0.02)
-    assert found.said == "mean ρ: observed 6; by chance 0 in the middle, and -3 to 3 in 95 of 100 cases"
+    assert found.said == (
+        "mean ρ: observed 6; by chance 0 in the middle, and -3 to 3 in 95 of 100 cases (labels permuted, 9,999 draws)"
+    )
+
+
+def test_what_is_on_the_axis_and_how_it_was_made_are_said() -> None:
+    formula = sketch(null([0.0] * 9, 0.0, draws=None, is_effect=False, of_tests=3))
+    assert formula is not None
+    assert formula.axis == "mean ρ"
+    assert formula.said.endswith("(labels permuted; of 3 tests that must all reject, the one with the largest p)")
+    counted = sketch(null([0.0] * 9, 0.0, draws=24, exact=True))
+    assert counted is not None
+    assert (counted.axis, counted.said.endswith("(labels permuted, 24 arrangements)")) == (None, True)
 
 
 def test_a_null_without_spread_has_a_strip_too() -> None:
