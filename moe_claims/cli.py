@@ -5,13 +5,25 @@ import sys
 from collections.abc import Sequence
 
 from moe_claims import __version__
-from moe_claims.commands import Answer, calibrate, claims, compare, findings, measure, models, power, report, trajectory
+from moe_claims.commands import (
+    Answer,
+    calibrate,
+    claims,
+    compare,
+    findings,
+    measure,
+    models,
+    power,
+    publish,
+    report,
+    trajectory,
+)
 from moe_claims.errors import MoeClaimsError
 
 USAGE = 4
 """Exit status for input that cannot be used, as pytest has it."""
 
-COMMANDS = (measure, calibrate, power, trajectory, findings, report, compare, models, claims)
+COMMANDS = (measure, calibrate, power, trajectory, findings, report, compare, publish, models, claims)
 """In the order in which ``--help`` lists them."""
 
 

@@ -111,7 +111,12 @@ def document(
 
 def write(path: Path, results: Mapping[str, Any]) -> None:
     """Writes the document, whole or not at all; NaN is refused."""
-    write_text(path, json.dumps(results, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(path, as_text(results))
+
+
+def as_text(results: Mapping[str, Any]) -> str:
+    """The document as it stands in its file; NaN is refused."""
+    return json.dumps(results, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def write_text(path: Path, text: str) -> None:
