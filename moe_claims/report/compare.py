@@ -1,7 +1,7 @@
 """A comparison of results files as text: the same parts for a terminal, as Markdown and as JSON."""
 
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from textwrap import fill
 from typing import Any, final
@@ -124,12 +124,12 @@ def render(compared: Sequence[Compared], *, width: int = 120) -> str:
 
     Args:
         compared: one or more files against one baseline.
-        width: columns; long lines are wrapped to fit.
+        width: columns that sentences are wrapped to.
     """
     parts = []
     for found in compared:
         parts += [_wrapped(line, width) for line in (headline(found), unpaired(found)) if line]
-        parts += [_table(section, width) for section in sections(found.comparison)]
+        parts += [_table(section) for section in sections(found.comparison)]
     return "\n\n".join([*parts, *(_wrapped(line, width) for line in HOW_TO_READ)])
 
 
@@ -287,17 +287,16 @@ def _wrapped(text: str, width: int) -> str:
     return fill(_inert(text), width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
 
 
-def _table(section: Section, width: int) -> str:
-    last = section.headers[-1] in ("message", "because", "now")
+_WIDEST = {"then": 40, "now": 40, "because": 60, "message": 80}
+"""Columns of a table on a terminal, by header, beyond which a cell is wrapped."""
+
+
+def _table(section: Section) -> str:
     body: str = tabulate(
         [[_inert(cell) for cell in row] for row in section.rows],
         headers=section.headers,
         tablefmt="simple",
-        maxcolwidths=[None] * (len(section.headers) - 1) + [max(40, width // 2) if last else None],
+        maxcolwidths=[_WIDEST.get(header) for header in section.headers],
         disable_numparse=True,
     )
-    return "\n".join([section.title, *_stripped(body.splitlines())])
-
-
-def _stripped(lines: Iterable[str]) -> list[str]:
-    return [line.rstrip() for line in lines]
+    return "\n".join([section.title, *(line.rstrip() for line in body.splitlines())])
