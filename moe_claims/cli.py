@@ -5,29 +5,42 @@ import sys
 from collections.abc import Sequence
 
 from moe_claims import __version__
-from moe_claims.commands import calibrate, claims, findings, measure, models, power, report, trajectory
+from moe_claims.commands import (
+    Answer,
+    calibrate,
+    claims,
+    compare,
+    findings,
+    measure,
+    models,
+    power,
+    publish,
+    report,
+    trajectory,
+)
 from moe_claims.errors import MoeClaimsError
 
 USAGE = 4
 """Exit status for input that cannot be used, as pytest has it."""
 
-COMMANDS = (measure, calibrate, power, trajectory, findings, report, models, claims)
+COMMANDS = (measure, calibrate, power, trajectory, findings, report, compare, publish, models, claims)
 """In the order in which ``--help`` lists them."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs a command and prints what it returns; 0, or 4 with one line on standard error."""
+    """Runs a command and prints what it returns; 0 or the status that it says, or 4 with one line on standard error."""
     given = _parser().parse_args(arguments)
     try:
-        text = given.run(given)
+        found: str | Answer = given.run(given)
     except MoeClaimsError as error:
         sys.stderr.write(f"error: {error}\n")
         return USAGE
     except KeyboardInterrupt:
         sys.stderr.write("stopped; what was measured is kept\n")
         return 130
-    sys.stdout.write(text.rstrip("\n") + "\n")
-    return 0
+    answer = Answer(found, 0) if isinstance(found, str) else found
+    sys.stdout.write(answer.text.rstrip("\n") + "\n")
+    return answer.status
 
 
 def _parser() -> argparse.ArgumentParser:

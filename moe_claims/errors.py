@@ -31,6 +31,11 @@ class TextError(MoeClaimsError):
 
 
 @final
+class HubError(MoeClaimsError):
+    """Something was to be sent to the hub and was not."""
+
+
+@final
 class NotComparableError(MoeClaimsError):
     """A claim does not apply to this model; the message is the reason shown in the table."""
 

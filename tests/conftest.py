@@ -361,3 +361,50 @@ def made_up_schemes() -> "Callable[..., dict[str, Any]]":
         }
 
     return make
+
+
+@pytest.fixture(scope="session")
+def a_results_file() -> "Callable[..., dict[str, Any]]":
+    """Makes a results document that follows the schema, of one model on one text unless told otherwise."""
+    from moe_claims.report import results
+    from moe_claims.types import Interval, Result, Verdict
+
+    def make(*rows: dict[str, Any], model: str = "a-model", **parts: Any) -> dict[str, Any]:
+        """Each row names what is not as in the first lines below; ``parts`` take the place of whole parts."""
+        settled = {
+            "claim": "router-norm", "variant": "total", "evidence": "live", "family": "headline", "model": model,
+            "corpus": "builtin", "verdict": "replicated", "reason": "so it is", "effect_name": "mean Spearman ρ",
+            "effect": 0.63, "interval": (0.60, 0.66), "smallest": 0.10, "p_value": 0.001, "p_adjusted": 0.002,
+            "null": "labels permuted", "unit": "sequence", "n_units": 26,
+        }  # fmt: skip
+        made = []
+        for changes in rows:
+            row: dict[str, Any] = {**settled, **changes}
+            ends, row["verdict"] = row["interval"], Verdict(row["verdict"])
+            row["interval"] = None if ends is None else Interval(*ends, 0.95, "bootstrap over sequences")
+            made.append(results.result_row(Result(**row)))
+        card = {
+            "name": model, "kind": "embedded", "hub_id": None, "revision_sha": None, "family": "mixtral",
+            "moe_layers": 12, "total_layers": 12, "experts": 8, "top_k": 2, "hidden": 96, "intermediate": 96,
+            "weights_sha256": "0" * 64, "note": None,
+        }  # fmt: skip
+        text = {
+            "name": "builtin", "model": model, "text_sha256": "1" * 64, "token_ids_sha256": "2" * 64, "passages": 26,
+            "sequences": 26, "tokens": 7174, "tokens_cut": 0, "nats_per_token": 4.03, "source": None,
+            "revision_sha": None,
+        }  # fmt: skip
+        return results.document(
+            **{
+                "created": "2026-01-02T03:04:05+00:00",
+                "environment": {"moe_claims": "0", "python": "3.11", "seed": 0},
+                "models": [card],
+                "corpora": [text],
+                "results": made,
+                "audits": [],
+                "errors": [],
+                "order": {},
+                **parts,
+            }
+        )
+
+    return make

@@ -8,6 +8,7 @@ import pytest
 
 from moe_claims.analysis.registry import CLAIMS
 from moe_claims.cli import main
+from moe_claims.commands import Answer, claims
 from moe_claims.dump import dump
 from moe_claims.models.embedded import EMBEDDED
 from moe_claims.models.loading import open_model
@@ -70,6 +71,15 @@ def test_association_is_pearsons_r_over_pairs(tmp_path: Path) -> None:
             router, act = arrays["similarity.router"][layer], arrays["similarity.mean.act"][layer]
             r = np.corrcoef(router[upper], act[upper])[0, 1]
             assert arrays["association.act"][layer] == pytest.approx(r)
+
+
+@pytest.mark.parametrize(("found", "status"), [("so it is", 0), (Answer("so it is", 0), 0), (Answer("so it is", 1), 1)])
+def test_what_a_command_found_may_decide_the_status(
+    found: str | Answer, status: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(claims, "run", lambda given: found)
+    assert main(["claims"]) == status
+    assert capsys.readouterr() == ("so it is\n", "")
 
 
 BAD = [

@@ -1,12 +1,24 @@
 """The commands of ``python -m moe_claims``, one module each: its options, and what it returns to be printed.
 
-Every module has ``add``, which gives the parser of the command, and a ``run`` that ``add`` sets as its default.
+Every module has ``add``, which gives the parser of the command, and a ``run`` that ``add`` sets as its default: it
+returns the text to be printed, or an ``Answer`` where the exit status says something too.
 """
 
 import argparse
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Protocol, final
 
 from moe_claims import texts
+
+
+@final
+@dataclass(frozen=True)
+class Answer:
+    """What a command found, where that decides the exit status."""
+
+    text: str
+    status: int
+    """0, or 1 for what was found, never for what went wrong: that is an error, and 4."""
 
 
 class Commands(Protocol):

@@ -130,7 +130,12 @@ def document(
 
 def write(path: Path, results: Mapping[str, Any]) -> None:
     """Writes the document, whole or not at all; NaN is refused."""
-    write_text(path, json.dumps(results, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(path, as_text(results))
+
+
+def as_text(results: Mapping[str, Any]) -> str:
+    """The document as it stands in its file; NaN is refused."""
+    return json.dumps(results, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def write_text(path: Path, text: str) -> None:
@@ -159,6 +164,48 @@ def read(path: Path) -> dict[str, Any]:
         found = loaded.get("schema_version") if isinstance(loaded, dict) else None
         raise UsageError(f"'{path}' has schema version {found}; this package reads version {SCHEMA_VERSION}")
     return loaded
+
+
+def check(document: object, who: str) -> None:
+    """Whether a document follows the schema. What it holds is not repeated: it may be what nobody is to see.
+
+    Args:
+        document: parsed JSON.
+        who: what it is, for the message.
+
+    Raises:
+        UsageError: it does not; the message names the field.
+    """
+    from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
+    from jsonschema.exceptions import best_match  # type: ignore[import-untyped]
+
+    wrong = best_match(Draft202012Validator(schema()).iter_errors(document))
+    if wrong is not None:
+        raise UsageError(
+            f"'{who}' is no results file that this package reads: {_place(wrong.absolute_path)} {_rule(wrong)}"
+        )
+    try:
+        json.dumps(document, allow_nan=False)
+    except ValueError:
+        raise UsageError(f"'{who}' holds NaN or infinity, which stand for no number: write null") from None
+
+
+def _place(path: Iterable[str | int]) -> str:
+    """Such as ``results[3].effect``."""
+    parts = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    return parts.removeprefix(".") or "the whole"
+
+
+def _rule(wrong: Any) -> str:
+    """Which of the schema's rules a part breaks."""
+    wanted = wrong.validator_value
+    if wrong.validator == "required":
+        return f"lacks {', '.join(name for name in wanted if name not in wrong.instance)}"
+    if wrong.validator == "additionalProperties":
+        return "has a part that the schema does not know"
+    if wrong.validator in ("type", "enum", "const"):
+        return f"is not {' or '.join(map(str, wanted)) if isinstance(wanted, list) else wanted}"
+    return f"breaks the rule '{wrong.validator}'"
 
 
 def schema() -> dict[str, Any]:
