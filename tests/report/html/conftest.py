@@ -20,7 +20,7 @@ Document = dict[str, Any]
 def null(observed: float) -> NullDistribution:
     """Uniform from −0.1 to 0.1."""
     quantiles = tuple(0.2 * level - 0.1 for level in LEVELS)
-    return NullDistribution("labels permuted", None, observed, "greater", LEVELS, quantiles, 999, exact=False)
+    return NullDistribution("labels permuted", None, observed, "upper", LEVELS, quantiles, 999, exact=False)
 
 
 def live_rows(models: Sequence[str], texts: Sequence[str]) -> list[Document]:
