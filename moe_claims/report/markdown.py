@@ -1,33 +1,14 @@
 """``report.md``: the same table for people who read it later, with what each row rests on."""
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from moe_claims.analysis.claim import Claim
 from moe_claims.analysis.registry import record
 from moe_claims.report import cells
+from moe_claims.report.markup import escape, table
 
 Row = Mapping[str, Any]
-
-_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~!&$])")
-
-
-def escape(text: object) -> str:
-    """Text from models, files and third parties, made inert in Markdown and in HTML made of it."""
-    flat = " ".join(str(text).split())
-    return _SPECIAL.sub(lambda found: f"&#{ord(found[1])};", flat)
-
-
-def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table of cells that are Markdown already."""
-    lines = ["| " + " | ".join(headers) + " |", "|" + "---|" * len(headers)]
-    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
-
-
-def listed(items: Sequence[str]) -> str:
-    """Names one after the other, or 'none'."""
-    return "; ".join(map(escape, items)) if items else "none"
 
 
 def render(document: Row) -> str:
