@@ -3,13 +3,15 @@
 import re
 from collections.abc import Sequence
 
-_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~!&$])")
+from moe_claims.legible import one_line
+
+# The colon of an address and the dot behind www too, which GitHub's Markdown would make links of.
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~!&$]|:(?=//)|(?<=www)\.)", re.IGNORECASE)
 
 
 def escape(text: object) -> str:
     """Text from models, files and third parties, made inert in Markdown and in HTML made of it."""
-    flat = " ".join(str(text).split())
-    return _SPECIAL.sub(lambda found: f"&#{ord(found[1])};", flat)
+    return _SPECIAL.sub(lambda found: f"&#{ord(found[1])};", one_line(text))
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
