@@ -26,8 +26,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         sys.stderr.write("stopped; what was measured is kept\n")
         return 130
-    sys.stdout.write(text.rstrip("\n") + "\n")
+    sys.stdout.write(_printable(text.rstrip("\n")) + "\n")
     return 0
+
+
+def _printable(text: str) -> str:
+    """The text with what the terminal's encoding does not have written out."""
+    encoding = getattr(sys.stdout, "encoding", None) or "ascii"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def _parser() -> argparse.ArgumentParser:
