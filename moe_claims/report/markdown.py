@@ -13,16 +13,17 @@ Row = Mapping[str, Any]
 
 def render(document: Row) -> str:
     """The results document as Markdown."""
-    parts = ["# Reproducibility report", _summary(document), *map(_audits, cells.audits(document))]
+    parts = ["# Reproducibility report", summary(document), *map(_audits, cells.audits(document))]
     for group in cells.grouped(document):
         parts.append(f"## {escape(group.title)}")
         for part in group.parts:
             parts += [f"### {escape(part.title)}" if part.title else "", *_part(part, group.with_text)]
-    parts += [_errors(document["errors"]), _claims(document), _models(document), _environment(document)]
+    parts += [errors(document["errors"]), _claims(document), _models(document), _environment(document)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _summary(document: Row) -> str:
+def summary(document: Row) -> str:
+    """What the claims are of, and a tally for each kind of evidence."""
     results = document["results"]
     live = [row for row in results if row["evidence"] == "live"]
     public = [row for row in results if row["evidence"] == "public"]
@@ -140,10 +141,11 @@ def _companions(row: Row) -> str:
     )
 
 
-def _errors(errors: Sequence[Row]) -> str:
-    if not errors:
+def errors(found: Sequence[Row]) -> str:
+    """What could not be measured, each once; empty if all could."""
+    if not found:
         return ""
-    lines = dict.fromkeys(f"- **{escape(e['model'] or e['claim'])}**: {escape(e['message'])}" for e in errors)
+    lines = dict.fromkeys(f"- **{escape(e['model'] or e['claim'])}**: {escape(e['message'])}" for e in found)
     return "## Could not be measured\n\n" + "\n".join(lines)
 
 
