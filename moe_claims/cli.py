@@ -39,8 +39,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write("stopped; what was measured is kept\n")
         return 130
     answer = Answer(found, 0) if isinstance(found, str) else found
-    sys.stdout.write(answer.text.rstrip("\n") + "\n")
+    sys.stdout.write(_printable(answer.text.rstrip("\n")) + "\n")
     return answer.status
+
+
+def _printable(text: str) -> str:
+    """The text with what the terminal's encoding does not have written out."""
+    encoding = getattr(sys.stdout, "encoding", None) or "ascii"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def _parser() -> argparse.ArgumentParser:

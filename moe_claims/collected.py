@@ -5,13 +5,11 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, final
 
+from moe_claims.handover import handed_on
 from moe_claims.settings import Settings
 
 if TYPE_CHECKING:
     import pytest
-
-PREFIX = "moe_claims"
-"""Of the user properties by which a test hands on what it found."""
 
 
 @final
@@ -25,10 +23,8 @@ class Collected:
 
     def pytest_runtest_logreport(self, report: "pytest.TestReport") -> None:
         """Keeps what a test attached; the same model card twice is one."""
-        for name, content in report.user_properties:
-            prefix, _, kind = name.partition(".")
-            if prefix == PREFIX and kind in self.parts:
-                self.parts[kind][str(content)] = json.loads(str(content))
+        for kind, content in handed_on(report):
+            self.parts[kind][content] = json.loads(content)
 
     def rows(self, kind: str) -> list[dict[str, Any]]:
         """What was attached under one kind, each once."""

@@ -2,6 +2,8 @@
 
 from typing import final
 
+from moe_claims.legible import one_line
+
 
 class MoeClaimsError(Exception):
     """Base class: the message is one line, says what was wrong and what to do.
@@ -11,8 +13,7 @@ class MoeClaimsError(Exception):
     """
 
     def __init__(self, message: str) -> None:
-        line = " ".join(message.split())
-        super().__init__("".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in line))
+        super().__init__(one_line(message))
 
 
 @final

@@ -4,17 +4,18 @@ Silent and light wherever no claim is collected: nothing is printed, nothing hea
 imported, and no option but ``--moe-…`` is added.
 """
 
-import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
-from moe_claims import cases, guard
-from moe_claims.collected import PREFIX, Collected
+from moe_claims import cases, guard, handover
+from moe_claims.collected import Collected
 from moe_claims.errors import MoeClaimsError, UsageError
+from moe_claims.handover import attach, hand_on
+from moe_claims.legible import one_line
 from moe_claims.settings import OPTIONS, Settings, option_value, settle
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ _SETTINGS = pytest.StashKey[Settings]()
 _BENCH = pytest.StashKey["Bench"]()
 _COLLECTED = pytest.StashKey[Collected]()
 _DOCUMENT = pytest.StashKey[dict[str, Any]]()
+_NO_SUMMARY = pytest.StashKey[str | None]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -63,6 +65,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", line)
     config.stash[_COLLECTED] = Collected()
     config.pluginmanager.register(config.stash[_COLLECTED], "moe-claims-collected")
+    config.pluginmanager.register(handover, "moe-claims-handover")
     if any(config.getoption(option.dest) for option in OPTIONS):
         settings_of(config)  # a bad option is said at once, with exit status 4
 
@@ -115,10 +118,10 @@ def moe_result(request: pytest.FixtureRequest, moe_case: Any) -> "Result":
         _broken(request, ref.name, claim, found)
     from moe_claims.report.results import result_row
 
-    _attach(request, "result", result_row(found))
-    _attach(request, "model", bench.card(ref))
+    attach(request.node, "result", result_row(found))
+    attach(request.node, "model", bench.card(ref))
     for corpus in bench.corpora(ref):
-        _attach(request, "corpus", corpus)
+        attach(request.node, "corpus", corpus)
     return found
 
 
@@ -131,7 +134,7 @@ def moe_public_result(request: pytest.FixtureRequest, moe_case: Any) -> "Result"
     claim, variant, model = moe_case
     rows = public_results(settings_of(request.config).alpha)
     found = next(row for row in rows if (row.claim, row.variant, row.model) == (claim, variant, model))
-    _attach(request, "result", result_row(found))
+    attach(request.node, "result", result_row(found))
     return found
 
 
@@ -150,7 +153,7 @@ def moe_trained_result(request: pytest.FixtureRequest, moe_case: Any) -> "Result
         found = str(error)
     if isinstance(found, str):
         _broken(request, None, claim, found)
-    _attach(request, "result", result_row(found))
+    attach(request.node, "result", result_row(found))
     return found
 
 
@@ -172,7 +175,7 @@ def moe_audit(request: pytest.FixtureRequest, moe_case: str) -> "Audit":
         found = str(error)
     if isinstance(found, str):  # out of the handler, as above
         _broken(request, None, moe_case, found)
-    _attach(request, "audit", audit_row(found))
+    attach(request.node, "audit", audit_row(found))
     return found
 
 
@@ -185,13 +188,8 @@ def _bench(config: pytest.Config) -> "Bench":
 
 
 def _broken(request: pytest.FixtureRequest, model: str | None, claim: str, message: str) -> NoReturn:
-    _attach(request, "error", {"model": model, "claim": claim, "message": message})
+    attach(request.node, "error", {"model": model, "claim": claim, "message": message})
     pytest.fail(message, pytrace=False)
-
-
-def _attach(request: pytest.FixtureRequest, kind: str, content: object) -> None:
-    # User properties travel with the test report, from xdist's workers too.
-    request.node.user_properties.append((f"{PREFIX}.{kind}", json.dumps(content, allow_nan=False)))
 
 
 @contextmanager
@@ -208,15 +206,20 @@ def _progress_shown(config: pytest.Config) -> Iterator[None]:
             yield
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
-    """``--moe-report-only``: a claim that does not replicate is noted, and the test passes."""
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Hands on what was found. ``--moe-report-only``: a claim that does not replicate is noted, and the test passes."""
     failed = call.excinfo is not None and isinstance(call.excinfo.value, pytest.fail.Exception)
     is_claim = any(item.get_closest_marker(name) for name in cases.MARKERS)
     if call.when == "call" and failed and is_claim and settings_of(item.config).report_only:
         assert call.excinfo is not None
         item.add_report_section("call", "note", str(call.excinfo.value))
         call.excinfo = None
+    report = yield
+    hand_on(item, report)
+    return report
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -224,6 +227,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     collected = session.config.stash[_COLLECTED]
     if not collected or hasattr(session.config, "workerinput"):
         return
+    from moe_claims.github import add_summary
     from moe_claims.report import markdown, results
 
     settings = settings_of(session.config)
@@ -231,6 +235,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     results.write(settings.report / "results.json", document)
     results.write_text(settings.report / "report.md", markdown.render(document))
     session.config.stash[_DOCUMENT] = document
+    session.config.stash[_NO_SUMMARY] = add_summary(document, settings.report)
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
@@ -246,6 +251,8 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     writer.write_line(text.encode(encoding, "replace").decode(encoding))
     folder = settings_of(config).report
     writer.write_line(f"\nreport: {folder / 'results.json'}, {folder / 'report.md'}")
+    if warning := config.stash.get(_NO_SUMMARY, None):
+        writer.write_line(f"warning: {one_line(warning)}", yellow=True)
 
 
 @pytest.hookimpl(trylast=True)

@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from moe_claims.legible import one_line
 from moe_claims.report.cells import criteria_met
 from moe_claims.types import Audit, AuditOutcome, Result, Verdict
 
@@ -36,12 +37,12 @@ def describe(result: Result) -> str:
     if result.published is not None:
         met = criteria_met(result.criteria)
         text += f", published {result.published['value']:.3f}" + (f" ({met} criteria)" if met else "")
-    return f"{text}; {result.reason}"
+    return one_line(f"{text}; {result.reason}")
 
 
 def describe_audit(audit: Audit) -> str:
     """One line: outcome, both numbers and what follows."""
-    return f"{audit.outcome}: printed {audit.printed}, recomputed {audit.recomputed}; {audit.reason}"
+    return one_line(f"{audit.outcome}: printed {audit.printed}, recomputed {audit.recomputed}; {audit.reason}")
 
 
 def conclude(found: Result | Audit) -> None:

@@ -6,6 +6,8 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TRANSFORMERS_VERBOSITY"] = "error"
+# Runs inside the tests are no steps of the workflow that runs the tests.
+os.environ.pop("GITHUB_STEP_SUMMARY", None)
 
 import json
 from collections.abc import Callable, Mapping, Sequence

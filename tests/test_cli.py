@@ -1,18 +1,23 @@
 """The command line, through its real entry: what it writes, and one line where it cannot."""
 
+import io
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from moe_claims.analysis.audits import run_audits
+from moe_claims.analysis.loads import public_results
 from moe_claims.analysis.registry import CLAIMS
 from moe_claims.cli import main
 from moe_claims.commands import Answer, claims
+from moe_claims.commands.report import FORMATS
 from moe_claims.dump import dump
 from moe_claims.models.embedded import EMBEDDED
 from moe_claims.models.loading import open_model
 from moe_claims.models.names import ALIASES, resolve
+from moe_claims.report import results
 
 TINY = "synthetic:planted?layers=3&experts=5&hidden=16&intermediate=16&context=24"
 
@@ -110,6 +115,62 @@ def test_bad_input_is_one_line_and_status_4(
     assert said.count("\n") == 1
     assert message in said
     assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def results_file(tmp_path: Path) -> Path:
+    """Results of published counts, and of audits of printed numbers."""
+    document = results.document(
+        created="2026-01-01",
+        environment={},
+        models=[],
+        corpora=[],
+        results=map(results.result_row, public_results()),
+        audits=map(results.audit_row, run_audits()),
+        errors=[{"model": "byte \udcff", "claim": "x", "message": "it broke"}],
+        order={},
+    )
+    results.write(tmp_path / "in" / "results.json", document)
+    return tmp_path / "in" / "results.json"
+
+
+BEGINS = {"table": "Audits: ", "markdown": "# Reproducibility report", "latex": "% Written by", "csv": "claim,variant,"}
+BEGINS["html"] = "<!DOCTYPE html>"
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_report_prints_every_format_or_writes_it(
+    name: str, results_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["report", str(results_file), "--format", name]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith(BEGINS[name])
+    output = tmp_path / "new" / "report"
+    assert main(["report", str(results_file), "--format", name, "--output", str(output)]) == 0
+    assert capsys.readouterr().out == f"written to {output}\n"
+    assert output.read_bytes().decode().rstrip("\n") == printed.rstrip("\n")
+    assert list(output.parent.iterdir()) == [output]
+
+
+def test_what_a_terminal_has_no_sign_for_is_written_out(results_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(raw, encoding="ascii", write_through=True))
+    assert main(["report", str(results_file)]) == 0
+    assert rb"\u2713 replicated" in raw.getvalue()
+
+
+def test_an_output_that_cannot_be_written_is_one_line(
+    results_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    cases = {
+        tmp_path: "is a folder: give a file in it",
+        tmp_path / "file" / "report": "cannot be written (File exists): give another file",
+    }
+    for output, message in cases.items():
+        assert main(["report", str(results_file), "--output", str(output)]) == 4
+        assert capsys.readouterr().err == f"error: --output {output}: {message}\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "in"]
 
 
 @pytest.mark.parametrize(

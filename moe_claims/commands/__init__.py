@@ -6,9 +6,11 @@ returns the text to be printed, or an ``Answer`` where the exit status says some
 
 import argparse
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol, final
 
 from moe_claims import texts
+from moe_claims.errors import UsageError
 
 
 @final
@@ -41,3 +43,22 @@ def add_running(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--dtype", choices=("float32", "float64", "bfloat16"), default="float32")
     parser.add_argument("--download", action="store_true", help="fetch models of the hub whole before they are read")
+
+
+def written(text: str, output: Path | None) -> str:
+    """What a command prints: its text, or, where a file is asked for, that it is written there, whole or not at all.
+
+    Raises:
+        UsageError: the file cannot be written.
+    """
+    if output is None:
+        return text
+    from moe_claims.report.results import write_text
+
+    if output.is_dir():
+        raise UsageError(f"--output {output}: is a folder: give a file in it")
+    try:
+        write_text(output, text)
+    except OSError as error:
+        raise UsageError(f"--output {output}: cannot be written ({error.strerror}): give another file") from None
+    return f"written to {output}"

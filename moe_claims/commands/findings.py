@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from moe_claims.commands import Commands
+from moe_claims.commands import Commands, written
 
 
 def add(commands: Commands) -> None:
@@ -26,8 +26,4 @@ def run(given: argparse.Namespace) -> str:
     for folder in given.trajectory:
         found = results.read(folder / "results.json")
         along[found["models"][0]["name"].partition("@")[0]] = found
-    text = findings.render(document, trainings, along)
-    if given.output is None:
-        return text
-    results.write_text(given.output, text)
-    return f"written to {given.output}"
+    return written(findings.render(document, trainings, along), given.output)

@@ -1,20 +1,31 @@
 """``report``: a results file in another format."""
 
 import argparse
+from importlib import import_module
 from pathlib import Path
 
-from moe_claims.commands import Commands
+from moe_claims.commands import Commands, written
+
+FORMATS = {
+    "table": "moe_claims.report.table",
+    "markdown": "moe_claims.report.markdown",
+    "latex": "moe_claims.report.latex",
+    "csv": "moe_claims.report.csv_table",
+    "html": "moe_claims.report.html",
+}
+"""Format → module whose ``render`` turns a results document into it."""
 
 
 def add(commands: Commands) -> None:
     parser = commands.add_parser("report", help="write a results file in another format")
-    parser.add_argument("results", type=Path)
-    parser.add_argument("--format", choices=("table", "markdown"), default="table")
+    parser.add_argument("results", type=Path, help="results.json of 'pytest claims/'")
+    parser.add_argument("--format", choices=tuple(FORMATS), default="table")
+    parser.add_argument("--output", type=Path, help="file to write (default: print it)")
     parser.set_defaults(run=run)
 
 
 def run(given: argparse.Namespace) -> str:
-    from moe_claims.report import markdown, results, table
+    from moe_claims.report import results
 
     document = results.read(given.results)
-    return table.render(document) if given.format == "table" else markdown.render(document)
+    return written(import_module(FORMATS[given.format]).render(document), given.output)

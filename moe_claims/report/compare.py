@@ -10,8 +10,9 @@ from tabulate import tabulate
 
 from moe_claims.analysis.claim import key_of
 from moe_claims.comparison import Comparison, Pair
+from moe_claims.legible import one_line
 from moe_claims.report import cells
-from moe_claims.report.markdown import escape, table
+from moe_claims.report.markup import escape, table
 from moe_claims.types import Interval
 
 Row = Mapping[str, Any]
@@ -274,17 +275,12 @@ def _value(value: object) -> str:
     return f"{text[:12]}…" if len(text) in (40, 64) and set(text) <= set("0123456789abcdef") else text
 
 
-def _inert(text: str) -> str:
-    """Text of a file without what would steer a terminal or turn the direction of writing."""
-    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in " ".join(text.split()))
-
-
 def _escaped(text: str) -> str:
-    return escape(_inert(text))
+    return escape(one_line(text))
 
 
 def _wrapped(text: str, width: int) -> str:
-    return fill(_inert(text), width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+    return fill(one_line(text), width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
 
 
 _WIDEST = {"then": 40, "now": 40, "because": 60, "message": 80}
@@ -293,7 +289,7 @@ _WIDEST = {"then": 40, "now": 40, "because": 60, "message": 80}
 
 def _table(section: Section) -> str:
     body: str = tabulate(
-        [[_inert(cell) for cell in row] for row in section.rows],
+        [[one_line(cell) for cell in row] for row in section.rows],
         headers=section.headers,
         tablefmt="simple",
         maxcolwidths=[_WIDEST.get(header) for header in section.headers],

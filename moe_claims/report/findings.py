@@ -10,7 +10,7 @@ from typing import Any
 from moe_claims.analysis.registry import record
 from moe_claims.errors import UsageError
 from moe_claims.report import cells, findings_trained
-from moe_claims.report.markdown import escape, listed, table
+from moe_claims.report.markup import escape, listed, table
 
 Row = Mapping[str, Any]
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from moe_claims.report import cells, trajectory
-from moe_claims.report.markdown import escape, listed, table
+from moe_claims.report.markup import escape, listed, table
 
 Row = Mapping[str, Any]
 

@@ -1,47 +1,29 @@
 """``report.md``: the same table for people who read it later, with what each row rests on."""
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from moe_claims.analysis.claim import Claim
 from moe_claims.analysis.registry import record
 from moe_claims.report import cells
+from moe_claims.report.markup import escape, table
 
 Row = Mapping[str, Any]
-
-_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~!&$])")
-
-
-def escape(text: object) -> str:
-    """Text from models, files and third parties, made inert in Markdown and in HTML made of it."""
-    flat = " ".join(str(text).split())
-    return _SPECIAL.sub(lambda found: f"&#{ord(found[1])};", flat)
-
-
-def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table of cells that are Markdown already."""
-    lines = ["| " + " | ".join(headers) + " |", "|" + "---|" * len(headers)]
-    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
-
-
-def listed(items: Sequence[str]) -> str:
-    """Names one after the other, or 'none'."""
-    return "; ".join(map(escape, items)) if items else "none"
 
 
 def render(document: Row) -> str:
     """The results document as Markdown."""
-    parts = ["# Reproducibility report", _summary(document), *map(_audits, cells.audits(document))]
+    parts = ["# Reproducibility report", summary(document), *map(_audits, cells.audits(document))]
     for group in cells.grouped(document):
         parts.append(f"## {escape(group.title)}")
         for part in group.parts:
             parts += [f"### {escape(part.title)}" if part.title else "", *_part(part, group.with_text)]
-    parts += [_errors(document["errors"]), _claims(document), _models(document), _environment(document)]
+    parts += [errors(document["errors"]), _claims(document), _models(document), _environment(document)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _summary(document: Row) -> str:
+def summary(document: Row) -> str:
+    """What the claims are of, and a tally for each kind of evidence."""
     results = document["results"]
     live = [row for row in results if row["evidence"] == "live"]
     public = [row for row in results if row["evidence"] == "public"]
@@ -159,10 +141,11 @@ def _companions(row: Row) -> str:
     )
 
 
-def _errors(errors: Sequence[Row]) -> str:
-    if not errors:
+def errors(found: Sequence[Row]) -> str:
+    """What could not be measured, each once; empty if all could."""
+    if not found:
         return ""
-    lines = dict.fromkeys(f"- **{escape(e['model'] or e['claim'])}**: {escape(e['message'])}" for e in errors)
+    lines = dict.fromkeys(f"- **{escape(e['model'] or e['claim'])}**: {escape(e['message'])}" for e in found)
     return "## Could not be measured\n\n" + "\n".join(lines)
 
 

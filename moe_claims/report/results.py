@@ -139,11 +139,18 @@ def as_text(results: Mapping[str, Any]) -> str:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a file of the report, whole or not at all."""
+    """Writes a file of the report, whole or not at all, and line ends as they are in the text.
+
+    Halves of surrogate pairs, which stand for bytes in names of files that are no UTF-8, are written as JSON escapes.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    try:
+        partial.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
 
 
 def read(path: Path) -> dict[str, Any]:

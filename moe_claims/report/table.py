@@ -6,18 +6,21 @@ from typing import Any
 
 from tabulate import tabulate
 
+from moe_claims.legible import legible_throughout
 from moe_claims.report import cells
+from moe_claims.report.side_by_side import LEGEND, short, side_by_side
 
 Document = Mapping[str, Any]
 
 
 def render(document: Document, *, width: int = 120) -> str:
-    """The whole report as plain text, ready to print.
+    """The whole report as plain text, ready to print. What would steer a terminal is written out.
 
     Args:
         document: the results document.
         width: columns of the terminal; long statements are wrapped to fit.
     """
+    document = legible_throughout(document)
     sections = [
         *(_audits(audits, width) for audits in cells.audits(document)),
         *(_group(group, width) for group in cells.grouped(document)),
@@ -84,33 +87,12 @@ def _results(rows: Sequence[Document], with_text: bool) -> str:
 
 
 def _side_by_side(results: Sequence[Document], width: int) -> str:
-    """Several models in one table, a row per claim: sign and effect of each. Empty for one model."""
-    live = [row for row in results if row["evidence"] == "live"]
-    models = list(dict.fromkeys(row["model"] for row in live))
-    if len(models) < 2:
+    found = side_by_side(results)
+    if len(found.models) < 2:
         return ""
-    several = len({row["corpus"] for row in live if row["corpus"] is not None}) > 1
-    by_claim: dict[str, dict[str, Document]] = {}
-    for row in live:
-        by_claim.setdefault(cells.name(row, several), {})[row["model"]] = row
-    rows = [
-        [claim, *(_short(found.get(model)) for model in models)]
-        for claim, found in by_claim.items()
-        if any(row["verdict"] != "not-applicable" for row in found.values())
-    ]
-    body: str = tabulate(rows, headers=["claim", *models], tablefmt="simple", disable_numparse=True)
-    signs = ", ".join(f"{sign} {word}" for word, sign in cells.SIGNS.items())
-    legend = _wrapped(f"{signs}; {cells.ARTEFACT} at random initialisation too", width)
-    return f"All models: verdict and effect\n{body}\n{legend}"
-
-
-def _short(row: Document | None) -> str:
-    if row is None:
-        return ""
-    if row["verdict"] == "not-applicable":
-        return cells.SIGNS[row["verdict"]]
-    mark = f" {cells.ARTEFACT}" if cells.artefact(row) else ""
-    return f"{cells.SIGNS[row['verdict']]} {cells.effect(row)}{mark}"
+    rows = [[claim, *map(short, of_models)] for claim, of_models in found.rows]
+    body: str = tabulate(rows, headers=["claim", *found.models], tablefmt="simple", disable_numparse=True)
+    return f"All models: verdict and effect\n{body}\n{_wrapped(LEGEND, width)}"
 
 
 def _errors(errors: Sequence[Document]) -> str:

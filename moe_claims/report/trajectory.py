@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, final
 
 from moe_claims.report import cells
-from moe_claims.report.markdown import escape, table
+from moe_claims.report.markup import escape, table
 
 Row = Mapping[str, Any]
 

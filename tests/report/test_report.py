@@ -15,7 +15,7 @@ from moe_claims.analysis.audits import run_audits
 from moe_claims.analysis.loads import public_results
 from moe_claims.analysis.registry import LIVE
 from moe_claims.errors import UsageError
-from moe_claims.report import cells, markdown, results, table
+from moe_claims.report import cells, markdown, markup, results, table
 from moe_claims.types import Audit, AuditOutcome, Companion, Interval, NullDistribution, Result, Verdict
 
 
@@ -373,7 +373,7 @@ def test_claims_that_do_not_apply_are_set_aside_with_their_reason() -> None:
     assert f"– not applicable: {said}: {reason}" in text
     assert text.count("dense-reference") == text.count(said) + text.count("--moe-dense-reference") == 2
     assert "Secondary claims (Benjamini–Hochberg): 5 not-applicable" in text
-    assert f"- **{markdown.escape(said)}**: {reason}" in markdown.render(shown)
+    assert f"- **{markup.escape(said)}**: {reason}" in markdown.render(shown)
     jsonschema.validate(shown, results.schema())
 
 
@@ -479,4 +479,4 @@ def test_hostile_names_are_inert_in_markdown(name: str) -> None:
     widths = {line.count("|") for line in tables if "router" in line or "mixtral" in line}
     assert "x" * 300 in text or name != "x" * 300  # nothing is truncated
     assert all(count >= 6 for count in widths)
-    assert markdown.escape(name).count("\n") == 0
+    assert markup.escape(name).count("\n") == 0

@@ -3,18 +3,15 @@
 import base64
 import hashlib
 import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
+from moe_claims.legible import legible
 from moe_claims.report import cells
 from moe_claims.report.html import forest, sketch, view
 
 Row = Mapping[str, Any]
-
-_JOINERS = "\u200d"
-"""Invisible, and wanted: emoji are put together by it."""
 
 
 def render(document: Row, figures: Sequence[Mapping[str, str]] = ()) -> str:
@@ -63,19 +60,12 @@ def render(document: Row, figures: Sequence[Mapping[str, str]] = ()) -> str:
 
 
 def inert(value: Any) -> Any:
-    """Text with characters that are not seen, but turn or hide others, made visible; anything else as it is.
+    """Text on one line, with signs that are not seen, but steer or turn others, written out; anything else as it is.
 
-    Escaping is jinja's; this is about marks of writing direction, zero-width and control characters, which are
-    no markup and would pass.
+    Escaping is jinja's; this is about marks of writing direction, joiners and control characters, which are no markup
+    and would pass.
     """
-    if type(value) is not str:
-        return value
-    return re.sub(r"\s+", " ", "".join(map(_visible, value))) if value.strip() else value
-
-
-def _visible(character: str) -> str:
-    hidden = unicodedata.category(character) in ("Cc", "Cf", "Cs", "Co") and character not in _JOINERS
-    return f"⟨U+{ord(character):04X}⟩" if hidden and not character.isspace() else character
+    return legible(re.sub(r"\s+", " ", value)) if type(value) is str else value
 
 
 def _hash(text: str) -> str:

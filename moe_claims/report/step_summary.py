@@ -1,0 +1,61 @@
+"""The summary that GitHub shows of a step of a workflow: where the report is, tallies, and verdicts side by side."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from moe_claims.report.markdown import errors, summary
+from moe_claims.report.markup import escape, table
+from moe_claims.report.side_by_side import LEGEND, short, side_by_side
+
+Row = Mapping[str, Any]
+
+LARGEST = 1024 * 1024
+"""Bytes of all that one step may say; of more, GitHub shows nothing."""
+
+
+def render(document: Row, folder: Path, room: int = LARGEST) -> str:
+    """Markdown that fits into the room, and says how much of it is left out where that is less than all.
+
+    Args:
+        document: the results document.
+        folder: where ``results.json`` and ``report.md`` were written.
+        room: bytes that may be used, in UTF-8.
+
+    Returns:
+        The summary, with an empty line before it; empty if not even its head has room.
+    """
+    files = " and ".join(f"<code>{escape(folder / name)}</code>" for name in ("results.json", "report.md"))
+    head = f"\n## Reproducibility report\n\nThe report is in {files}.\n"
+    parts = [summary(document), *_verdicts(document), errors(document["errors"])]
+    lines = [f"{line}\n" for part in parts if part for line in ("", *part.splitlines())]
+    whole = head + "".join(lines)
+    if _size(whole) <= room:
+        return whole
+    left = room - _size(head) - _size(_shortened(len(lines), len(lines)))
+    kept = 0
+    for line in lines:
+        left -= _size(line)
+        if left < 0:
+            break
+        kept += 1
+    if kept == 0:
+        return ""
+    return head + "".join(lines[:kept]) + _shortened(len(lines) - kept, len(lines))
+
+
+def _size(text: str) -> int:
+    return len(text.encode())
+
+
+def _shortened(left_out: int, lines: int) -> str:
+    return f"\n**Shortened**: {left_out:,} of {lines:,} lines are left out here; the report has all of them.\n"
+
+
+def _verdicts(document: Row) -> list[str]:
+    """A row per claim, a column per model, and what the signs mean."""
+    found = side_by_side(document["results"])
+    if not found.rows:
+        return []
+    rows = [[escape(claim), *(escape(short(row)) for row in of_models)] for claim, of_models in found.rows]
+    return [table(["claim", *map(escape, found.models)], rows), escape(LEGEND)]
