@@ -7,7 +7,7 @@ import jsonschema
 
 from moe_claims.analysis.registry import LIVE, TRAINED
 from moe_claims.models.embedded import JUDGED
-from moe_claims.report import markdown, results
+from moe_claims.report import html, markdown, results
 
 folder = Path(sys.argv[1])
 document = results.read(folder / "results.json")
@@ -32,4 +32,9 @@ if not all(row["null_distribution"] for row in document["results"] if row["p_val
     sys.exit("a row with a p-value does not say what the null distribution is")
 if (folder / "report.md").read_text(encoding="utf-8") != markdown.render(document):
     sys.exit("report.md does not follow from results.json")
-print(f"report: {', '.join(f'{number} {what}' for what, number in counts.items())}; schema and report.md agree")
+page = (folder / "report.html").read_text(encoding="utf-8")
+if page != html.render(document):
+    sys.exit("report.html does not follow from results.json")
+if len(page.encode()) > 8_000_000:
+    sys.exit("report.html is larger than 8 MB")
+print(f"report: {', '.join(f'{number} {what}' for what, number in counts.items())}; schema and pages agree")

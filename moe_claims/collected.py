@@ -20,6 +20,11 @@ class Collected:
         self.parts: dict[str, dict[str, dict[str, Any]]] = {
             kind: {} for kind in ("result", "model", "corpus", "audit", "error")
         }
+        self.stopped = False
+        """Whether somebody pressed Ctrl-C."""
+
+    def pytest_keyboard_interrupt(self) -> None:
+        self.stopped = True
 
     def pytest_runtest_logreport(self, report: "pytest.TestReport") -> None:
         """Keeps what a test attached; the same model card twice is one."""

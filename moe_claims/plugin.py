@@ -7,6 +7,7 @@ imported, and no option but ``--moe-…`` is added.
 import sys
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
@@ -26,6 +27,7 @@ _SETTINGS = pytest.StashKey[Settings]()
 _BENCH = pytest.StashKey["Bench"]()
 _COLLECTED = pytest.StashKey[Collected]()
 _DOCUMENT = pytest.StashKey[dict[str, Any]]()
+_FILES = pytest.StashKey[list[Path]]()
 _NO_SUMMARY = pytest.StashKey[str | None]()
 
 
@@ -228,12 +230,11 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if not collected or hasattr(session.config, "workerinput"):
         return
     from moe_claims.github import add_summary
-    from moe_claims.report import markdown, results
+    from moe_claims.report import folder
 
     settings = settings_of(session.config)
     document = collected.document(settings)
-    results.write(settings.report / "results.json", document)
-    results.write_text(settings.report / "report.md", markdown.render(document))
+    session.config.stash[_FILES] = folder.write(settings.report, document)
     session.config.stash[_DOCUMENT] = document
     session.config.stash[_NO_SUMMARY] = add_summary(document, settings.report)
 
@@ -249,17 +250,19 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     encoding = getattr(sys.stdout, "encoding", None) or "ascii"
     text = table.render(document, width=writer._tw.fullwidth)
     writer.write_line(text.encode(encoding, "replace").decode(encoding))
-    folder = settings_of(config).report
-    writer.write_line(f"\nreport: {folder / 'results.json'}, {folder / 'report.md'}")
+    writer.write_line("\nreport: " + ", ".join(one_line(path) for path in config.stash[_FILES]))
     if warning := config.stash.get(_NO_SUMMARY, None):
         writer.write_line(f"warning: {one_line(warning)}", yellow=True)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """The last line says what a failure means here."""
+    """The last lines say what is kept of a run that was stopped, and what a failure means here."""
     document = config.stash.get(_DOCUMENT, None)
     reporter = config.pluginmanager.getplugin("terminalreporter")
+    if reporter is not None and config.stash[_COLLECTED].stopped and _SETTINGS in config.stash:
+        kept = one_line(settings_of(config).cache)
+        reporter.write_line(f"stopped: what was measured is kept in '{kept}', and the same command goes on from there")
     if document is None or reporter is None:
         return
     from moe_claims.report.cells import SIGNS, tally

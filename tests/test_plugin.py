@@ -24,7 +24,7 @@ from moe_claims.bench import Bench
 from moe_claims.demonstrations import DEMONSTRATIONS
 from moe_claims.models.embedded import embedded_directory
 from moe_claims.models.names import resolve
-from moe_claims.report import markdown, results, table  # noqa: F401 - imported before any run inside this process
+from moe_claims.report import html, markdown, results, table  # noqa: F401 - imported before any run inside this process
 from moe_claims.settings import OPTIONS, settle
 from moe_claims.testing import OUTCOME_OF
 from moe_claims.types import Verdict
@@ -119,6 +119,37 @@ def test_writes_a_valid_report_and_prints_the_table(
     written = (pytester.path / "claims-report" / "report.md").read_text()
     assert "## Audits of the paper's printed numbers, recomputed from each other" in written
     assert "weight-diversity-depth &#91;down&#93;" in written
+    assert (pytester.path / "claims-report" / "report.html").read_text() == html.render(document)
+    named = "report: claims-report/results.json, claims-report/report.md, claims-report/report.html"
+    assert named in result.outlines
+
+
+def test_a_run_that_is_stopped_keeps_what_was_judged_and_says_how_it_goes_on(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.moe_claim("neuron-experts-sign")
+        def test_judged(moe_result):
+            pass
+
+        def test_somebody_presses_ctrl_c():
+            raise KeyboardInterrupt
+        """
+    )
+    result = pytester.runpytest_subprocess("--moe-model", TINY, "--moe-cache", "kept", *QUICK)
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    assert [row["claim"] for row in load(pytester.path / "claims-report")["results"]] == ["neuron-experts-sign"]
+    last = [line for line in result.outlines if line.startswith(("stopped", "claims: "))]
+    assert last[0] == "stopped: what was measured is kept in 'kept', and the same command goes on from there"
+    assert last[1].startswith("claims: 1 ")
+
+
+def test_a_run_without_claims_that_is_stopped_says_nothing(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("def test_somebody_presses_ctrl_c(): raise KeyboardInterrupt")
+    result = pytester.runpytest_subprocess()
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    assert "what was measured" not in result.stdout.str()
 
 
 def test_same_seed_gives_the_same_file_and_another_seed_another(run, pytester: pytest.Pytester) -> None:
