@@ -11,6 +11,8 @@ WIDTH = 600.0
 """Of the axis, in units of the drawing."""
 LINE = 24.0
 """Height of one row."""
+_REACH = 3
+"""Of intervals beyond what the axis must hold, in units of its length."""
 _TICKS = 6
 """At most about so many."""
 
@@ -50,8 +52,8 @@ def forest(rows: Sequence[Row]) -> Forest | None:
     """The plot of rows with an effect and an interval, one below the other; None where no row has both.
 
     The axis holds all effects, no effect, the smallest one of interest and the paper's values. Intervals may reach
-    beyond it by as much again on each side, and are cut there: one that is a hundred times as wide as the others
-    would leave nothing to see of them.
+    beyond these by three times as much on each side, and are cut there: one that is a hundred times as wide as the
+    others would leave nothing to see of them.
     """
     shown = [row for row in rows if row["effect"]["value"] is not None and row["effect"]["ci_low"] is not None]
     if not shown:
@@ -60,8 +62,8 @@ def forest(rows: Sequence[Row]) -> Forest | None:
     anchors = [0.0, smallest, *(row["effect"]["value"] for row in shown)]
     anchors += [row["published"]["value"] for row in shown if row["published"]]
     span = max(anchors) - min(anchors)
-    low: float = max(min(anchors) - span, min([*anchors, *(row["effect"]["ci_low"] for row in shown)]))
-    high: float = min(max(anchors) + span, max([*anchors, *(row["effect"]["ci_high"] for row in shown)]))
+    low: float = max(min(anchors) - _REACH * span, min([*anchors, *(row["effect"]["ci_low"] for row in shown)]))
+    high: float = min(max(anchors) + _REACH * span, max([*anchors, *(row["effect"]["ci_high"] for row in shown)]))
     margin = 0.03 * (high - low)
     low, high = low - margin, high + margin
 

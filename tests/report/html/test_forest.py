@@ -52,7 +52,7 @@ def test_an_interval_far_wider_than_the_effects_is_cut_and_says_so() -> None:
     assert plot is not None
     near, far = plot.marks
     assert (near.cut_low, near.cut_high, far.cut_low, far.cut_high) == (False, False, True, True)
-    assert near.high - near.low > WIDTH / 6
+    assert near.high - near.low > WIDTH / 12
 
 
 def test_the_paper_has_its_mark_and_its_place_on_the_axis() -> None:
