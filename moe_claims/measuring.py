@@ -8,14 +8,16 @@ from typing import Any, final
 from moe_claims import __version__, texts
 from moe_claims.analysis.measured import Measured
 from moe_claims.errors import MoeClaimsError, NotComparableError
-from moe_claims.measure.dense import dense_layers
+from moe_claims.measure.dense import Blocks, dense_layers
 from moe_claims.measure.matching import layers_to_match, match_layers
 from moe_claims.measure.measurement import (
     DenseWeights,
     MatchingMeasurement,
+    ProjectionMeasurement,
     RoutedMeasurement,
     WeightMeasurement,
 )
+from moe_claims.measure.projections import SAMPLE, projection_layers
 from moe_claims.measure.routed import routed_layers
 from moe_claims.measure.store import Arrays, Keeper, key_of
 from moe_claims.measure.weights import measure_layers
@@ -68,7 +70,7 @@ class Measurer:
         Raises:
             MoeClaimsError: the weights cannot be measured. What stops anything else is kept in its place.
         """
-        weights = self._weights(model)
+        weights = self.weights(model)
         matching, against_dense = self._matching(model) if neurons else None, self._against_dense(model)
         dense: DenseModel | None = None
         # One that does not fit or whose weights cannot be read is not run: it would take the whole text with it.
@@ -79,8 +81,8 @@ class Measurer:
         cards = []
         for name in self.settings.texts:
             try:
-                sequences = self._sequences(model, name)
-                found = behaviour[name] = self._routed(model, sequences, dense)
+                sequences = self.sequences(model, name)
+                found = behaviour[name] = self.routed(model, sequences, dense)
                 cards.append(corpus_card(model, sequences, found))
                 second[name] = self._second_routed(model, sequences, dense)
             except MoeClaimsError as error:  # the claims on weights stand without it
@@ -90,7 +92,12 @@ class Measurer:
             for name, text in behaviour.items()
         }, cards
 
-    def _weights(self, model: OpenModel) -> WeightMeasurement:
+    def weights(self, model: OpenModel) -> WeightMeasurement:
+        """Similarities of the experts' weights.
+
+        Raises:
+            ModelError: a tensor is missing, or holds NaN or infinite numbers.
+        """
         layers = model.checkpoint.moe_layers
         return WeightMeasurement.of(
             layers,
@@ -117,18 +124,43 @@ class Measurer:
         if dense is None or isinstance(dense, MoeClaimsError):
             return dense
         try:
-            dense.check_fits(model.checkpoint)
-            return DenseWeights.of(
-                self._of_layers(
-                    model,
-                    model.checkpoint.moe_layers,
-                    lambda some: dense_layers(model.checkpoint, dense, some, device=self.device),
-                    what="dense reference",
-                    dense=dense.identity,
-                )
-            )
+            return self.against(model, dense)
         except MoeClaimsError as error:
             return error
+
+    def against(self, model: OpenModel, blocks: Blocks) -> DenseWeights:
+        """The experts' weights against a dense model's, or against their own model's shared experts.
+
+        Raises:
+            MoeClaimsError: these cannot be compared, or not be read.
+        """
+        blocks.check_fits(model.checkpoint)
+        return DenseWeights.of(
+            self._of_layers(
+                model,
+                model.checkpoint.moe_layers,
+                lambda some: dense_layers(model.checkpoint, blocks, some, device=self.device),
+                what="dense reference",
+                dense=blocks.identity,
+            )
+        )
+
+    def projections(
+        self, model: OpenModel, layers: Sequence[int], blocks: Blocks | None, *, seed: int
+    ) -> ProjectionMeasurement:
+        """Experts and some of their neurons in two principal components, of these layers.
+
+        Raises:
+            ModelError: a tensor is missing, or holds NaN or infinite numbers.
+        """
+        found = self._of_layers(
+            model,
+            layers,
+            lambda some: projection_layers(model.checkpoint, some, blocks, seed=seed, device=self.device),
+            what=f"projections, at most {SAMPLE} neurons, seed {seed}",
+            dense="" if blocks is None else blocks.identity,
+        )
+        return ProjectionMeasurement.of(layers, found)
 
     def _of_layers(
         self, model: OpenModel, layers: Sequence[int], measure: Callable[[list[int]], Iterable[Arrays]], **parts: str
@@ -139,8 +171,12 @@ class Measurer:
             lambda missing: measure([layers[number] for number in missing]),
         )
 
-    def _sequences(self, model: OpenModel, name: str) -> texts.Sequences:
-        """A text as the model reads it."""
+    def sequences(self, model: OpenModel, name: str) -> texts.Sequences:
+        """A text as the model reads it.
+
+        Raises:
+            MoeClaimsError: the text cannot be had, is too short, or the model has no tokenizer for it.
+        """
         text = texts.load(name)
         read = texts.tokenize(text, model.encoder(), limit=self.settings.tokens, longest=model.context)
         texts.check_ids(
@@ -148,17 +184,38 @@ class Measurer:
         )
         return read
 
-    def _routed(self, model: OpenModel, sequences: texts.Sequences, dense: DenseModel | None) -> RoutedMeasurement:
+    def routed(
+        self, model: OpenModel, sequences: texts.Sequences, dense: Blocks | None, *, token_cosines: bool = False
+    ) -> RoutedMeasurement:
+        """What router and experts do on a text.
+
+        Args:
+            model: to be run.
+            sequences: the text as it reads it.
+            dense: dense reference, or shared experts, that answer the same hidden states.
+            token_cosines: keep those of single tokens too; for a few tokens alone.
+
+        Raises:
+            MoeClaimsError: the model cannot be run, or not on this text.
+        """
         layers = model.checkpoint.moe_layers
         parts = {} if dense is None else {"dense": dense.identity}
-        parts |= {"what": "routed", "text": sequences.sha256, "dtype": self.settings.dtype}
+        what = "routed, token by token" if token_cosines else "routed"
+        parts |= {"what": what, "text": sequences.sha256, "dtype": self.settings.dtype}
         keys = [self._key(model, layer=str(layer), **parts) for layer in layers]
         whole = self._key(model, **parts)
 
         def run(missing: Sequence[int]) -> Iterator[Arrays]:
             snapshot = self._keeper.snapshot(whole)
             wanted = [layers[number] for number in missing if number < len(layers)]
-            found = routed_layers(self._layerwise(model), sequences.ids, wanted, dense=dense, snapshot=snapshot)
+            found = routed_layers(
+                self._layerwise(model),
+                sequences.ids,
+                wanted,
+                token_cosines=token_cosines,
+                dense=dense,
+                snapshot=snapshot,
+            )
             yield from islice(found, len(missing))  # if nothing is missing of the whole, no layers behind are run
             snapshot.drop()
 
@@ -182,14 +239,14 @@ class Measurer:
             return second
         try:
             check_same_shape(model, second)
-            same = self._sequences(second, sequences.name)
+            same = self.sequences(second, sequences.name)
             if same.ids != sequences.ids:
                 raise NotComparableError(
                     f"'{second.ref.name}' reads '{sequences.name}' as other tokens than '{model.ref.name}': "
                     "--moe-second-model takes a model with the same tokenizer"
                 )
             # Measured as it would be on its own account, so that it is in the store for that.
-            return self._routed(second, same, dense if dense is not None and dense.fits(second.checkpoint) else None)
+            return self.routed(second, same, dense if dense is not None and dense.fits(second.checkpoint) else None)
         except MoeClaimsError as error:
             return error
 

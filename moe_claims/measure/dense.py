@@ -26,6 +26,10 @@ class Blocks(Protocol):
     def name(self) -> str:
         """For messages and tables."""
 
+    @property
+    def identity(self) -> str:
+        """What its weights are, beside the MoE that it is compared with."""
+
     def matrix(self, layer: int, role: Role) -> "torch.Tensor":
         """One matrix of a layer's block: up and act (m, d), down (d, m), stored dtype."""
 

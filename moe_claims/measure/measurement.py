@@ -107,6 +107,42 @@ class DenseWeights:
 
 @final
 @dataclass(frozen=True, eq=False)
+class Plane:
+    """Points in the plane of their first two principal components, one layer and one matrix kind."""
+
+    points: Floats
+    """(P, E′, 2) coordinates, P points of each expert in a row; last, if it is there, those of the reference."""
+    share: Floats
+    """(2,) share of the variance that each component has, 0 to 1."""
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class ProjectionMeasurement:
+    """Experts, and some of their neurons, in two principal components; every weight standardised over the points."""
+
+    layers: Integers
+    """(M,) true index of each layer that was read."""
+    experts: Mapping[Role, tuple[Plane, ...]]
+    """By role, one per layer, P = 1: an expert's flattened matrix is a point."""
+    neurons: Mapping[Role, tuple[Plane, ...]]
+    """By role, one per layer: P neurons of each expert, drawn at random."""
+
+    @classmethod
+    def of(cls, layers: Sequence[int], found: Sequence[Arrays]) -> "ProjectionMeasurement":
+        """From what was found in each layer."""
+
+        def planes(level: str) -> dict[Role, tuple[Plane, ...]]:
+            return {
+                role: tuple(Plane(arrays[f"{level}.{role}"], arrays[f"{level}.{role}.share"]) for arrays in found)
+                for role in ROLES
+            }
+
+        return cls(np.asarray(layers), planes("experts"), planes("neurons"))
+
+
+@final
+@dataclass(frozen=True, eq=False)
 class RoutedMeasurement:
     """What router and experts did on every real token; T tokens of S sequences, in order."""
 

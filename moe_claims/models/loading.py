@@ -15,6 +15,7 @@ from moe_claims.models.place import Place, place_of
 from moe_claims.models.source import MemorySource, TensorSource
 
 Encoder = Callable[[str], Sequence[int]]
+Speller = Callable[[Sequence[int]], list[str]]
 
 CONTROL_SEED = 20240618
 """Seed of every random-initialisation control."""
@@ -41,6 +42,8 @@ class OpenModel:
     """Where weights follow from config and versions: from what else. Hashing them would be to make them all."""
     note: str | None = None
     """What a reader of the report must know about the weights."""
+    spell: Speller | None = None
+    """Token ids → each one as the tokenizer writes it; None where there is none, or its tokens are no words."""
 
     @property
     def hub_id(self) -> str | None:
@@ -107,7 +110,8 @@ def open_model(ref: ModelRef, *, download: bool = False) -> OpenModel:
     family_of(config, ref.name)  # a dense model is refused before its weights are looked at
     checkpoint = Checkpoint(ref.name, config, place.tensors())
     context = int(checkpoint.text_config.get("max_position_embeddings", 2048))
-    return OpenModel(ref, checkpoint, place.sha, _tokenizer(place), context, note=place.note)
+    encode, spell = _tokenizer(place)
+    return OpenModel(ref, checkpoint, place.sha, encode, context, note=place.note, spell=spell)
 
 
 def _synthetic(ref: ModelRef) -> OpenModel:
@@ -124,11 +128,11 @@ def _synthetic(ref: ModelRef) -> OpenModel:
     return OpenModel(ref, checkpoint, None, lambda text: encode(text, shape.vocabulary), shape.context)
 
 
-def _tokenizer(place: Place) -> Encoder | None:
+def _tokenizer(place: Place) -> tuple[Encoder | None, Speller | None]:
     """The tokenizer saved beside a model; only ``tokenizer.json``, which is data."""
     found = place.tokenizer()
     if found is None:
-        return None
+        return None, None
     from tokenizers import Tokenizer
 
     path, content = found
@@ -145,7 +149,11 @@ def _tokenizer(place: Place) -> Encoder | None:
         ids: list[int] = tokenizer.encode(text).ids
         return ids
 
-    return encode
+    def spell(ids: Sequence[int]) -> list[str]:
+        written: list[str] = [tokenizer.decode([token], skip_special_tokens=False) for token in ids]
+        return written
+
+    return encode, spell
 
 
 def random_control(model: OpenModel) -> OpenModel:

@@ -13,6 +13,7 @@ MODEL_TYPES = ("deepseek", "deepseek_v2", "deepseek_v3", "dots1", "glm4_moe")
 """Families whose shared experts have an expert's form and input, are stored as one block, and have no gate."""
 
 _BLOCK = "mlp.shared_experts"
+_IDENTITY = "its shared experts"
 
 
 @final
@@ -34,6 +35,7 @@ class SharedExperts:
                 f"compared yet: --shared-experts takes {', '.join(MODEL_TYPES)}"
             )
         self.name = f"shared experts of {checkpoint.name}"
+        self.identity = _IDENTITY  # the MoE says which weights these are
         self._checkpoint = checkpoint
         if self._stored(checkpoint.moe_layers[0], "act") not in checkpoint.names:
             raise ModelError(f"'{checkpoint.name}' has no shared experts: leave --shared-experts out")
