@@ -10,6 +10,7 @@ from moe_claims.commands import (
     calibrate,
     claims,
     compare,
+    figures,
     findings,
     measure,
     models,
@@ -23,7 +24,7 @@ from moe_claims.errors import MoeClaimsError
 USAGE = 4
 """Exit status for input that cannot be used, as pytest has it."""
 
-COMMANDS = (measure, calibrate, power, trajectory, findings, report, compare, publish, models, claims)
+COMMANDS = (measure, figures, calibrate, power, trajectory, findings, report, compare, publish, models, claims)
 """In the order in which ``--help`` lists them."""
 
 

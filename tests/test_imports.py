@@ -119,6 +119,10 @@ def test_statistics_know_numbers_alone() -> None:
         ("texts", ("torch", "moe_claims.models", "moe_claims.measure", "moe_claims.stats", "moe_claims.report")),
         ("measure", ("moe_claims.analysis", "moe_claims.report")),
         ("analysis", ("torch", "moe_claims.report", "moe_claims.plugin")),
+        (
+            "figures",
+            ("torch", "transformers", "moe_claims.models.loading", "moe_claims.measuring", "moe_claims.plugin"),
+        ),
     ],
 )
 def test_flow_has_one_direction(folder: str, forbidden: tuple[str, ...]) -> None:

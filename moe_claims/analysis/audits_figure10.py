@@ -50,7 +50,7 @@ class Figure10Effects:
 
 def figure10_effects(paper: Paper | None = None) -> Figure10Effects:
     """Effect sizes implied by the bars of Figure 10 (Mixtral 8x7B, section 5.2)."""
-    counts = _counts(published() if paper is None else paper)
+    counts = figure10_counts(published() if paper is None else paper)
     ranks = len(counts)
     # Every token and layer gives one count to each norm rank, so the total holds E of them.
     token_layers = counts.sum() / ranks
@@ -72,7 +72,7 @@ def figure10_margins(paper: Paper | None = None) -> Audit:
     5 % over all 2·E sums (Bonferroni).
     """
     facts = published() if paper is None else paper
-    counts = _counts(facts)
+    counts = figure10_counts(facts)
     sums = np.concatenate([counts.sum(axis=0), counts.sum(axis=1)])
     constant, layers = float(counts.sum() / len(counts)), facts["models"][MODEL]["moe_layers"]
     z = NormalDist().inv_cdf(1 - ALPHA / (2 * sums.size))
@@ -109,7 +109,7 @@ def figure10_effect_sizes(paper: Paper | None = None) -> Audit:
     by the full reading error first.
     """
     facts = published() if paper is None else paper
-    counts = _counts(facts)
+    counts = figure10_counts(facts)
     ranks, effects = len(counts), figure10_effects(facts)
     products = _rank_products(ranks)
     reading = float(READING_ERROR * np.abs(products).sum() / (_rank_variance(ranks) * counts.sum()))
@@ -150,7 +150,7 @@ def figure10_diagonal(paper: Paper | None = None) -> Audit:
     reading errors, and fails for certain where another exceeds it by as much.
     """
     facts = published() if paper is None else paper
-    counts = _counts(facts)
+    counts = figure10_counts(facts)
     leads = {"norm": _diagonal_lead(counts), "score": _diagonal_lead(counts.T)}
     every = np.concatenate(list(leads.values()))
     ranks, doubt = len(counts), 2 * READING_ERROR
@@ -178,7 +178,7 @@ def figure10_diagonal(paper: Paper | None = None) -> Audit:
     )
 
 
-def _counts(facts: Paper) -> Counts:
+def figure10_counts(facts: Paper) -> Counts:
     """Bars as counts, shape (E norm ranks, E score ranks), in tokens × layers."""
     bars = facts["figure10_rank_counts_mixtral_8x7b_read_from_bars_approx"]
     return np.array([bars[rank] for rank in sorted((key for key in bars if key.isdigit()), key=int)], dtype=np.float64)

@@ -81,7 +81,7 @@ def last_layer_norm_spread(variant: str | None, measured: Measured, rng: np.rand
     """
     routed = measured.routed
     enough_layers(len(routed.layers))
-    sums = _by_sequence([_variation(norms) for norms in routed.output_norms], routed)
+    sums = _by_sequence([norm_variation(norms) for norms in routed.output_norms], routed)
     logs = _logs(sums, routed, "variation of output norms")
     unit_of_spread(logs)
 
@@ -98,7 +98,7 @@ def last_layer_norm_spread(variant: str | None, measured: Measured, rng: np.rand
     return replace(found, falls_short=short, details={**found.details, **variation})
 
 
-def _variation(norms: Floats) -> Floats:
+def norm_variation(norms: Floats) -> Floats:
     """(T, E) norms → (T,) coefficient of variation over experts; 0 where all are zero."""
     mean = norms.mean(axis=-1, dtype=np.float64)
     spread = norms.std(axis=-1, ddof=1, dtype=np.float64)

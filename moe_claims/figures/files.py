@@ -1,0 +1,144 @@
+"""Figures → files: one per kind and format, the same to the byte for the same measurements."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from moe_claims.errors import MoeClaimsError
+from moe_claims.figures import look
+from moe_claims.figures.kinds import KINDS, Kind
+from moe_claims.figures.subject import Subject
+from moe_claims.progress import track
+
+FORMATS = {"png": ("png",), "svg": ("svg",), "both": ("png", "svg")}
+"""What ``--format`` may be: which files it stands for."""
+DPI = 100
+_UNSAFE = re.compile(r"[^A-Za-z0-9.+-]+")
+_LONGEST = 60
+_NEAR = (0, 2, 4, 6, 8)
+"""How far apart two shades of a channel may be, of 255, to be drawn as one; the least that will do is taken."""
+
+Bytes = NDArray[np.uint8]
+
+
+@final
+@dataclass(frozen=True)
+class Written:
+    """One kind of figure of one model, drawn or not."""
+
+    kind: Kind
+    caption: str
+    files: tuple[Path, ...] = ()
+    reason: str | None = None
+    """Why it was not drawn."""
+
+
+def write(subject: Subject, folder: Path, formats: Sequence[str]) -> list[Written]:
+    """Draws every kind that applies to a model and writes the files; a kind that does not has its reason.
+
+    Raises:
+        UsageError: matplotlib is not installed.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with look.style():
+        kinds = track(KINDS, f"figures of {subject.name}", unit="figures")
+        return [_written(kind, subject, folder, formats) for kind in kinds]
+
+
+def _written(kind: Kind, subject: Subject, folder: Path, formats: Sequence[str]) -> Written:
+    try:
+        drawing = kind.draw(subject)
+    except MoeClaimsError as error:
+        return Written(kind, kind.caption, reason=str(error))
+    files = tuple(folder / f"{kind.id}.{suffix}" for suffix in formats)
+    for path in files:
+        _save(drawing.figure, path, kind.title)
+    return Written(kind, " ".join([kind.caption, *drawing.notes]), files)
+
+
+def _save(figure: Any, path: Path, title: str) -> None:
+    """Whole or not at all, and without a time stamp."""
+    partial = path.with_name(f".{path.name}.partial")
+    if path.suffix == ".png":
+        _image(figure).save(partial, format="PNG", optimize=True)
+    else:
+        figure.savefig(partial, format="svg", dpi=DPI, metadata={"Date": None, "Creator": None, "Title": title})
+    partial.replace(path)
+
+
+def _image(figure: Any) -> Any:
+    """The figure in dots, as an image of Pillow."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from PIL import Image
+
+    figure.set_dpi(DPI)
+    canvas: Any = FigureCanvasAgg(figure)
+    canvas.draw()
+    colours = np.asarray(canvas.buffer_rgba())[..., :3]
+    few = few_colours(colours)
+    if few is None:
+        return Image.fromarray(colours)
+    indices, palette = few
+    image = Image.fromarray(indices, mode="P")
+    image.putpalette(palette.tobytes())
+    return image
+
+
+def few_colours(colours: Bytes) -> tuple[Bytes, Bytes] | None:
+    """A picture in a palette of 256 colours: a third of the bytes, and no shade off by more than a reader would see.
+
+    The most frequent colours, which are those of cells, lines and paper, stay as they are; rarer ones, at the edges of
+    signs, take the place of one nearby.
+
+    Args:
+        colours: (height, width, 3).
+
+    Returns:
+        (height, width) indices and (n, 3) palette; None where it takes more colours. No channel of a dot is moved by
+        more than ``_NEAR[-1]`` of 255.
+    """
+    codes = colours.astype(np.int64) @ np.asarray((1 << 16, 1 << 8, 1))
+    found, indices, counts = np.unique(codes, return_inverse=True, return_counts=True)
+    there = np.stack([found >> 16, found >> 8 & 255, found & 255], axis=1)
+    often = np.argsort(-counts, kind="stable")
+    for near in _NEAR:
+        chosen, home = _merged(there[often], near)
+        if chosen is not None:
+            place = np.empty(len(found), dtype=np.uint8)
+            place[often] = home
+            return place[indices].reshape(codes.shape), there[often][chosen].astype(np.uint8)
+    return None
+
+
+def _merged(colours: NDArray[np.int64], near: int) -> tuple[list[int] | None, NDArray[np.int64]]:
+    """(n, 3) colours → which of them, in order, stand for all that are so near; None for more than 256 of them."""
+    home = np.full(len(colours), -1)
+    chosen: list[int] = []
+    for number in range(len(colours)):
+        if home[number] >= 0:
+            continue
+        if len(chosen) == 256:
+            return None, home
+        alike = (np.abs(colours - colours[number]).max(axis=1) <= near) & (home < 0)
+        home[alike] = len(chosen)
+        chosen.append(number)
+    return chosen, home
+
+
+def folder_names(names: Sequence[str]) -> list[str]:
+    """A folder for each of several models: its name with what file systems could take amiss left out, none twice."""
+    found: list[str] = []
+    for name in names:
+        plain = _UNSAFE.sub("-", name).strip(".-")[:_LONGEST] or "model"
+        number = next(number for number in range(1, len(names) + 1) if _numbered(plain, number) not in found)
+        found.append(_numbered(plain, number))
+    return found
+
+
+def _numbered(name: str, number: int) -> str:
+    return name if number == 1 else f"{name}-{number}"

@@ -1,0 +1,112 @@
+"""Which experts each token chose, by layer, and how evenly they are chosen (paper, Appendix I)."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from moe_claims.figures import look, maps
+from moe_claims.figures.layer_maps import side_by_side
+from moe_claims.figures.subject import Drawing, Subject, there
+from moe_claims.measure.measurement import Floats, RoutedMeasurement
+
+MOST_TOKENS = 64
+"""Of one sequence: as many as the paper's prompt has."""
+_LEFT, _RIGHT, _WORDS = 0.8, 1.15, 0.6
+
+
+def choices(routed: RoutedMeasurement, place: int, tokens: int) -> Floats:
+    """(E, tokens) place of each expert among those that a token of the first sequence chose, from 1; NaN for none."""
+    chosen = routed.chosen[place, :tokens].astype(np.int64)
+    found = np.full((tokens, routed.router_logits.shape[-1]), np.nan)
+    np.put_along_axis(found, chosen, np.broadcast_to(np.arange(1.0, chosen.shape[1] + 1), chosen.shape), axis=1)
+    return np.asarray(found.T)
+
+
+def patterns(subject: Subject) -> Drawing:
+    """One strip per layer: experts by tokens of the first sequence, coloured by the place among the chosen."""
+    read = there(subject.text)
+    routed = read.routed
+    tokens = int(min(routed.lengths[0], MOST_TOKENS))
+    experts, k = routed.router_logits.shape[-1], routed.chosen.shape[-1]
+    high = min(2.4, max(0.75, 0.085 * experts))
+    pitch = high + 0.36
+    height = look.HEADING + len(subject.layers) * pitch + _WORDS
+    figure = look.page(look.WIDTH, height, "Experts chosen by each token of one sequence", subject.name)
+    colours = maps.Colours("cividis", 0.5, k + 0.5, "place among the chosen (1: highest score)")
+    for row, (layer, place) in enumerate(zip(subject.layers, subject.places(routed.layers), strict=True)):
+        top = look.HEADING + 0.22 + row * pitch
+        axis = look.box(figure, _LEFT, top, look.WIDTH - _LEFT - _RIGHT, high)
+        image = _strip(axis, choices(routed, place, tokens), colours, k)
+        axis.set_title(f"layer {layer}", fontsize=8, pad=3, loc="left")
+        lowest = row == len(subject.layers) - 1
+        axis.set_xticks(
+            range(tokens), [look.inert(word, 12) for word in read.words[:tokens]] if lowest else [""] * tokens
+        )
+        axis.tick_params(axis="x", rotation=90, labelsize=6.5, length=1.5, pad=1.5)
+    bar = look.box(figure, look.WIDTH - _RIGHT + 0.12, look.HEADING + 0.22, 0.12, min(2.6, max(1.5, height - 2)))
+    step = max(1, -(-k // 8))
+    figure.colorbar(image, cax=bar, ticks=range(1, k + 1, step)).set_label(colours.label, fontsize=7.5)
+    whole = int(routed.lengths[0])
+    cut = f"the first {tokens} of {whole} tokens" if tokens < whole else f"all {tokens} tokens"
+    return Drawing(
+        figure,
+        (look.named(subject.layers, len(routed.layers)), f"The first sequence of '{look.inert(read.name)}', {cut}."),
+    )
+
+
+def _strip(axis: Any, chosen: Floats, colours: maps.Colours, k: int) -> Any:
+    import matplotlib as mpl
+
+    # k colours of the scale, the best the darkest; what was not chosen is left light, unlike any of them.
+    steps = mpl.colormaps[colours.map].resampled(max(2, k + 1)).with_extremes(bad="#f2f2f2")
+    shades = mpl.colors.ListedColormap(steps(np.arange(k) / max(1, k))).with_extremes(bad="#f2f2f2")
+    image = axis.imshow(
+        chosen, cmap=shades, vmin=colours.low, vmax=colours.high, aspect="auto", interpolation="nearest"
+    )
+    places, labels = look.ticks(len(chosen))
+    axis.set_yticks(places, labels)
+    axis.tick_params(axis="y", labelsize=6.5, length=2, pad=1.5)
+    axis.set_ylabel("expert", fontsize=7)
+    return image
+
+
+def loads(subject: Subject) -> Drawing:
+    """Map of layers × experts: how often each was chosen, over the even share, as a power of two."""
+    routed = there(subject.text).routed
+    experts, k = routed.router_logits.shape[-1], routed.chosen.shape[-1]
+    counts = np.stack([np.bincount(layer.ravel().astype(np.int64), minlength=experts) for layer in routed.chosen])
+    even = counts.sum(axis=1, keepdims=True) / experts
+    with np.errstate(divide="ignore"):
+        ratio = np.log2(counts / even)
+    seen = np.abs(ratio[np.isfinite(ratio)])
+    most = look.rounded(max(0.5, float(seen.max()) if seen.size else 0.5))
+    colours = maps.Colours("RdBu_r", -most, most, "log₂ of load over the even share")
+    means = scores_by_layer(routed)
+    figure = side_by_side(
+        "Loads of the experts",
+        subject.name,
+        routed.layers,
+        (
+            ("load over the even share", np.where(np.isfinite(ratio), ratio, -most), colours),
+            (
+                "mean softmax score, %",
+                100 * means,
+                replace(maps.rising([100 * means], "mean softmax score, %"), map="cividis"),
+            ),
+        ),
+    )
+    never = int((counts == 0).sum())
+    notes = [
+        f"All {len(routed.layers)} MoE layers; top {k} of {experts} experts, {int(routed.lengths.sum()):,} tokens."
+    ]
+    if never:
+        notes.append(f"{never} experts of a layer were never chosen and are drawn in the lowest colour.")
+    return Drawing(figure, tuple(notes))
+
+
+def scores_by_layer(routed: RoutedMeasurement) -> Floats:
+    """(L, E) mean softmax score over tokens."""
+    from moe_claims.figures.norms import scores
+
+    return np.stack([scores(layer).mean(axis=0) for layer in routed.router_logits])
