@@ -7,6 +7,7 @@ import jsonschema
 
 from moe_claims.analysis.registry import LIVE, TRAINED
 from moe_claims.models.embedded import JUDGED
+from moe_claims.report import folder as folders
 from moe_claims.report import html, markdown, results
 
 folder = Path(sys.argv[1])
@@ -33,7 +34,9 @@ if not all(row["null_distribution"] for row in document["results"] if row["p_val
 if (folder / "report.md").read_text(encoding="utf-8") != markdown.render(document):
     sys.exit("report.md does not follow from results.json")
 page = (folder / "report.html").read_text(encoding="utf-8")
-if page != html.render(document):
+if len(folders.of(folder)) < 4 * len(JUDGED):
+    sys.exit("report.html lacks figures")
+if page != html.render(document, folders.of(folder)):
     sys.exit("report.html does not follow from results.json")
 if len(page.encode()) > 8_000_000:
     sys.exit("report.html is larger than 8 MB")

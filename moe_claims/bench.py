@@ -1,6 +1,6 @@
 """One run's workbench: opens models, measures what is not stored yet, and judges. Made once per process."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any, final
 
@@ -11,21 +11,26 @@ from moe_claims.errors import MoeClaimsError
 from moe_claims.measure.store import Store
 from moe_claims.measuring import Measurer
 from moe_claims.models.device import device_of
-from moe_claims.models.loading import open_model, random_control
+from moe_claims.models.loading import OpenModel, open_model, random_control
 from moe_claims.models.names import ModelRef
 from moe_claims.settings import Settings
+
+Illustrate = Callable[[OpenModel, Mapping[str, Measured]], dict[str, Any]]
 
 
 @final
 class Bench:
     """Measures and judges the models of one run; every answer is kept."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, illustrate: Illustrate | None = None) -> None:
+        """``illustrate`` draws a model from what was measured of it, as soon as it is judged."""
         self.settings = settings
+        self._illustrate = illustrate
         self._measurer = Measurer(settings, Store(settings.cache))
         self._judged: dict[str, Judged | MoeClaimsError] = {}
         self._cards: dict[str, dict[str, Any]] = {}
         self._corpora: dict[str, list[dict[str, Any]]] = {}
+        self._pictures: dict[str, dict[str, Any]] = {}
 
     def judged(self, ref: ModelRef) -> Judged:
         """All rows of a model.
@@ -51,6 +56,10 @@ class Bench:
         """What the report says about the texts that a judged model was run on."""
         return self._corpora[ref.name]
 
+    def pictures(self, ref: ModelRef) -> dict[str, Any] | None:
+        """The figures of a judged model, or the reason why there are none; None where none were asked for."""
+        return self._pictures.get(ref.name)
+
     def _judge(self, ref: ModelRef) -> Judged:
         model = open_model(ref, download=self.settings.download)
         measured, self._corpora[ref.name] = self._measurer.measure(model)
@@ -62,6 +71,11 @@ class Bench:
                 control = error
         judged = evaluate(ref.name, model.hub_id, measured, control, seed=self.settings.seed, alpha=self.settings.alpha)
         self._cards[ref.name] = model.card()
+        if self._illustrate is not None:
+            try:
+                self._pictures[ref.name] = self._illustrate(model, measured)
+            except MoeClaimsError as error:  # the verdicts stand without pictures
+                self._pictures[ref.name] = {"model": model.card(), "figures": [], "reason": str(error)}
         return judged
 
 

@@ -18,7 +18,7 @@ class Collected:
 
     def __init__(self) -> None:
         self.parts: dict[str, dict[str, dict[str, Any]]] = {
-            kind: {} for kind in ("result", "model", "corpus", "audit", "error")
+            kind: {} for kind in ("result", "model", "corpus", "audit", "error", "pictures")
         }
         self.stopped = False
         """Whether somebody pressed Ctrl-C."""
@@ -34,6 +34,11 @@ class Collected:
     def rows(self, kind: str) -> list[dict[str, Any]]:
         """What was attached under one kind, each once."""
         return list(self.parts[kind].values())
+
+    def pictures(self, settings: Settings) -> list[dict[str, Any]]:
+        """The figures that were drawn, in the order of the models asked for."""
+        names = [ref.name for ref in settings.models]
+        return sorted(self.rows("pictures"), key=lambda found: names.index(found["model"]["name"]))
 
     def document(self, settings: Settings) -> dict[str, Any]:
         """The results document, in the order of the registry, the audits and the models asked for."""

@@ -124,6 +124,8 @@ def moe_result(request: pytest.FixtureRequest, moe_case: Any) -> "Result":
     attach(request.node, "model", bench.card(ref))
     for corpus in bench.corpora(ref):
         attach(request.node, "corpus", corpus)
+    if pictures := bench.pictures(ref):
+        attach(request.node, "pictures", pictures)
     return found
 
 
@@ -184,8 +186,10 @@ def moe_audit(request: pytest.FixtureRequest, moe_case: str) -> "Audit":
 def _bench(config: pytest.Config) -> "Bench":
     if _BENCH not in config.stash:
         from moe_claims.bench import Bench
+        from moe_claims.illustrating import Illustrator
 
-        config.stash[_BENCH] = Bench(settings_of(config))
+        settings = settings_of(config)
+        config.stash[_BENCH] = Bench(settings, Illustrator(settings))
     return config.stash[_BENCH]
 
 
@@ -234,7 +238,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
     settings = settings_of(session.config)
     document = collected.document(settings)
-    session.config.stash[_FILES] = folder.write(settings.report, document)
+    session.config.stash[_FILES] = folder.write(settings.report, document, collected.pictures(settings))
     session.config.stash[_DOCUMENT] = document
     session.config.stash[_NO_SUMMARY] = add_summary(document, settings.report)
 
@@ -251,6 +255,9 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     text = table.render(document, width=writer._tw.fullwidth)
     writer.write_line(text.encode(encoding, "replace").decode(encoding))
     writer.write_line("\nreport: " + ", ".join(one_line(path) for path in config.stash[_FILES]))
+    reasons = (found.get("reason") for found in config.stash[_COLLECTED].rows("pictures"))
+    for reason in dict.fromkeys(filter(None, reasons)):
+        writer.write_line(f"no figures in the report: {one_line(reason)}", yellow=True)
     if warning := config.stash.get(_NO_SUMMARY, None):
         writer.write_line(f"warning: {one_line(warning)}", yellow=True)
 

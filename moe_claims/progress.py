@@ -9,6 +9,8 @@ import time
 from collections.abc import Iterable, Iterator, Sized
 from typing import TypeVar
 
+from moe_claims.legible import one_line
+
 T = TypeVar("T")
 
 _SILENT_FOR = 2.0
@@ -31,6 +33,7 @@ def track(items: Iterable[T], label: str, *, unit: str = "items", total: int | N
         unit: what the items are, in the plural.
         total: number of items, where ``items`` has no length.
     """
+    label = one_line(label)  # models and files have their names in it
     if total is None and isinstance(items, Sized):
         total = len(items)
     if _quiet:

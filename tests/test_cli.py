@@ -152,6 +152,13 @@ def test_report_prints_every_format_or_writes_it(
     assert list(output.parent.iterdir()) == [output]
 
 
+def test_figures_are_for_the_page_alone(results_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", str(results_file), "--format", "csv", "--figures", "drawn"]) == 4
+    assert capsys.readouterr().err == "error: --figures drawn: only --format html shows figures\n"
+    assert main(["report", str(results_file), "--format", "html", "--figures", str(tmp_path / "none")]) == 4
+    assert "'python -m moe_claims figures NAME --out DIR' makes it" in capsys.readouterr().err
+
+
 def test_what_a_terminal_has_no_sign_for_is_written_out(results_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     raw = io.BytesIO()
     monkeypatch.setattr("sys.stdout", io.TextIOWrapper(raw, encoding="ascii", write_through=True))

@@ -128,3 +128,8 @@ def test_bar_is_taken_away_when_the_work_fails(clock: Clock, monkeypatch: pytest
     with pytest.raises(RuntimeError, match="half-way"):
         break_down()
     assert screen.getvalue().count("\x1b[?25l") == screen.getvalue().count("\x1b[?25h")  # the cursor is back
+
+
+def test_names_of_models_do_not_steer_the_terminal(work, capsys: pytest.CaptureFixture[str]) -> None:
+    work(track(range(4), "running \x1b[31mred\n\u202e", unit="layers"), 6.0)
+    assert "running \\x1b[31mred \\u202e: 2/4 layers in 12 s" in capsys.readouterr().err

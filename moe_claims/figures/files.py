@@ -1,9 +1,10 @@
 """Figures → files: one per kind and format, the same to the byte for the same measurements."""
 
+import os.path
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, final
 
 import numpy as np
@@ -37,17 +38,34 @@ class Written:
     reason: str | None = None
     """Why it was not drawn."""
 
+    def as_entry(self, folder: Path) -> dict[str, Any]:
+        """As ``figures.json`` lists it; files are named from the folder that this lies in."""
+        return {
+            "id": self.kind.id,
+            "title": self.kind.title,
+            "counterpart": self.kind.counterpart,
+            "claims": list(self.kind.claims),
+            "caption": self.caption,
+            "files": [relative(path, folder) for path in self.files],
+            "reason": self.reason,
+        }
 
-def write(subject: Subject, folder: Path, formats: Sequence[str]) -> list[Written]:
-    """Draws every kind that applies to a model and writes the files; a kind that does not has its reason.
+
+def relative(path: Path, folder: Path) -> str:
+    """A file named from a folder, with slashes on every system."""
+    return PurePath(os.path.relpath(path, folder)).as_posix()
+
+
+def write(subject: Subject, folder: Path, formats: Sequence[str], kinds: Sequence[Kind] | None = None) -> list[Written]:
+    """Draws the kinds (None: all) that apply to a model and writes the files; one that does not has its reason.
 
     Raises:
         UsageError: matplotlib is not installed.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with look.style():
-        kinds = track(KINDS, f"figures of {subject.name}", unit="figures")
-        return [_written(kind, subject, folder, formats) for kind in kinds]
+        coming = track(KINDS if kinds is None else kinds, f"figures of {subject.name}", unit="figures")
+        return [_written(kind, subject, folder, formats) for kind in coming]
 
 
 def _written(kind: Kind, subject: Subject, folder: Path, formats: Sequence[str]) -> Written:

@@ -1,14 +1,13 @@
 """``figures.md`` and ``figures.json``: the figures with their captions, and what they were drawn from."""
 
 import json
-import os.path
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any, final
 from urllib.parse import quote
 
-from moe_claims.figures.files import Written
+from moe_claims.figures.files import Written, relative
 from moe_claims.figures.kinds import KINDS, Kind
 from moe_claims.legible import legible_throughout, one_line
 from moe_claims.report.markup import escape, table
@@ -55,23 +54,10 @@ def document(models: Sequence[Model], environment: Mapping[str, Any], folder: Pa
                 "short_input": model.short,
                 "reference": model.reference,
                 "layers": list(model.layers),
-                "figures": [_entry(figure, folder) for figure in model.figures],
+                "figures": [figure.as_entry(folder) for figure in model.figures],
             }
             for model in models
         ],
-    }
-
-
-def _entry(figure: Written, folder: Path) -> dict[str, Any]:
-    kind = figure.kind
-    return {
-        "id": kind.id,
-        "title": kind.title,
-        "counterpart": kind.counterpart,
-        "claims": list(kind.claims),
-        "caption": figure.caption,
-        "files": [_relative(path, folder) for path in figure.files],
-        "reason": figure.reason,
     }
 
 
@@ -153,9 +139,5 @@ def _environment(environment: Mapping[str, Any], command: str) -> str:
     return f"Made with {said}, by:\n\n    {one_line(command)}"
 
 
-def _relative(path: Path, folder: Path) -> str:
-    return PurePath(os.path.relpath(path, folder)).as_posix()
-
-
 def _link(path: Path, folder: Path) -> str:
-    return quote(_relative(path, folder))
+    return quote(relative(path, folder))

@@ -11,13 +11,12 @@ from moe_claims.report import folder, html, markdown, results
 
 def test_pages_follow_from_the_results(made_document: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
     document = made_document()
-    picture = {"title": "Dot", "caption": "One.", "uri": "data:image/gif;base64,AA"}
-    files = folder.write(tmp_path / "new", document, [picture])
+    files = folder.write(tmp_path / "new", document)
     assert [path.name for path in files] == ["results.json", "report.md", "report.html"]
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == sorted(path.name for path in files)
     assert results.read(files[0]) == document
     assert files[1].read_text(encoding="utf-8") == markdown.render(document)
-    assert files[2].read_text(encoding="utf-8") == html.render(document, [picture])
+    assert files[2].read_text(encoding="utf-8") == html.render(document)
 
 
 def test_results_are_kept_when_a_page_cannot_be_made(

@@ -1,0 +1,61 @@
+"""Figures as the page shows them: whole inside it, so that it stays one file."""
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from moe_claims.errors import UsageError
+
+LIST = "figures.json"
+"""In a folder of figures: which there are, of which models, with their captions."""
+_KINDS = {".png": "image/png", ".svg": "image/svg+xml"}
+
+
+def read(folder: Path) -> list[dict[str, str]]:
+    """The figures of a folder that holds ``figures.json``, kind by kind, so that models stand below each other.
+
+    Returns:
+        Of each its ``title``, ``caption`` and ``uri``, as ``report.html.render`` takes them.
+
+    Raises:
+        UsageError: there is no such list, it is none, or it names a file that is not there.
+    """
+    path = folder / LIST
+    try:
+        models = json.loads(path.read_text(encoding="utf-8"))["models"]
+        return shown(models, folder)
+    except FileNotFoundError as error:
+        raise UsageError(
+            f"'{error.filename}' is not there: 'python -m moe_claims figures NAME --out DIR' makes it"
+        ) from None
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise UsageError(f"'{path}' is no list of figures ({type(error).__name__}: {error})") from None
+
+
+def shown(models: Sequence[Mapping[str, Any]], folder: Path) -> list[dict[str, str]]:
+    """The figures of models as ``figures.json`` lists them, read from a folder.
+
+    Raises:
+        FileNotFoundError: a file is not there.
+    """
+    drawn = [
+        (str(model["model"]["name"]), figure) for model in models for figure in model["figures"] if figure["files"]
+    ]
+    order = list(dict.fromkeys(figure["id"] for _, figure in drawn))
+    return [
+        {
+            "title": f"{figure['title']}: {name}",
+            "caption": f"{figure['caption']} Counterpart in the paper: {figure['counterpart']}.",
+            "uri": _uri(folder, str(figure["files"][0])),
+        }
+        for name, figure in sorted(drawn, key=lambda one: order.index(one[1]["id"]))
+    ]
+
+
+def _uri(folder: Path, name: str) -> str:
+    path = folder / name
+    if not path.resolve().is_relative_to(folder.resolve()) or path.suffix not in _KINDS:
+        raise ValueError(f"'{name}' is no picture in that folder")
+    return f"data:{_KINDS[path.suffix]};base64,{base64.b64encode(path.read_bytes()).decode()}"
