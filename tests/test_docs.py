@@ -2,7 +2,8 @@
 
 Commands stand in fenced blocks marked ``sh``. Installing is left to the CI script, which does it in
 fresh environments. What would take hours or the network is run smaller, by the replacements below,
-which must each still apply somewhere.
+which must each still apply somewhere. Files that a page shows, marked ``python`` and named in their
+first line, are written before its commands run; recipes for CI and for job arrays are run as well.
 """
 
 import gzip
@@ -12,10 +13,14 @@ import re
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
+import moe_claims
 from moe_claims import __version__
 from moe_claims.analysis.audits import run_audits
 from moe_claims.analysis.loads import public_results
@@ -25,7 +30,8 @@ from moe_claims.report import results
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-BLOCK = re.compile(r"^```sh\n(.*?)^```", re.DOTALL | re.MULTILINE)
+ADDS_A_CLAIM = "howto-claim.md"
+"""The page that changes the package; its commands run on a changed copy."""
 INSTALLS = ("pip install", "git clone", "cd ")
 SMALLER = {
     "--seeds 200": "--seeds 1",
@@ -35,20 +41,51 @@ SMALLER = {
     "--text enwik8.gz": "--text enwik8.gz --steps 1",
     "--seeds 5": "--seeds 1",
     "trajectory tiny-scratch": "trajectory tiny-scratch --points 2 --tokens 400",
+    " --points 4 --tokens 1000": "",
+    "--model tiny-scratch --moe-profile quick": "--model tiny-scratch --moe-profile quick -k router_norm",
+    "--moe-tokens 2048": "--moe-tokens 400",
 }
 BY_CI = ("pip install tox && tox", "pip install -e . && pytest claims/")
 """The README's two commands, which the CI script runs; the first runs this very test."""
 
 
+def blocks(page: Path, language: str) -> list[str]:
+    """What stands in the fenced blocks of one language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+
+
 def commands() -> list[tuple[str, str]]:
     found = []
     for page in PAGES:
-        for block in BLOCK.findall(page.read_text(encoding="utf-8")):
+        for block in blocks(page, "sh"):
             for line in block.splitlines():
                 stripped = re.sub(r"\s+#.*", "", line).strip()
                 if stripped and stripped not in BY_CI:
                     found.append((page.name, stripped))
     return [(page, line) for page, line in dict.fromkeys(found) if not line.startswith(INSTALLS)]
+
+
+def write_files(page: Path, folder: Path) -> None:
+    """The files that a page shows, each under the name in its first line."""
+    for block in blocks(page, "python"):
+        name = re.match(r"# (\S+\.py)\n", block)
+        assert name, f"{page.name}: a file without its name in the first line: {block[:60]}"
+        path = folder / name[1]
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(block, encoding="utf-8")
+
+
+def patch(diff: str, folder: Path) -> None:
+    """Applies a diff whose hunks need no line numbers: each must fit in one place."""
+    head, *hunks = diff.split("@@\n")
+    path = folder / re.search(r"^\+\+\+ b/(\S+)$", head, re.MULTILINE)[1]
+    text = path.read_text(encoding="utf-8")
+    for hunk in hunks:
+        lines = hunk.splitlines(keepends=True)
+        before, after = ("".join(line[1:] for line in lines if line[0] in " " + sign) for sign in "-+")
+        assert text.count(before) == 1, f"{path.name} has changed: the page's diff no longer fits\n{before}"
+        text = text.replace(before, after)
+    path.write_text(text, encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +97,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (shutil.copytree if source.is_dir() else shutil.copy)(source, folder / name)
     shutil.copytree(embedded_directory("tiny-scratch"), folder / "my-checkpoint")
     (folder / "my-text.txt").write_text("\n\n".join(f"Passage {i} tells of {i} ships and one sea." for i in range(20)))
+    write_files(ROOT / "docs" / "howto-check.md", folder)
     repository = folder / "hub" / ("models--" + ALIASES["mixtral"].replace("/", "--"))
     shutil.copytree(folder / "my-checkpoint", repository / "snapshots" / "0123abc")
     (repository / "refs").mkdir()
@@ -83,24 +121,137 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(("page", "command"), commands(), ids=[f"{page}: {line}" for page, line in commands()])
-def test_command_runs(page: str, command: str, place: Path) -> None:
-    for written, smaller in SMALLER.items():
-        command = command.replace(written, smaller)
-    environment = os.environ | {
+@pytest.fixture(scope="module")
+def changed(place: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clone to which a claim was added as the page says."""
+    folder = tmp_path_factory.mktemp("clone")
+    for name in ("claims", "conftest.py", "pyproject.toml"):
+        source = place / name
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, folder / name)
+    package = Path(moe_claims.__file__).parent
+    shutil.copytree(package, folder / "moe_claims", ignore=shutil.ignore_patterns("__pycache__"))
+    page = ROOT / "docs" / ADDS_A_CLAIM
+    write_files(page, folder)
+    for diff in blocks(page, "diff"):
+        patch(diff, folder)
+    return folder
+
+
+def environment(place: Path, **more: str) -> dict[str, str]:
+    return os.environ | {
         "HF_HUB_OFFLINE": "1",
         "HF_HUB_CACHE": str(place / "hub"),
         "XDG_CACHE_HOME": str(place / "cache"),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        **more,
     }
-    done = subprocess.run(command, shell=True, cwd=place, env=environment, capture_output=True, text=True, check=False)
+
+
+def run(command: str, folder: Path, variables: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", command],
+        cwd=folder, env=variables, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("page", "command"), commands(), ids=[f"{page}: {line}" for page, line in commands()])
+def test_command_runs(page: str, command: str, place: Path, request: pytest.FixtureRequest) -> None:
+    for written, smaller in SMALLER.items():
+        command = command.replace(written, smaller)
+    folder, variables = place, environment(place)
+    if page == ADDS_A_CLAIM:
+        folder = request.getfixturevalue("changed")
+        variables["PYTHONPATH"] = str(folder)
+    done = run(command, folder, variables)
     # A claim that does not replicate is a finding: pytest ends with 1, never with 2 or 4.
-    allowed = (0, 1) if command.startswith("pytest") else (0,)
-    assert done.returncode in allowed, done.stdout[-2000:] + done.stderr[-2000:]
-    if command.startswith("pytest"):  # wrote a report over the one that the folder began with
-        document = json.loads((place / "claims-report" / "results.json").read_text())
+    judges = command.startswith("pytest claims/") or " --pyargs " in command
+    assert done.returncode in ((0, 1) if judges else (0,)), done.stdout[-2000:] + done.stderr[-2000:]
+    if command.startswith("pytest") and "odel " in command:  # wrote a report over the one that the folder began with
+        report = re.search(r"--moe-report (\S+)", command)
+        document = json.loads((folder / (report[1] if report else "claims-report") / "results.json").read_text())
         assert document["models"]
         assert document["errors"] == []
+
+
+def test_a_claim_added_as_the_page_says_is_judged_with_its_control(place: Path, changed: Path) -> None:
+    command = "pytest claims/test_own.py --model tiny-scratch --moe-tokens 400 --moe-report own"
+    done = run(command, changed, environment(place, PYTHONPATH=str(changed)))
+    assert done.returncode in (0, 1), done.stdout
+    (row,) = json.loads((changed / "own" / "results.json").read_text())["results"]
+    assert row["claim"] == "load-follows-magnitude"
+    assert row["p_adjusted"] >= row["p_value"]
+    assert row["null_distribution"] is not None
+    assert row["controls"]["random_init"]["verdict"]
+
+
+# --- recipes -------------------------------------------------------------------------------------
+
+QUICK = " --moe-profile quick -k router_norm"
+CLAIMS = "--pyargs moe_claims.claims" if find_spec("moe_claims.claims") else "claims/"
+"""In a wheel, as the recipe says; a clone has them beside the package."""
+
+
+def recipes() -> dict[str, Any]:
+    """The YAML of the page on CI, by file name."""
+    found = {}
+    for block in blocks(ROOT / "docs" / "howto-ci.md", "yaml"):
+        found[block.splitlines()[0].removeprefix("# ")] = yaml.safe_load(block)
+    return found
+
+
+def test_every_yaml_block_parses() -> None:
+    for page in PAGES:
+        for block in blocks(page, "yaml"):
+            assert isinstance(yaml.safe_load(block), dict), f"{page.name}: {block[:60]}"
+    assert sorted(recipes()) == [".github/workflows/claims.yml", ".gitlab-ci.yml"]
+
+
+def scripts(name: str, recipe: dict[str, Any]) -> list[str]:
+    if name == ".gitlab-ci.yml":
+        return list(recipe["claims"]["script"])
+    steps = recipe["jobs"]["claims"]["steps"]
+    assert all("uses" in step or "run" in step for step in steps)
+    return [step["run"] for step in steps if "run" in step]
+
+
+@pytest.mark.parametrize("name", [".github/workflows/claims.yml", ".gitlab-ci.yml"])
+def test_ci_recipe_fails_on_worse_alone(name: str, place: Path) -> None:
+    install, judge, compare = scripts(name, recipes()[name])
+    assert install == 'pip install "$MOE_CLAIMS"'
+    variables = environment(place, GITHUB_STEP_SUMMARY=str(place / "summary.md"))
+    baseline = place / "baseline" / "results.json"
+    (place / "summary.md").write_text("")
+    for command in (judge.replace("--moe-report-only", "--moe-report-only --moe-report baseline"), judge, compare):
+        done = run(command.replace("--pyargs moe_claims.claims", CLAIMS), place, variables)
+        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    assert (place / "claims.xml").read_text().count('name="verdict"') > 1
+    summary = (place / "summary.md").read_text()
+    assert "router-norm" in summary
+    assert ("claims-report/results.json against baseline/results.json" in summary) == (name != ".gitlab-ci.yml")
+    document = json.loads(baseline.read_text())
+    for row in document["results"]:  # as if every claim had held before
+        row["verdict"] = "replicated"
+    baseline.write_text(json.dumps(document))
+    assert run(compare, place, variables).returncode == 1
+
+
+def test_job_array_fills_a_cache_that_the_last_run_reads(place: Path, tmp_path: Path) -> None:
+    job, last = blocks(ROOT / "docs" / "howto-cluster.md", "bash")
+    folder, shared = tmp_path / "clone", tmp_path / "shared"
+    shutil.copytree(place / "claims", folder / "claims")
+    shutil.copy(place / "conftest.py", folder)
+    (folder / "models.txt").write_text("tiny-scratch@step500\ntiny-scratch\n")
+    for task in "12":
+        small = job.replace("--moe-device cuda", QUICK)
+        done = run(small, folder, environment(place, SLURM_ARRAY_TASK_ID=task, SHARED=str(shared)))
+        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    measured = {path: path.stat().st_mtime_ns for path in shared.rglob("*.npz")}
+    assert len(measured) > 24
+    done = run(last.strip() + QUICK, folder, environment(place, SHARED=str(shared)))
+    assert done.returncode in (0, 1), done.stdout[-2000:] + done.stderr[-2000:]
+    assert {path: path.stat().st_mtime_ns for path in shared.rglob("*.npz")} == measured
+    names = [card["name"] for card in json.loads((folder / "claims-report" / "results.json").read_text())["models"]]
+    assert sorted(names) == ["tiny-scratch", "tiny-scratch@step500"]
 
 
 def test_commands_are_found_and_every_replacement_is_used() -> None:
