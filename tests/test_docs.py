@@ -55,14 +55,14 @@ def blocks(page: Path, language: str) -> list[str]:
 
 
 def commands() -> list[tuple[str, str]]:
-    found = []
+    """Every command once, with the first page that has it; those of the page that changes the package are its own."""
+    found: dict[tuple[bool, str], str] = {}
     for page in PAGES:
-        for block in blocks(page, "sh"):
-            for line in block.splitlines():
-                stripped = re.sub(r"\s+#.*", "", line).strip()
-                if stripped and stripped not in BY_CI:
-                    found.append((page.name, stripped))
-    return [(page, line) for page, line in dict.fromkeys(found) if not line.startswith(INSTALLS)]
+        for line in "".join(blocks(page, "sh")).splitlines():
+            command = re.sub(r"\s+#.*", "", line).strip()
+            if command and command not in BY_CI and not command.startswith(INSTALLS):
+                found.setdefault((page.name == ADDS_A_CLAIM, command), page.name)
+    return [(page, command) for (_, command), page in found.items()]
 
 
 def write_files(page: Path, folder: Path) -> None:
