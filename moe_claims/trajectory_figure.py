@@ -55,7 +55,8 @@ def draw(trajectories: Sequence[ClaimTrajectory], path: Path, *, title: str) -> 
     ]
     figure.legend(handles=marks, loc="outside lower center", ncols=len(marks), fontsize=8, frameon=False)
     figure.suptitle(f"{title}: effect of each claim over training steps, with 95 % intervals", fontsize=11)
-    figure.supxlabel("training step", fontsize=9)
+    for axis in axes.flat[max(0, len(shown) - _COLUMNS) : len(shown)]:  # the lowest of each column
+        axis.set_xlabel("training step", fontsize=8)
     figure.savefig(path, dpi=110, metadata={"Software": None})
     plots.close(figure)
 
