@@ -74,7 +74,7 @@ class Bench:
         if self._illustrate is not None:
             try:
                 self._pictures[ref.name] = self._illustrate(model, measured)
-            except MoeClaimsError as error:  # the verdicts stand without pictures
+            except (MoeClaimsError, OSError) as error:  # the verdicts stand without pictures
                 self._pictures[ref.name] = {"model": model.card(), "figures": [], "reason": str(error)}
         return judged
 

@@ -25,6 +25,7 @@ from moe_claims.demonstrations import DEMONSTRATIONS
 from moe_claims.models.embedded import embedded_directory
 from moe_claims.models.names import resolve
 from moe_claims.report import html, markdown, results, table  # noqa: F401 - imported before any run inside this process
+from moe_claims.report.html import pictures
 from moe_claims.settings import OPTIONS, settle
 from moe_claims.testing import OUTCOME_OF
 from moe_claims.types import Verdict
@@ -119,7 +120,8 @@ def test_writes_a_valid_report_and_prints_the_table(
     written = (pytester.path / "claims-report" / "report.md").read_text()
     assert "## Audits of the paper's printed numbers, recomputed from each other" in written
     assert "weight-diversity-depth &#91;down&#93;" in written
-    assert (pytester.path / "claims-report" / "report.html").read_text() == html.render(document)
+    drawn = pictures.read(pytester.path / "claims-report" / "figures")
+    assert (pytester.path / "claims-report" / "report.html").read_text() == html.render(document, drawn)
     named = "report: claims-report/results.json, claims-report/report.md, claims-report/report.html"
     assert named in result.outlines
 

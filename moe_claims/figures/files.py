@@ -1,6 +1,6 @@
 """Figures → files: one per kind and format, the same to the byte for the same measurements."""
 
-import os.path
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -81,7 +81,7 @@ def _written(kind: Kind, subject: Subject, folder: Path, formats: Sequence[str])
 
 def _save(figure: Any, path: Path, title: str) -> None:
     """Whole or not at all, and without a time stamp."""
-    partial = path.with_name(f".{path.name}.partial")
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")  # workers may draw the same model
     if path.suffix == ".png":
         _image(figure).save(partial, format="PNG", optimize=True)
     else:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from moe_claims.cli import main
+from moe_claims.report.results import SCHEMA_VERSION
 
 Make = Callable[..., dict[str, Any]]
 ABSENT = {"verdict": "absent", "effect": 0.02, "interval": (-0.01, 0.06)}
@@ -132,8 +133,14 @@ def test_a_gate_does_not_pass_on_nothing(
     [
         (None, "there is no results file '1.json'"),
         ("{", "'1.json' is not a results file"),
-        ('{"schema_version": 2}', "'1.json' has schema version 2; this package reads version 3"),
-        ('{"schema_version": 3}', "'1.json' is no results file that this package reads: the whole lacks created, env"),
+        (
+            '{"schema_version": 2}',
+            f"'1.json' has schema version 2; this package reads version {SCHEMA_VERSION}",
+        ),
+        (
+            f'{{"schema_version": {SCHEMA_VERSION}}}',
+            "'1.json' is no results file that this package reads: the whole lacks created, env",
+        ),
     ],
 )
 def test_files_that_cannot_be_read_are_one_line(

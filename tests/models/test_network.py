@@ -106,8 +106,8 @@ def test_a_whole_run_over_the_network(
     (tmp_path / "ids.json").write_text(json.dumps([[3, 4, 5, 6], [7, 8, 9]]))
     options = ["--token-ids", str(tmp_path / "ids.json"), "--device", "cpu"]
     measure("org/tiny", *options, "--dense-reference", "hub:org/dense@v1", "--output", "remote.npz")
-    local = str(tmp_path / "local.npz")
-    assert main(["measure", str(folder), *options, "--dense-reference", str(dense), "--output", local]) == 0
+    # In a process of its own as well: another state of memory or threads may round in another way.
+    measure(str(folder), *options, "--dense-reference", str(dense), "--output", "local.npz")
     _same(tmp_path / "remote.npz", tmp_path / "local.npz")
     assert _on_disk(tmp_path / "home") == {}
 

@@ -30,7 +30,7 @@ def _set(*path: str | int, to: Any) -> Callable[[Any], None]:
         (_set("results", 0, "verdict", to="secret"), "results[0].verdict is not replicated or direction-only or contr"),
         (_set("results", 0, "p_value", to=1.5), "results[0].p_value breaks the rule 'maximum'"),
         (_set("secret", to=1), "the whole has a part that the schema does not know"),
-        (_set("schema_version", to=2), "schema_version is not 3"),
+        (_set("schema_version", to=2), f"schema_version is not {results.SCHEMA_VERSION}"),
         (_set("models", to={}), "models is not array"),
     ],
 )

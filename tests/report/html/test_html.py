@@ -11,7 +11,7 @@ from moe_claims.report import cells, html
 from moe_claims.report.html import inert
 
 Document = dict[str, Any]
-VOID = {"meta", "input", "img", "br", "path", "line", "circle", "rect"}
+VOID = {"meta", "input", "img", "br"}
 
 
 class Page(HTMLParser):
