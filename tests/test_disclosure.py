@@ -17,7 +17,7 @@ from moe_claims.models.names import ALIASES
 Make = Callable[..., dict[str, Any]]
 
 PATHS = [
-    "/home/me/model", "/tmp", "at '/mnt/data/x.jsonl' line 3", "(/work/x)", "file:///home/me", "~/models/x",
+    "/home/me/model", "/tmp", "at '/mnt/data/x.jsonl' line 3", "(/srv/x)", "file:///home/me", "~/models/x",
     "~me/models", "./dir", "../dir/x", "see ./dir", r"C:\Users\me", "D:/models/x", r"\\server\share\x", "=/opt/x",
 ]  # fmt: skip
 INNOCENT = [
