@@ -6,10 +6,10 @@ from pathlib import Path
 
 import jsonschema
 
-from moe_claims.analysis.registry import LIVE, TRAINED
+from moe_claims.judge.registry import LIVE, TRAINED
 from moe_claims.models.embedded import JUDGED
-from moe_claims.report import folder as folders
 from moe_claims.report import html, markdown, results
+from moe_claims.report import report_folder as folders
 
 folder = Path(sys.argv[1])
 document = results.read(folder / "results.json")

@@ -29,7 +29,7 @@ from scipy.sparse import csgraph  # noqa: F401 - so that no solver is charged fo
 from moe_claims.measure.assignment import Neurons, assign_sparse
 from moe_claims.measure.matching import measure_matching
 from moe_claims.models.checkpoint import Checkpoint
-from moe_claims.models.families import ROLES
+from moe_claims.models.families.table import ROLES
 
 KINDS = {"unrelated": None, "noise 1 on a base": 1.0, "noise 3 on a base": 3.0}
 Solver = Callable[[np.ndarray], np.ndarray]

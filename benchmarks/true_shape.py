@@ -40,8 +40,8 @@ from true_shape_models import (
 )
 from true_shape_runs import Run, forward, pieces, sequential, weights
 
-from moe_claims.memory import GIB, free_bytes
-from moe_claims.models.families import FAMILIES
+from moe_claims._util.memory import GIB, free_bytes
+from moe_claims.models.families.table import FAMILIES
 
 H200 = {"storage": 7e9, "bfloat16": 989e12, "float32": 67e12, "share": 0.4}
 """Assumed: bytes per second of one fast drive, the maker's operations per second, and the share that is achieved."""

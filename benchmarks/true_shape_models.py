@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from moe_claims.models.families import ROLES
-from moe_claims.paper import architecture
-from moe_claims.stats.nulls import off_diagonal
+from moe_claims.models.families.table import ROLES
+from moe_claims.packs.look_into_moes.paper import architecture
+from moe_claims.stats.permutation import off_diagonal
 
 SHARED = 0.3
 """Cosine of two experts' matrices: each is a common part and a part of its own."""

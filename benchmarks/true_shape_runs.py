@@ -11,16 +11,16 @@ import numpy as np
 import torch
 from transformers import AutoModelForCausalLM
 
+from moe_claims._util.threads import side_by_side
 from moe_claims.measure.measurement import RoutedMeasurement, WeightMeasurement
 from moe_claims.measure.routed import measure_routed
 from moe_claims.measure.weights import measure_weights
 from moe_claims.models.checkpoint import Checkpoint
 from moe_claims.models.config import as_object
-from moe_claims.models.families import ROLES
-from moe_claims.models.forward import LayerwiseModel
+from moe_claims.models.families.table import ROLES
+from moe_claims.models.forward.layerwise import LayerwiseModel
 from moe_claims.stats.mantel import pearson
-from moe_claims.stats.nulls import off_diagonal
-from moe_claims.threads import side_by_side
+from moe_claims.stats.permutation import off_diagonal
 
 _BUFFER = 1 << 24
 

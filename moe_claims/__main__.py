@@ -2,7 +2,7 @@
 
 import sys
 
-from moe_claims.cli import main
+from moe_claims.commands.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

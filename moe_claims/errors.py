@@ -2,7 +2,7 @@
 
 from typing import final
 
-from moe_claims.legible import one_line
+from moe_claims.printable import one_line
 
 
 class MoeClaimsError(Exception):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
-    from moe_claims.models.forward import LayerwiseModel
+    from moe_claims.models.forward.layerwise import LayerwiseModel
     from moe_claims.types import NullDistribution
 
 # The machines that run this are shared: how long an example takes says nothing about the code.
@@ -220,7 +220,7 @@ def plain_run(saved: Callable[..., Path], sequences: Sequence[Sequence[int]]) ->
 def layerwise(saved: Callable[..., Path]) -> "Callable[..., LayerwiseModel]":
     """(name, tied=False, layout="original", dtype="float32") → a fresh model run layer by layer."""
     from moe_claims.models.checkpoint import Checkpoint
-    from moe_claims.models.forward import LayerwiseModel
+    from moe_claims.models.forward.layerwise import LayerwiseModel
 
     def make(name: str, tied: bool = False, layout: str = "original", dtype: str = "float32") -> LayerwiseModel:
         return LayerwiseModel(Checkpoint.open(saved(name, tied, layout), name), dtype=dtype)
@@ -270,7 +270,7 @@ def grok(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from safetensors.torch import save_file
 
     from moe_claims.models.embedded import embedded_directory
-    from moe_claims.models.random_init import initialise
+    from moe_claims.models.synthetic.random_init import initialise
 
     settings = {
         **_SIZES, "model_type": "grok-1", "vocab_size": 2048, "num_experts": 4, "num_experts_per_tok": 2,

@@ -22,10 +22,10 @@ import yaml
 
 import moe_claims
 from moe_claims import __version__
-from moe_claims.analysis.audits import run_audits
-from moe_claims.analysis.loads import public_results
 from moe_claims.models.embedded import embedded_directory
 from moe_claims.models.names import ALIASES
+from moe_claims.packs.look_into_moes.audits import run_audits
+from moe_claims.packs.look_into_moes.routing_counts import public_results
 from moe_claims.report import results
 
 ROOT = Path(__file__).parents[1]

@@ -55,7 +55,7 @@ print(json.dumps(seen))
 def test_package_plugin_and_reports_are_light() -> None:
     reports = [name for name in _modules("report") if name != "moe_claims.report"]
     assert len(reports) >= 4
-    groups = [["moe_claims", "moe_claims.plugin"], reports]
+    groups = [["moe_claims", "moe_claims.pytest_plugin.hooks"], reports]
     start, after_reports = (set(names) for names in json.loads(_run(_LOADED, json.dumps(groups))))
     assert not start & HEAVY
     assert not after_reports & {"torch", "transformers", "scipy"}
@@ -115,13 +115,19 @@ def test_statistics_know_numbers_alone() -> None:
     ("folder", "forbidden"),
     [
         ("report", ("torch", "scipy", "transformers", "moe_claims.models", "moe_claims.measure", "moe_claims.stats")),
-        ("models", ("moe_claims.measure", "moe_claims.stats", "moe_claims.analysis", "moe_claims.report")),
+        ("models", ("moe_claims.measure", "moe_claims.stats", "moe_claims.packs.look_into_moes", "moe_claims.report")),
         ("texts", ("torch", "moe_claims.models", "moe_claims.measure", "moe_claims.stats", "moe_claims.report")),
-        ("measure", ("moe_claims.analysis", "moe_claims.report")),
-        ("analysis", ("torch", "moe_claims.report", "moe_claims.plugin")),
+        ("measure", ("moe_claims.packs.look_into_moes", "moe_claims.report")),
+        ("judge", ("torch", "moe_claims.report", "moe_claims.pytest_plugin.hooks")),
         (
             "figures",
-            ("torch", "transformers", "moe_claims.models.loading", "moe_claims.measuring", "moe_claims.plugin"),
+            (
+                "torch",
+                "transformers",
+                "moe_claims.models.loading",
+                "moe_claims.measure.measurer",
+                "moe_claims.pytest_plugin.hooks",
+            ),
         ),
     ],
 )

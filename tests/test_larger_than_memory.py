@@ -20,7 +20,7 @@ LIMIT = 3 * 2**29
 LIMITED = f"""
 import resource, sys
 resource.setrlimit(resource.RLIMIT_DATA, ({LIMIT}, {LIMIT}))
-from moe_claims.cli import main
+from moe_claims.commands.main import main
 status = main(sys.argv[1:])
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 sys.exit(status)

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 import moe_claims
-from moe_claims.analysis.claim import Claim
-from moe_claims.analysis.registry import COUNTED, LIVE, TRAINED
+from moe_claims.judge.claim import Claim
+from moe_claims.judge.registry import COUNTED, LIVE, TRAINED
 
 PAGE = Path(__file__).parents[1] / "docs" / "methods.md"
 PACKAGE = Path(moe_claims.__file__).parent
@@ -22,7 +22,7 @@ FIXED = re.compile(
     r"Paper says otherwise: (?P<says>[^\n]+)\.\n"
 )
 EVERY = [*LIVE.values(), *COUNTED.values(), *TRAINED.values()]
-MODULE = re.compile(r"`((?:analysis|measure|models|stats)/[a-z_]+\.py)`")
+MODULE = re.compile(r"`((?:judge|packs|measure|models|stats)(?:/[a-z_]+)*/[a-z_]+\.py)`")
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def test_every_claim_has_one_section_and_every_section_a_claim(page: str) -> Non
 def test_fixed_lines_are_those_of_the_record(page: str, claim: Claim) -> None:
     fixed = FIXED.match(section_of(page, claim).lstrip("\n"))
     assert fixed is not None, f"the section of {claim.id} does not begin with its fixed lines"
-    assert f"moe_claims.analysis.{fixed['code']}" == claim.analysis
+    assert f"moe_claims.packs.look_into_moes.{fixed['code']}" == claim.analysis
     assert number(fixed["smallest"]) == claim.smallest
     if claim.rule == "level":
         assert fixed["equivalence"] == "none (a level)"
@@ -87,7 +87,7 @@ def test_every_section_says_what_is_estimated_against_what_and_what_could_fool_i
 
 def test_modules_that_are_named_exist(page: str) -> None:
     named = set(MODULE.findall(page))
-    assert {"stats/mantel.py", "stats/trend.py", "analysis/verdict.py"} <= named
+    assert {"stats/mantel.py", "stats/trend.py", "judge/verdict.py"} <= named
     assert [module for module in sorted(named) if not (PACKAGE / module).is_file()] == []
 
 

@@ -20,12 +20,12 @@ import torch
 from safetensors.torch import save_file
 
 import moe_claims
-from moe_claims import guard
 from moe_claims.errors import ModelError
-from moe_claims.models import hub
 from moe_claims.models.config import as_object
-from moe_claims.models.random_init import initialise
-from moe_claims.models.source import SafetensorsFolder
+from moe_claims.models.storage import hub_cache
+from moe_claims.models.storage.tensor_source import SafetensorsFolder
+from moe_claims.models.synthetic.random_init import initialise
+from moe_claims.pytest_plugin import untrusted_paths
 
 ROOT = Path(__file__).parents[1]
 PYTEST = (sys.executable, "-m", "pytest", "--import-mode=importlib", "-p", "no:cacheprovider", "-q")
@@ -519,17 +519,19 @@ def test_pytest_takes_no_settings_from_a_model(
 
 def test_what_stands_behind_model_elsewhere_is_left_to_others(tmp_path: Path) -> None:
     places = ["--model", "tests"]
-    assert guard.tests(["tests"], places, tmp_path) == ["tests"]  # another's suite, whose --model takes no value
-    assert guard.tests(["tests"], places, ROOT) == []
-    assert guard.tests(["claims/test_x.py::test_y", "m"], ["claims/test_x.py::test_y", "--model", "m"], ROOT) == [
-        "claims/test_x.py::test_y"
-    ]
-    assert guard.settings_of_a_model(None, ["m"], ["--model", "m"], tmp_path) is None
+    assert untrusted_paths.tests(["tests"], places, tmp_path) == [
+        "tests"
+    ]  # another's suite, whose --model takes no value
+    assert untrusted_paths.tests(["tests"], places, ROOT) == []
+    assert untrusted_paths.tests(
+        ["claims/test_x.py::test_y", "m"], ["claims/test_x.py::test_y", "--model", "m"], ROOT
+    ) == ["claims/test_x.py::test_y"]
+    assert untrusted_paths.settings_of_a_model(None, ["m"], ["--model", "m"], tmp_path) is None
     own = tmp_path / "pytest.ini"
-    assert guard.settings_of_a_model(own, [], ["--moe-model", "models/m"], tmp_path) is None
-    assert guard.settings_of_a_model(own, [], ["--moe-model", "."], tmp_path) == "."
+    assert untrusted_paths.settings_of_a_model(own, [], ["--moe-model", "models/m"], tmp_path) is None
+    assert untrusted_paths.settings_of_a_model(own, [], ["--moe-model", "."], tmp_path) == "."
     (tmp_path / "sub").mkdir()
-    assert guard.settings_of_a_model(own, ["../t"], ["--moe-model", "../m"], tmp_path / "sub") is None
+    assert untrusted_paths.settings_of_a_model(own, ["../t"], ["--moe-model", "../m"], tmp_path / "sub") is None
 
 
 # --- smaller doors ---------------------------------------------------------------------------------
@@ -556,8 +558,8 @@ def test_a_config_never_chooses_the_code_that_runs_it(name: str, config_of: Any)
      "d.npz", "e.h5", "tf_model.msgpack", "f.gguf", "g.so", "setup.sh"],
 )  # fmt: skip
 def test_nothing_that_runs_is_fetched(name: str) -> None:
-    assert not any(fnmatch(name, pattern) for pattern in hub.PATTERNS)
-    assert any(fnmatch("model-00001-of-00002.safetensors", pattern) for pattern in hub.PATTERNS)
+    assert not any(fnmatch(name, pattern) for pattern in hub_cache.PATTERNS)
+    assert any(fnmatch("model-00001-of-00002.safetensors", pattern) for pattern in hub_cache.PATTERNS)
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ def add(commands: Commands) -> None:
 
 
 def run(given: argparse.Namespace) -> str:
-    from moe_claims.calibrate import calibrate
+    from moe_claims.simulation.calibration import calibrate
 
     if given.seeds < 1 or given.workers < 1:
         raise UsageError("--seeds and --workers are whole numbers, 1 or more")

@@ -9,7 +9,7 @@ from moe_claims.commands import Answer, Commands
 from moe_claims.errors import UsageError
 
 if TYPE_CHECKING:
-    from moe_claims.report.compare import Compared
+    from moe_claims.compare.render import Compared
 
 
 def add(commands: Commands) -> None:
@@ -40,8 +40,9 @@ def add(commands: Commands) -> None:
 
 
 def run(given: argparse.Namespace) -> Answer:
-    from moe_claims.comparison import compared, pairing
-    from moe_claims.report import compare, results
+    from moe_claims.compare import render
+    from moe_claims.compare.pairs import compared, pairing
+    from moe_claims.report import results
 
     if len(given.results) < 2:
         raise UsageError(f"compare needs two results files or more: give another beside '{given.results[0]}'")
@@ -51,26 +52,26 @@ def run(given: argparse.Namespace) -> Answer:
     baseline, later = documents[0], documents[1:]
     names = pairing(given.models, baseline, later)
     found = [
-        compare.Compared(str(given.results[0]), str(path), compared(baseline, document, names))
+        render.Compared(str(given.results[0]), str(path), compared(baseline, document, names))
         for path, document in zip(given.results[1:], later, strict=True)
     ]
     for one in found:
         _check(one, given.fail_on)
     if given.format == "json":
-        text = json.dumps(compare.document(found), indent=1, ensure_ascii=False, allow_nan=False)
+        text = json.dumps(render.document(found), indent=1, ensure_ascii=False, allow_nan=False)
     else:
-        text = compare.render(found) if given.format == "table" else compare.markdown(found)
+        text = render.render(found) if given.format == "table" else render.markdown(found)
     failed = {"never": False, "worse": any(one.comparison.worse for one in found)}
     failed["changed"] = any(one.comparison.changed for one in found)
     if given.output is not None:
         results.write_text(given.output, text.rstrip("\n") + "\n")
-        text = "\n".join([*map(compare.headline, found), f"written to {given.output}"])
+        text = "\n".join([*map(render.headline, found), f"written to {given.output}"])
     return Answer(text, int(failed[given.fail_on]))
 
 
 def _check(found: "Compared", fail_on: str) -> None:
     """A comparison of nothing is an error; so is a gate that would pass because no measured row can be compared."""
-    from moe_claims.report.compare import unpaired
+    from moe_claims.compare.render import unpaired
 
     it = found.comparison
     if not it.pairs and it.new and it.missing:

@@ -28,15 +28,15 @@ def add(commands: Commands) -> None:
 
 
 def run(given: argparse.Namespace) -> str:
-    from moe_claims.plotting import library
+    from moe_claims.figures.matplotlib_backend import library
 
     library()  # what it lacks is said now, not after the measuring
     layers = _layers(given.layers)
     if given.out.exists() and not given.out.is_dir():
         raise UsageError(f"--out {given.out}: this is a file; give a folder, which is made where there is none")
 
-    from moe_claims.drawing import Wanted, draw
     from moe_claims.figures.files import FORMATS
+    from moe_claims.figures.gallery import Wanted, draw
     from moe_claims.settings import settle
 
     values = {name: getattr(given, name) for name in ("tokens", "device", "dtype", "download", "cache")}

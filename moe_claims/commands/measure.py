@@ -22,7 +22,7 @@ def add(commands: Commands) -> None:
 
 
 def run(given: argparse.Namespace) -> str:
-    from moe_claims.dump import dump
+    from moe_claims.measure.export import dump
 
     return dump(
         given.name,

@@ -15,9 +15,9 @@ def add(commands: Commands) -> None:
 def run(given: argparse.Namespace) -> str:
     from tabulate import tabulate
 
-    from moe_claims.models import listing
     from moe_claims.models.embedded import EMBEDDED
-    from moe_claims.models.families import FAMILIES
+    from moe_claims.models.families import listing
+    from moe_claims.models.families.table import FAMILIES
     from moe_claims.models.names import ALIASES, SYNTHETIC
 
     if given.families:

@@ -17,9 +17,9 @@ def add(commands: Commands) -> None:
 
 
 def run(given: argparse.Namespace) -> str:
-    from moe_claims.power import power, summary
-    from moe_claims.power_depth import depth_power
-    from moe_claims.power_figure import draw
+    from moe_claims.simulation.power import power, summary
+    from moe_claims.simulation.power_figure import draw
+    from moe_claims.simulation.power_over_depth import depth_power
 
     if given.seeds < 1 or given.workers < 1:
         raise UsageError("--seeds and --workers are whole numbers, 1 or more")

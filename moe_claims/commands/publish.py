@@ -17,7 +17,7 @@ def add(commands: Commands) -> None:
 
 
 def run(given: argparse.Namespace) -> str:
-    from moe_claims.publishing import described, packed, send
+    from moe_claims.publish.upload import described, packed, send
     from moe_claims.report import results
 
     document = results.read(given.results)

@@ -20,11 +20,11 @@ def add(commands: Commands) -> None:
 
 
 def run(given: argparse.Namespace) -> str:
-    from moe_claims.plotting import pyplot
+    from moe_claims.figures.matplotlib_backend import pyplot
+    from moe_claims.figures.trajectory import draw
     from moe_claims.report import results, trajectory
+    from moe_claims.run.trajectory import judged, models
     from moe_claims.settings import settle
-    from moe_claims.trajectory import judged, models
-    from moe_claims.trajectory_figure import draw
 
     if given.points < 2:
         raise UsageError(f"--points {given.points}: give a whole number, 2 or more")

@@ -1,9 +1,9 @@
 """Intermediate states |σ(W_act x)| by layer and expert: how many are active, and how large they are (Appendix H)."""
 
-from moe_claims.figures import maps
+from moe_claims.figures import heatmaps
+from moe_claims.figures.data import Drawing, Subject, there
 from moe_claims.figures.layer_maps import side_by_side
-from moe_claims.figures.subject import Drawing, Subject, there
-from moe_claims.paper import published
+from moe_claims.packs.look_into_moes.paper import published
 
 
 def intermediate_states(subject: Subject) -> Drawing:
@@ -17,8 +17,8 @@ def intermediate_states(subject: Subject) -> Drawing:
         subject.name,
         routed.layers,
         (
-            ("active neurons, %", share, maps.rising([share], "neurons with |σ(W_act x)| > 0.001, %")),
-            ("mean magnitude", size, maps.Colours("cividis", 0.0, float(size.max()) or 1.0, "mean |σ(W_act x)|")),
+            ("active neurons, %", share, heatmaps.rising([share], "neurons with |σ(W_act x)| > 0.001, %")),
+            ("mean magnitude", size, heatmaps.Colours("cividis", 0.0, float(size.max()) or 1.0, "mean |σ(W_act x)|")),
         ),
     )
     printed = published()["text_values"]["activation_ratio_abs_gt_1e-3"]

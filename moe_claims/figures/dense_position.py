@@ -2,26 +2,26 @@
 
 from typing import Any
 
-from moe_claims.analysis.dense_position import excess
 from moe_claims.errors import NotComparableError
-from moe_claims.experiments import load
-from moe_claims.figures import look
-from moe_claims.figures.subject import Drawing, Subject
-from moe_claims.paper import published
+from moe_claims.figures import style
+from moe_claims.figures.data import Drawing, Subject
+from moe_claims.packs.look_into_moes.paper import published
+from moe_claims.packs.look_into_moes.trained.dense_layer_position import excess
+from moe_claims.packs.look_into_moes.trained.results import load
 
-_MATCHED = {"total": (look.BLUE, "o", "-"), "activated": (look.VERMILION, "s", "--")}
+_MATCHED = {"total": (style.BLUE, "o", "-"), "activated": (style.VERMILION, "s", "--")}
 
 
 def dense_position(subject: Subject) -> Drawing:
     """Excess loss over the place of the dense layer, per seed and in the mean; beside it, the paper's two scores."""
     document = load("dense-layer-position")
-    figure = look.page(
+    figure = style.page(
         11.2,
-        look.HEADING + 3.1,
+        style.HEADING + 3.1,
         "One dense layer in place of an MoE layer",
         "trainings made for the question, and Table 6 as published; the same for every model",
     )
-    ours, bench, perplexity = (look.box(figure, 0.75 + 3.65 * i, look.HEADING + 0.3, 2.85, 2.1) for i in range(3))
+    ours, bench, perplexity = (style.box(figure, 0.75 + 3.65 * i, style.HEADING + 0.3, 2.85, 2.1) for i in range(3))
     seeds = _ours(ours, document)
     rows, columns = published()["table6_non_moe_layer"]["rows"], published()["table6_non_moe_layer"]["columns"]
     for axis, column, label in ((bench, "bench_avg", "mean of four benchmarks, %"), (perplexity, "ppl", "perplexity")):
@@ -54,7 +54,7 @@ def _ours(axis: Any, document: dict[str, Any]) -> int:
         axis.plot(found.places[-1:], mean[-1:], **_ring(colour))
     if not seeds:
         raise NotComparableError("no model of the experiment has a dense layer")
-    axis.axhline(0, color=look.GREY, linewidth=0.8, linestyle="--")
+    axis.axhline(0, color=style.GREY, linewidth=0.8, linestyle="--")
     axis.set_xticks(range(document["layers"]))
     axis.set_xlabel("place of the dense layer")
     axis.set_ylabel("loss over all-MoE, nats per token")
@@ -66,9 +66,9 @@ def _ours(axis: Any, document: dict[str, Any]) -> int:
 def _theirs(axis: Any, values: dict[str, float], label: str) -> None:
     places = sorted(int(place) for place in values if place != "none")
     found = [values[str(place)] for place in places]
-    axis.plot(places, found, color=look.PURPLE, marker="D", linewidth=1.6)
-    axis.plot(places[-1:], found[-1:], **_ring(look.PURPLE))
-    axis.axhline(values["none"], color=look.GREY, linewidth=0.8, linestyle="--", label="all-MoE")
+    axis.plot(places, found, color=style.PURPLE, marker="D", linewidth=1.6)
+    axis.plot(places[-1:], found[-1:], **_ring(style.PURPLE))
+    axis.axhline(values["none"], color=style.GREY, linewidth=0.8, linestyle="--", label="all-MoE")
     axis.set_xticks(places)
     axis.set_xlabel("place of the dense layer")
     axis.set_ylabel(label)

@@ -5,17 +5,17 @@ from typing import Any
 
 import numpy as np
 
-from moe_claims.analysis.depth_behaviour import norm_variation
-from moe_claims.analysis.published import paper_model
 from moe_claims.errors import MoeClaimsError
-from moe_claims.figures import look
+from moe_claims.figures import style
+from moe_claims.figures.data import Drawing, Subject, there
 from moe_claims.figures.norms import scores
-from moe_claims.figures.subject import Drawing, Subject, there
+from moe_claims.judge.replication import paper_model
 from moe_claims.measure.measurement import Floats, Integers, RoutedMeasurement
-from moe_claims.models.families import Role
-from moe_claims.paper import published
+from moe_claims.models.families.table import Role
+from moe_claims.packs.look_into_moes.depth_norms import norm_variation
+from moe_claims.packs.look_into_moes.paper import published
 from moe_claims.stats.mantel import pearson
-from moe_claims.stats.nulls import off_diagonal
+from moe_claims.stats.permutation import off_diagonal
 
 _ORDER: tuple[Role, ...] = ("up", "act", "down")
 _PANEL, _HIGH, _LEFT, _GAP = 3.6, 2.4, 0.8, 0.95
@@ -29,15 +29,15 @@ def outputs(subject: Subject) -> Drawing:
     figure, (axis,) = _page("Similarity of expert outputs over depth", subject.name, 1)
     low, high = sequences.min(axis=1), sequences.max(axis=1)
     axis.fill_between(
-        routed.layers, low, high, color=look.BLUE, alpha=0.18, linewidth=0, label="single sequences, lowest to highest"
+        routed.layers, low, high, color=style.BLUE, alpha=0.18, linewidth=0, label="single sequences, lowest to highest"
     )
-    _curve(axis, routed.layers, mean, look.BLUE, "o", "-", "all tokens")
+    _curve(axis, routed.layers, mean, style.BLUE, "o", "-", "all tokens")
     if routed.dense_sums is not None and not isinstance(subject.reference, MoeClaimsError):
         to_reference = routed.dense_sums.sum(axis=1).mean(axis=-1) / routed.lengths.sum()
         _curve(
-            axis, routed.layers, to_reference, look.VERMILION, "s", "--", f"experts against {subject.reference.label}"
+            axis, routed.layers, to_reference, style.VERMILION, "s", "--", f"experts against {subject.reference.label}"
         )
-    axis.axhline(0.5, color=look.GREY, linewidth=0.8, linestyle=":", label="right angle")
+    axis.axhline(0.5, color=style.GREY, linewidth=0.8, linestyle=":", label="right angle")
     _finish(axis, routed.layers, "mean angular similarity")
     return Drawing(figure, (_of(routed),))
 
@@ -49,10 +49,10 @@ def weights(subject: Subject) -> Drawing:
     for axis, level in ((left, "matrix"), (right, "mean")):
         for role in _ORDER:
             values = off_diagonal(getattr(subject.weights, level)[role]).mean(axis=-1)
-            _curve(axis, layers, values, *look.ROLE_LINES[role], look.ROLE_NAMES[role])
-    _curve(right, layers, off_diagonal(subject.weights.router).mean(axis=-1), look.PURPLE, "D", "-.", "router W_g")
+            _curve(axis, layers, values, *style.ROLE_LINES[role], style.ROLE_NAMES[role])
+    _curve(right, layers, off_diagonal(subject.weights.router).mean(axis=-1), style.PURPLE, "D", "-.", "router W_g")
     for axis, heading in ((left, "flattened matrices"), (right, "mean neurons and router rows")):
-        axis.axhline(0, color=look.GREY, linewidth=0.8, linestyle=":")
+        axis.axhline(0, color=style.GREY, linewidth=0.8, linestyle=":")
         axis.set_title(heading)
         _finish(axis, layers, "mean cosine similarity")
     return Drawing(figure)
@@ -65,12 +65,12 @@ def association(subject: Subject) -> Drawing:
     figure, (axis,) = _page("Router rows and mean neurons: association by layer", subject.name, 1)
     for role in _ORDER:
         values = pearson(router, off_diagonal(subject.weights.mean[role]))
-        _curve(axis, layers, values, *look.ROLE_LINES[role], look.ROLE_NAMES[role])
+        _curve(axis, layers, values, *style.ROLE_LINES[role], style.ROLE_NAMES[role])
     printed = published()["table5_r_gate_act_by_layer"].get(paper_model(subject.hub_id) or "")
     if printed:
         places = sorted(map(int, printed))
         axis.plot(places, [printed[str(place)] for place in places], "kx", markersize=5, label="W_act, paper's Table 5")
-    axis.axhline(0, color=look.GREY, linewidth=0.8, linestyle=":")
+    axis.axhline(0, color=style.GREY, linewidth=0.8, linestyle=":")
     axis.set_ylim(-1.05, 1.05)
     _finish(axis, layers, "Pearson r over pairs of experts")
     return Drawing(figure, () if printed else ("The paper prints no values for this model.",))
@@ -86,15 +86,15 @@ def norms(subject: Subject) -> Drawing:
         routed.layers,
         by_expert.min(axis=1),
         by_expert.max(axis=1),
-        color=look.BLUE,
+        color=style.BLUE,
         alpha=0.18,
         linewidth=0,
         label="experts, lowest to highest mean",
     )
-    _curve(left, routed.layers, by_expert.mean(axis=1), look.BLUE, "o", "-", "mean")
+    _curve(left, routed.layers, by_expert.mean(axis=1), style.BLUE, "o", "-", "mean")
     left.set_ylim(0, 1.08 * left.get_ylim()[1])
     _finish(left, routed.layers, "Euclidean norm of an expert's output")
-    _curve(right, routed.layers, spread, look.VERMILION, "s", "--", "over experts, mean over tokens")
+    _curve(right, routed.layers, spread, style.VERMILION, "s", "--", "over experts, mean over tokens")
     right.set_ylim(0, 1.08 * right.get_ylim()[1])
     _finish(right, routed.layers, "coefficient of variation")
     return Drawing(figure, (_of(routed),))
@@ -104,13 +104,13 @@ def router_norm(subject: Subject) -> Drawing:
     """How well ranks of norms and scores agree, and how far the best score is above the second."""
     routed = there(subject.text).routed
     figure, (left, right) = _page("Router scores over depth", subject.name, 2)
-    _curve(left, routed.layers, rank_agreement(routed), look.BLUE, "o", "-", "mean over tokens")
-    left.axhline(0, color=look.GREY, linewidth=0.8, linestyle=":", label="chance")
+    _curve(left, routed.layers, rank_agreement(routed), style.BLUE, "o", "-", "mean over tokens")
+    left.axhline(0, color=style.GREY, linewidth=0.8, linestyle=":", label="chance")
     _finish(left, routed.layers, "Spearman ρ of norms and scores")
     first, second = _two_best(routed)
-    _curve(right, routed.layers, first, look.VERMILION, "s", "--", "highest score")
-    _curve(right, routed.layers, second, look.GREEN, "^", ":", "second score")
-    right.axhline(1 / subject.experts, color=look.GREY, linewidth=0.8, linestyle=":", label="even share")
+    _curve(right, routed.layers, first, style.VERMILION, "s", "--", "highest score")
+    _curve(right, routed.layers, second, style.GREEN, "^", ":", "second score")
+    right.axhline(1 / subject.experts, color=style.GREY, linewidth=0.8, linestyle=":", label="even share")
     right.set_ylim(0, 1.08 * right.get_ylim()[1])
     _finish(right, routed.layers, "softmax score, mean over tokens")
     return Drawing(figure, (_of(routed),))
@@ -129,12 +129,12 @@ def activations(subject: Subject) -> Drawing:
             routed.layers,
             values.min(axis=1),
             values.max(axis=1),
-            color=look.BLUE,
+            color=style.BLUE,
             alpha=0.18,
             linewidth=0,
             label="experts, lowest to highest",
         )
-        _curve(axis, routed.layers, values.mean(axis=1), look.BLUE, "o", "-", "mean over experts")
+        _curve(axis, routed.layers, values.mean(axis=1), style.BLUE, "o", "-", "mean over experts")
         _finish(axis, routed.layers, label)
     left.set_ylim(0, 1.08 * left.get_ylim()[1])
     return Drawing(figure, (_of(routed),))
@@ -157,10 +157,10 @@ def _two_best(routed: RoutedMeasurement) -> tuple[Floats, Floats]:
 
 def _page(title: str, name: str, panels: int) -> tuple[Any, Sequence[Any]]:
     width = 7.2 if panels == 1 else _LEFT + panels * (_PANEL + _GAP) - 0.5
-    figure = look.page(width, look.HEADING + _HIGH + 1.2, title, name)
+    figure = style.page(width, style.HEADING + _HIGH + 1.2, title, name)
     wide = width - _LEFT - 0.3 if panels == 1 else _PANEL
     return figure, [
-        look.box(figure, _LEFT + i * (wide + _GAP), look.HEADING + 0.25, wide, _HIGH) for i in range(panels)
+        style.box(figure, _LEFT + i * (wide + _GAP), style.HEADING + 0.25, wide, _HIGH) for i in range(panels)
     ]
 
 
@@ -171,7 +171,7 @@ def _curve(axis: Any, layers: Integers, values: Floats, colour: str, marker: str
 
 
 def _finish(axis: Any, layers: Integers, label: str) -> None:
-    places, _ = look.ticks(len(layers), most=14)
+    places, _ = style.ticks(len(layers), most=14)
     axis.set_xticks([layers[place] for place in places])
     axis.set_xlabel("layer (ring: the last)")
     axis.set_ylabel(label)

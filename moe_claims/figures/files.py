@@ -10,11 +10,11 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
+from moe_claims._util.progress import track
 from moe_claims.errors import MoeClaimsError
-from moe_claims.figures import look
-from moe_claims.figures.kinds import KINDS, Kind
-from moe_claims.figures.subject import Subject
-from moe_claims.progress import track
+from moe_claims.figures import style
+from moe_claims.figures.catalogue import KINDS, Kind
+from moe_claims.figures.data import Subject
 
 FORMATS = {"png": ("png",), "svg": ("svg",), "both": ("png", "svg")}
 """What ``--format`` may be: which files it stands for."""
@@ -63,7 +63,7 @@ def write(subject: Subject, folder: Path, formats: Sequence[str], kinds: Sequenc
         UsageError: matplotlib is not installed.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with look.style():
+    with style.style():
         coming = track(KINDS if kinds is None else kinds, f"figures of {subject.name}", unit="figures")
         return [_written(kind, subject, folder, formats) for kind in coming]
 

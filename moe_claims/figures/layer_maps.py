@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from moe_claims.figures import look
-from moe_claims.figures.maps import Colours
+from moe_claims.figures import style
+from moe_claims.figures.heatmaps import Colours
 from moe_claims.measure.measurement import Floats, Integers
 
 _WIDTH, _LEFT, _GAP = 4.2, 0.7, 1.75
@@ -16,21 +16,21 @@ def side_by_side(title: str, name: str, layers: Integers, panels: Sequence[tuple
     """A page of maps (L, E), each with its heading and its colours."""
     high = min(_HIGHEST, max(_LOWEST, 0.18 * len(layers)))
     width = _LEFT + len(panels) * (_WIDTH + _GAP) - 0.55
-    figure = look.page(width, look.HEADING + high + 0.85, title, name)
+    figure = style.page(width, style.HEADING + high + 0.85, title, name)
     for column, (heading, values, colours) in enumerate(panels):
-        left, top = _LEFT + column * (_WIDTH + _GAP), look.HEADING + 0.25
-        axis = look.box(figure, left, top, _WIDTH, high)
+        left, top = _LEFT + column * (_WIDTH + _GAP), style.HEADING + 0.25
+        axis = style.box(figure, left, top, _WIDTH, high)
         image = colours.drawn(
             axis, values, aspect="auto", interpolation="nearest" if values.shape[1] <= 400 else "auto"
         )
         axis.set_title(heading)
-        places, labels = look.ticks(values.shape[1])
+        places, labels = style.ticks(values.shape[1])
         axis.set_xticks(places, labels)
         axis.set_xlabel("expert")
-        rows, _ = look.ticks(len(layers), most=16)
+        rows, _ = style.ticks(len(layers), most=16)
         axis.set_yticks(rows, [str(layers[row]) for row in rows])
         axis.set_ylabel("layer")
-        bar = look.box(figure, left + _WIDTH + 0.12, top, 0.12, min(high, 3.2))
+        bar = style.box(figure, left + _WIDTH + 0.12, top, 0.12, min(high, 3.2))
         figure.colorbar(image, cax=bar).set_label(colours.label, fontsize=7.5)
         bar.tick_params(labelsize=7)
     return figure

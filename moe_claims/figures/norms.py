@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from moe_claims.analysis.audits_figure10 import figure10_counts
-from moe_claims.figures import look, maps
-from moe_claims.figures.subject import Drawing, Subject, there
+from moe_claims.figures import heatmaps, style
+from moe_claims.figures.data import Drawing, Subject, there
 from moe_claims.measure.measurement import Floats
-from moe_claims.paper import published
+from moe_claims.packs.look_into_moes.audits.figure_10 import figure10_counts
+from moe_claims.packs.look_into_moes.paper import published
 
 MOST_TOKENS = 12
 _MAP, _SCATTER, _GAP = 4.3, 2.3, 0.5
@@ -35,23 +35,23 @@ def by_token(subject: Subject) -> Drawing:
     high = max(1.0, 0.15 * len(words))
     rows, left = len(subject.layers), 1.15
     width = left + 2 * (_MAP + _GAP) + 0.55 + _SCATTER + 0.4
-    figure = look.page(
+    figure = style.page(
         width,
-        look.HEADING + rows * (high + 0.62) + 0.25,
+        style.HEADING + rows * (high + 0.62) + 0.25,
         "Output norms and router scores, token by token",
         subject.name,
     )
     for row, (layer, place) in enumerate(zip(subject.layers, subject.places(routed.layers), strict=True)):
         norms, share = routed.output_norms[place, : len(words)], scores(routed.router_logits[place, : len(words)])
-        chosen, top = routed.chosen[place, : len(words)], look.HEADING + 0.25 + row * (high + 0.62)
+        chosen, top = routed.chosen[place, : len(words)], style.HEADING + 0.25 + row * (high + 0.62)
         for column, (values, what) in enumerate(((norms, "output norm"), (share, "softmax score"))):
-            axis = look.box(figure, left + column * (_MAP + _GAP), top, _MAP, high)
+            axis = style.box(figure, left + column * (_MAP + _GAP), top, _MAP, high)
             _token_map(figure, axis, values, chosen, what)
             axis.set_yticks(
-                range(len(words)), [look.inert(word, 14) for word in words] if column == 0 else [""] * len(words)
+                range(len(words)), [style.inert(word, 14) for word in words] if column == 0 else [""] * len(words)
             )
             axis.set_title(f"layer {layer}: {what}", fontsize=8, pad=3)
-        axis = look.box(figure, left + 2 * (_MAP + _GAP) + 0.55, top, _SCATTER, high)
+        axis = style.box(figure, left + 2 * (_MAP + _GAP) + 0.55, top, _SCATTER, high)
         _against(axis, norms, share, chosen)
         if row == 0:
             axis.legend(
@@ -64,17 +64,17 @@ def by_token(subject: Subject) -> Drawing:
             )
     tokens = routed.router_logits.shape[1]
     left_out = () if tokens == len(words) else (f"The first {len(words)} of {tokens} tokens are shown.",)
-    return Drawing(figure, (look.named(subject.layers, len(routed.layers)), *left_out))
+    return Drawing(figure, (style.named(subject.layers, len(routed.layers)), *left_out))
 
 
 def _token_map(figure: Any, axis: Any, values: Floats, chosen: Any, what: str) -> None:
-    colours = replace(maps.rising([values], what), map="viridis" if what == "output norm" else "cividis")
+    colours = replace(heatmaps.rising([values], what), map="viridis" if what == "output norm" else "cividis")
     image = colours.drawn(axis, values, aspect="auto", interpolation="nearest")
     experts = values.shape[1]
     size = 16 if experts <= 16 else 5
     row = np.repeat(np.arange(len(values)), chosen.shape[1])
     axis.scatter(chosen.ravel(), row, marker="o", s=size, facecolors="white", edgecolors="black", linewidths=0.5)
-    places, labels = look.ticks(experts)
+    places, labels = style.ticks(experts)
     axis.set_xticks(places, labels)
     axis.tick_params(length=2, pad=1.5, labelsize=6.5)
     axis.set_xlabel("expert", fontsize=7, labelpad=1)
@@ -89,9 +89,9 @@ def _against(axis: Any, norms: Floats, share: Floats, chosen: Any) -> None:
     np.put_along_axis(is_chosen, chosen.astype(np.int64), True, axis=1)
     options = {"s": 9, "linewidths": 0.6}
     axis.scatter(
-        norms[~is_chosen], share[~is_chosen], facecolors="none", edgecolors=look.BLUE, label="not chosen", **options
+        norms[~is_chosen], share[~is_chosen], facecolors="none", edgecolors=style.BLUE, label="not chosen", **options
     )
-    axis.scatter(norms[is_chosen], share[is_chosen], color=look.VERMILION, marker="^", label="chosen", **options)
+    axis.scatter(norms[is_chosen], share[is_chosen], color=style.VERMILION, marker="^", label="chosen", **options)
     axis.yaxis.set_major_locator(MaxNLocator(5))
     if share.max() > _FAR * share.min() > 0:
         axis.set_yscale("log")
@@ -120,21 +120,21 @@ def rank_counts(subject: Subject) -> Drawing:
     logs = [_log_over_chance(share) for share in shares]
     most = max(_REACH, *(ceil(float(log.max())) for log in logs))
     side, left = 3.6, 0.75
-    figure = look.page(
+    figure = style.page(
         left + 2 * side + 1.9,
-        look.HEADING + side + 1.05,
+        style.HEADING + side + 1.05,
         "Rank of output norm against rank of router score",
         subject.name,
     )
-    colours = maps.Colours("RdBu_r", -most, most, "how often, relative to chance")
+    colours = heatmaps.Colours("RdBu_r", -most, most, "how often, relative to chance")
     for column, ((name, _, of), share, log) in enumerate(zip(panels, shares, logs, strict=True)):
-        axis = look.box(figure, left + column * (side + 0.75), look.HEADING + 0.4, side, side)
+        axis = style.box(figure, left + column * (side + 0.75), style.HEADING + 0.4, side, side)
         image = colours.drawn(axis, np.maximum(log, -most), interpolation="nearest")
-        axis.set_title(f"{look.inert(name, 44)}\n{of}", fontsize=8)
+        axis.set_title(f"{style.inert(name, 44)}\n{of}", fontsize=8)
         _rank_axis(axis, len(share))
         if len(share) <= _WRITTEN:
             _write_shares(axis, share, log, most)
-    bar = look.box(figure, left + 2 * side + 0.9, look.HEADING + 0.4, 0.13, side)
+    bar = style.box(figure, left + 2 * side + 0.9, style.HEADING + 0.4, 0.13, side)
     marks = range(-most, most + 1)
     figure.colorbar(image, cax=bar, ticks=marks).set_label("how often, relative to chance", fontsize=7.5)
     bar.set_yticklabels([f"{2**mark}×" if mark >= 0 else f"1/{2**-mark}×" for mark in marks], fontsize=7)
@@ -154,7 +154,7 @@ def _log_over_chance(share: Floats) -> Floats:
 
 def _rank_axis(axis: Any, ranks: int) -> None:
     """Ranks count from 1, the smallest; the largest is always labelled."""
-    places, _ = look.ticks(ranks)
+    places, _ = style.ticks(ranks)
     if places[-1] != ranks - 1:
         places = [*(place for place in places if ranks - 1 - place >= places[1]), ranks - 1]
     axis.set_xticks(places, [str(place + 1) for place in places])

@@ -1,8 +1,8 @@
 """Heat maps of expert-output similarity: token by token on a short input, averaged on a long one (section 5.1)."""
 
 from moe_claims.errors import MoeClaimsError
-from moe_claims.figures import look, maps
-from moe_claims.figures.subject import Drawing, Subject, there
+from moe_claims.figures import heatmaps, style
+from moe_claims.figures.data import Drawing, Subject, there
 from moe_claims.measure.dense import append_dense
 
 MOST_TOKENS = 8
@@ -14,16 +14,16 @@ def by_token(subject: Subject) -> Drawing:
     read = there(subject.short)
     cosines = read.routed.token_cosines
     assert cosines is not None  # the short input is measured token by token
-    words = read.words[: min(MOST_TOKENS, maps.columns_of_page(cosines.shape[-1]))]
+    words = read.words[: min(MOST_TOKENS, heatmaps.columns_of_page(cosines.shape[-1]))]
     places = subject.places(read.routed.layers)
-    shown = maps.without_self(cosines[places, : len(words)])
-    colours = maps.signed([shown], "cosine similarity")
+    shown = heatmaps.without_self(cosines[places, : len(words)])
+    colours = heatmaps.signed([shown], "cosine similarity")
     last = _last(subject, read.routed.dense_sums is not None)
-    rows = [maps.Row(f"layer {layer}", shown[row], colours, last) for row, layer in enumerate(subject.layers)]
-    figure = maps.grid("Similarity of expert outputs, token by token", subject.name, rows, words)
+    rows = [heatmaps.Row(f"layer {layer}", shown[row], colours, last) for row, layer in enumerate(subject.layers)]
+    figure = heatmaps.grid("Similarity of expert outputs, token by token", subject.name, rows, words)
     tokens = cosines.shape[1]
     left_out = () if tokens == len(words) else (f"The first {len(words)} of {tokens} tokens are shown.",)
-    return Drawing(figure, (look.named(subject.layers, len(read.routed.layers)), *left_out, _whose(subject)))
+    return Drawing(figure, (style.named(subject.layers, len(read.routed.layers)), *left_out, _whose(subject)))
 
 
 def averaged(subject: Subject) -> Drawing:
@@ -32,14 +32,14 @@ def averaged(subject: Subject) -> Drawing:
     mean = routed.angular_mean
     if routed.dense_sums is not None:
         mean = append_dense(mean, routed.dense_sums.sum(axis=1) / routed.lengths.sum())
-    shown = maps.without_self(mean[subject.places(routed.layers)])
-    row = maps.Row(
-        "outputs", shown, maps.rising([shown], "angular similarity"), _last(subject, routed.dense_sums is not None)
+    shown = heatmaps.without_self(mean[subject.places(routed.layers)])
+    row = heatmaps.Row(
+        "outputs", shown, heatmaps.rising([shown], "angular similarity"), _last(subject, routed.dense_sums is not None)
     )
     columns = [f"layer {layer}" for layer in subject.layers]
-    figure = maps.grid("Similarity of expert outputs, averaged over tokens", subject.name, [row], columns)
+    figure = heatmaps.grid("Similarity of expert outputs, averaged over tokens", subject.name, [row], columns)
     tokens = f"Mean over {routed.lengths.sum():,} tokens of {len(routed.lengths)} sequences."
-    return Drawing(figure, (look.named(subject.layers, len(routed.layers)), tokens, _whose(subject)))
+    return Drawing(figure, (style.named(subject.layers, len(routed.layers)), tokens, _whose(subject)))
 
 
 def _last(subject: Subject, is_there: bool) -> str | None:
@@ -50,4 +50,4 @@ def _whose(subject: Subject) -> str:
     reference = subject.reference
     if isinstance(reference, MoeClaimsError):
         return f"No row beside the experts: {reference}."
-    return f"{reference.label}, last, is {look.inert(reference.name)} on the same hidden states."
+    return f"{reference.label}, last, is {style.inert(reference.name)} on the same hidden states."

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 
 from moe_claims.errors import MoeClaimsError
-from moe_claims.figures import look
-from moe_claims.figures.subject import Drawing, Subject, there
+from moe_claims.figures import style
+from moe_claims.figures.data import Drawing, Subject, there
 from moe_claims.measure.measurement import Floats, Plane
-from moe_claims.models.families import Role
+from moe_claims.models.families.table import Role
 
 _ORDER: tuple[Role, ...] = ("up", "act", "down")
 _SIZE, _GAP, _LEFT = 1.7, 0.36, 0.85
@@ -30,8 +30,8 @@ def experts(subject: Subject) -> Drawing:
         points, count = plane.points[0], subject.experts
         _limits(axis, points)
         if len(points) > count:
-            axis.scatter(*points[count], marker="x", s=60, color=look.VERMILION, linewidths=2.2)
-        axis.scatter(points[:count, 0], points[:count, 1], s=7, color=look.BLUE, linewidths=0)
+            axis.scatter(*points[count], marker="x", s=60, color=style.VERMILION, linewidths=2.2)
+        axis.scatter(points[:count, 0], points[:count, 1], s=7, color=style.BLUE, linewidths=0)
         placed = numbered(_in_panel(axis, points[:count]), size)
         crowded += count - len(placed)
         for number, (x, y) in placed.items():
@@ -107,9 +107,9 @@ def _colours(experts: int) -> Any:
     """(E + 1, 4) a colour for every expert, and grey for a reference."""
     import matplotlib as mpl
 
-    few = experts <= len(look.OKABE_ITO)
-    shades = look.OKABE_ITO[:experts] if few else mpl.colormaps["viridis"](np.linspace(0, 1, experts))
-    return mpl.colors.to_rgba_array([*shades, look.GREY])
+    few = experts <= len(style.OKABE_ITO)
+    shades = style.OKABE_ITO[:experts] if few else mpl.colormaps["viridis"](np.linspace(0, 1, experts))
+    return mpl.colors.to_rgba_array([*shades, style.GREY])
 
 
 def _key(figure: Any, subject: Subject, colours: Any, reference: bool) -> None:
@@ -118,7 +118,7 @@ def _key(figure: Any, subject: Subject, colours: Any, reference: bool) -> None:
     from matplotlib.lines import Line2D
 
     width, height = figure.get_size_inches()
-    few = subject.experts <= len(look.OKABE_ITO)
+    few = subject.experts <= len(style.OKABE_ITO)
     marks = [(number, str(number)) for number in range(subject.experts)] if few else []
     if reference and not isinstance(subject.reference, MoeClaimsError):
         marks.append((subject.experts, subject.reference.label))
@@ -127,10 +127,10 @@ def _key(figure: Any, subject: Subject, colours: Any, reference: bool) -> None:
         for number, label in marks
     ]
     if handles:
-        corner = (1 - 0.08 / width, 1 - look.HEADING / height)
+        corner = (1 - 0.08 / width, 1 - style.HEADING / height)
         figure.legend(handles=handles, title="expert" if few else None, loc="upper right", bbox_to_anchor=corner)
     if not few:
-        bar = look.box(figure, width - 0.85, look.HEADING + 0.35, 0.12, 3.0)
+        bar = style.box(figure, width - 0.85, style.HEADING + 0.35, 0.12, 3.0)
         scale = mpl.cm.ScalarMappable(mpl.colors.Normalize(0, subject.experts - 1), "viridis")
         figure.colorbar(scale, cax=bar).set_label("expert", fontsize=7.5)
 
@@ -159,22 +159,22 @@ def _panels(
 ) -> Any:
     """A page of panels, drawn one by one, with so many inches of room on the right."""
     layers, pitch = subject.layers, _SIZE + _GAP
-    blocks = look.in_blocks(len(layers), int((look.WIDTH - _LEFT - right) / pitch))
+    blocks = style.in_blocks(len(layers), int((style.WIDTH - _LEFT - right) / pitch))
     width = _LEFT + max(len(block) for block in blocks) * pitch + right
     tall = 0.3 + len(_ORDER) * pitch + 0.2
-    figure = look.page(max(width, 5.2), look.HEADING + len(blocks) * tall, title, subject.name)
+    figure = style.page(max(width, 5.2), style.HEADING + len(blocks) * tall, title, subject.name)
     for number, block in enumerate(blocks):
         for row, role in enumerate(_ORDER):
             for column, index in enumerate(block):
-                upper = look.HEADING + number * tall + 0.3 + row * pitch
-                axis = look.box(figure, _LEFT + column * pitch, upper, _SIZE, _SIZE)
+                upper = style.HEADING + number * tall + 0.3 + row * pitch
+                axis = style.box(figure, _LEFT + column * pitch, upper, _SIZE, _SIZE)
                 plane = planes[role][index]
                 draw(axis, plane)
                 _frame(axis, plane)
                 if row == 0:
                     axis.set_title(f"layer {layers[index]}", fontsize=8, pad=3)
                 if column == 0:
-                    axis.set_ylabel(f"{look.ROLE_NAMES[role]}\n{axis.get_ylabel()}", fontsize=7.5)
+                    axis.set_ylabel(f"{style.ROLE_NAMES[role]}\n{axis.get_ylabel()}", fontsize=7.5)
     return figure
 
 
@@ -194,7 +194,7 @@ def _per_cent(share: float) -> str:
 
 
 def _layers(subject: Subject) -> str:
-    return look.named(subject.layers, len(subject.weights.layers))
+    return style.named(subject.layers, len(subject.weights.layers))
 
 
 def _reference(subject: Subject, plane: Plane, mark: str) -> tuple[str, ...]:
@@ -203,4 +203,4 @@ def _reference(subject: Subject, plane: Plane, mark: str) -> tuple[str, ...]:
         return (f"No reference beside the experts: {reference}.",)
     if plane.points.shape[1] == subject.experts:
         return (f"{reference.label} is left out: its matrices have another shape than an expert's.",)
-    return (f"The {mark}: {reference.label}, {look.inert(reference.name)}.",)
+    return (f"The {mark}: {reference.label}, {style.inert(reference.name)}.",)

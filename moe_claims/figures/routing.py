@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from moe_claims.figures import look, maps
+from moe_claims.figures import heatmaps, style
+from moe_claims.figures.data import Drawing, Subject, there
 from moe_claims.figures.layer_maps import side_by_side
-from moe_claims.figures.subject import Drawing, Subject, there
 from moe_claims.measure.measurement import Floats, RoutedMeasurement
 
 MOST_TOKENS = 64
@@ -31,31 +31,31 @@ def patterns(subject: Subject) -> Drawing:
     experts, k = routed.router_logits.shape[-1], routed.chosen.shape[-1]
     high = min(2.4, max(0.75, 0.085 * experts))
     pitch = high + 0.36
-    height = look.HEADING + len(subject.layers) * pitch + _WORDS
-    figure = look.page(look.WIDTH, height, "Experts chosen by each token of one sequence", subject.name)
-    colours = maps.Colours("cividis", 0.5, k + 0.5, "place among the chosen (1: highest score)")
+    height = style.HEADING + len(subject.layers) * pitch + _WORDS
+    figure = style.page(style.WIDTH, height, "Experts chosen by each token of one sequence", subject.name)
+    colours = heatmaps.Colours("cividis", 0.5, k + 0.5, "place among the chosen (1: highest score)")
     for row, (layer, place) in enumerate(zip(subject.layers, subject.places(routed.layers), strict=True)):
-        top = look.HEADING + 0.22 + row * pitch
-        axis = look.box(figure, _LEFT, top, look.WIDTH - _LEFT - _RIGHT, high)
+        top = style.HEADING + 0.22 + row * pitch
+        axis = style.box(figure, _LEFT, top, style.WIDTH - _LEFT - _RIGHT, high)
         image = _strip(axis, choices(routed, place, tokens), colours, k)
         axis.set_title(f"layer {layer}", fontsize=8, pad=3, loc="left")
         lowest = row == len(subject.layers) - 1
         axis.set_xticks(
-            range(tokens), [look.inert(word, 12) for word in read.words[:tokens]] if lowest else [""] * tokens
+            range(tokens), [style.inert(word, 12) for word in read.words[:tokens]] if lowest else [""] * tokens
         )
         axis.tick_params(axis="x", rotation=90, labelsize=6.5, length=1.5, pad=1.5)
-    bar = look.box(figure, look.WIDTH - _RIGHT + 0.12, look.HEADING + 0.22, 0.12, min(2.6, max(1.5, height - 2)))
+    bar = style.box(figure, style.WIDTH - _RIGHT + 0.12, style.HEADING + 0.22, 0.12, min(2.6, max(1.5, height - 2)))
     step = max(1, -(-k // 8))
     figure.colorbar(image, cax=bar, ticks=range(1, k + 1, step)).set_label(colours.label, fontsize=7.5)
     whole = int(routed.lengths[0])
     cut = f"the first {tokens} of {whole} tokens" if tokens < whole else f"all {tokens} tokens"
     return Drawing(
         figure,
-        (look.named(subject.layers, len(routed.layers)), f"The first sequence of '{look.inert(read.name)}', {cut}."),
+        (style.named(subject.layers, len(routed.layers)), f"The first sequence of '{style.inert(read.name)}', {cut}."),
     )
 
 
-def _strip(axis: Any, chosen: Floats, colours: maps.Colours, k: int) -> Any:
+def _strip(axis: Any, chosen: Floats, colours: heatmaps.Colours, k: int) -> Any:
     import matplotlib as mpl
 
     # k colours of the scale, the best the darkest; what was not chosen is left light, unlike any of them.
@@ -64,7 +64,7 @@ def _strip(axis: Any, chosen: Floats, colours: maps.Colours, k: int) -> Any:
     image = axis.imshow(
         chosen, cmap=shades, vmin=colours.low, vmax=colours.high, aspect="auto", interpolation="nearest"
     )
-    places, labels = look.ticks(len(chosen))
+    places, labels = style.ticks(len(chosen))
     axis.set_yticks(places, labels)
     axis.tick_params(axis="y", labelsize=6.5, length=2, pad=1.5)
     axis.set_ylabel("expert", fontsize=7)
@@ -80,8 +80,8 @@ def loads(subject: Subject) -> Drawing:
     with np.errstate(divide="ignore"):
         ratio = np.log2(counts / even)
     seen = np.abs(ratio[np.isfinite(ratio)])
-    most = look.rounded(max(0.5, float(seen.max()) if seen.size else 0.5))
-    colours = maps.Colours("RdBu_r", -most, most, "log₂ of load over the even share")
+    most = style.rounded(max(0.5, float(seen.max()) if seen.size else 0.5))
+    colours = heatmaps.Colours("RdBu_r", -most, most, "log₂ of load over the even share")
     means = scores_by_layer(routed)
     figure = side_by_side(
         "Loads of the experts",
@@ -92,7 +92,7 @@ def loads(subject: Subject) -> Drawing:
             (
                 "mean softmax score, %",
                 100 * means,
-                replace(maps.rising([100 * means], "mean softmax score, %"), map="cividis"),
+                replace(heatmaps.rising([100 * means], "mean softmax score, %"), map="cividis"),
             ),
         ),
     )

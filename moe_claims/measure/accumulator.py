@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from moe_claims.errors import ModelError
 from moe_claims.measure.activations import IndexCorrelation
 from moe_claims.measure.dense import DenseLayer, append_dense
-from moe_claims.models.batches import MicroBatch
-from moe_claims.models.kernel import ExpertBatch
+from moe_claims.models.forward.batches import MicroBatch
+from moe_claims.models.forward.experts_kernel import ExpertBatch
 
 if TYPE_CHECKING:
     import torch

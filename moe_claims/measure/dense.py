@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any, Protocol, final
 import numpy as np
 from numpy.typing import NDArray
 
+from moe_claims._util.progress import track
 from moe_claims.measure.measurement import DenseWeights, Floats
 from moe_claims.measure.weights import mean_neurons
 from moe_claims.models.checkpoint import Checkpoint
-from moe_claims.models.families import ROLES, Role
-from moe_claims.progress import track
+from moe_claims.models.families.table import ROLES, Role
 
 if TYPE_CHECKING:
     import torch

@@ -9,15 +9,15 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
+from moe_claims._util.memory import GIB, free_bytes
+from moe_claims._util.progress import track
+from moe_claims._util.threads import side_by_side
 from moe_claims.errors import NotMeasuredError, UsageError
 from moe_claims.measure.assignment import Indices, Neurons, assign
-from moe_claims.measure.effort import PATIENCE, pair_bytes, pair_seconds, span
+from moe_claims.measure.matching_cost import PATIENCE, pair_bytes, pair_seconds, span
 from moe_claims.measure.measurement import MatchingMeasurement
-from moe_claims.memory import GIB, free_bytes
 from moe_claims.models.checkpoint import Checkpoint
-from moe_claims.models.families import ROLES, Role
-from moe_claims.progress import track
-from moe_claims.threads import side_by_side
+from moe_claims.models.families.table import ROLES, Role
 
 if TYPE_CHECKING:
     import torch

@@ -7,7 +7,7 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from moe_claims.models.families import ROLES, Role
+from moe_claims.models.families.table import ROLES, Role
 
 Floats = NDArray[np.floating[Any]]
 Integers = NDArray[np.integer[Any]]

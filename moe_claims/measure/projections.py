@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from moe_claims._util.progress import track
 from moe_claims.measure.dense import Blocks
 from moe_claims.models.checkpoint import Checkpoint
-from moe_claims.models.families import ROLES, Role
-from moe_claims.progress import track
+from moe_claims.models.families.table import ROLES, Role
 
 if TYPE_CHECKING:
     import torch

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from moe_claims._util.progress import track
 from moe_claims.errors import ModelError
 from moe_claims.measure.accumulator import LayerAccumulator, wide
 from moe_claims.measure.dense import Blocks, DenseLayer
 from moe_claims.measure.measurement import Arrays, RoutedMeasurement
 from moe_claims.measure.store import NoSnapshot, Snapshot
-from moe_claims.models.batches import MicroBatch, micro_batches, pad, tokens_at_once
 from moe_claims.models.dense import activation_of
-from moe_claims.models.forward import LayerwiseModel, State
-from moe_claims.progress import track
+from moe_claims.models.forward.batches import MicroBatch, micro_batches, pad, tokens_at_once
+from moe_claims.models.forward.layerwise import LayerwiseModel, State
 
 if TYPE_CHECKING:
     import torch

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from moe_claims.errors import ModelError, NotComparableError
 from moe_claims.measure.accumulator import RouterScores, angular, cosines, wide
 from moe_claims.measure.measurement import Floats, RowOrderMeasurement, RowsInOrder
-from moe_claims.models.batches import MicroBatch, micro_batches, pad, tokens_at_once
-from moe_claims.models.forward import LayerwiseModel
-from moe_claims.models.kernel import ExpertBatch
+from moe_claims.models.forward.batches import MicroBatch, micro_batches, pad, tokens_at_once
+from moe_claims.models.forward.experts_kernel import ExpertBatch
+from moe_claims.models.forward.layerwise import LayerwiseModel
 from moe_claims.stats.association import centred_ranks
 
 if TYPE_CHECKING:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, final
 import numpy as np
 from numpy.typing import NDArray
 
+from moe_claims._util.memory import free_bytes
+from moe_claims._util.progress import track
+from moe_claims._util.threads import side_by_side
 from moe_claims.measure.measurement import WeightMeasurement
-from moe_claims.memory import free_bytes
 from moe_claims.models.checkpoint import Checkpoint, Reading
-from moe_claims.models.families import ROLES, Role
-from moe_claims.progress import track
-from moe_claims.threads import side_by_side
+from moe_claims.models.families.table import ROLES, Role
 
 if TYPE_CHECKING:
     import torch

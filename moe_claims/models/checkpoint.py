@@ -8,14 +8,14 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
+from moe_claims._util.progress import track
 from moe_claims.errors import ModelError
 from moe_claims.models.config import read_config
-from moe_claims.models.families import ROLES, Family, Role, family_of
-from moe_claims.models.layout import Layout
-from moe_claims.models.quantised import dequantised, is_float8
-from moe_claims.models.source import RowSource, SafetensorsFolder, TensorSource
-from moe_claims.models.tensors import is_finite, stacked
-from moe_claims.progress import track
+from moe_claims.models.families.layout import Layout
+from moe_claims.models.families.table import ROLES, Family, Role, family_of
+from moe_claims.models.storage.quantised import dequantised, is_float8
+from moe_claims.models.storage.tensor_source import RowSource, SafetensorsFolder, TensorSource
+from moe_claims.models.storage.tensors import is_finite, stacked
 
 if TYPE_CHECKING:
     import torch

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from moe_claims._util.strict_json import parse
 from moe_claims.errors import ModelError
-from moe_claims.models.strict_json import parse
 
 _NO_JSON = ("Infinity", "-Infinity", "NaN")
 
@@ -70,7 +70,7 @@ def as_object(config: dict[str, Any]) -> Any:
     """
     from transformers import CONFIG_MAPPING
 
-    from moe_claims.models import own
+    from moe_claims.models.families import own
 
     own.register()
     return CONFIG_MAPPING[config["model_type"]].from_dict(_without_code(config))

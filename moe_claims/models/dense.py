@@ -5,15 +5,15 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, final
 
+from moe_claims._util.progress import track
 from moe_claims.errors import ModelError, NotComparableError
-from moe_claims.models import synthetic
 from moe_claims.models.checkpoint import Checkpoint
-from moe_claims.models.families import FAMILIES, ROLES, Role
+from moe_claims.models.families.table import FAMILIES, ROLES, Role
 from moe_claims.models.names import ModelRef
-from moe_claims.models.place import place_of
-from moe_claims.models.quantised import dequantised, is_float8
-from moe_claims.models.source import MemorySource, TensorSource
-from moe_claims.progress import track
+from moe_claims.models.storage.location import place_of
+from moe_claims.models.storage.quantised import dequantised, is_float8
+from moe_claims.models.storage.tensor_source import MemorySource, TensorSource
+from moe_claims.models.synthetic import build
 
 if TYPE_CHECKING:
     import torch
@@ -182,5 +182,5 @@ def open_dense(ref: ModelRef, *, download: bool = False) -> DenseModel:
 def _synthetic(ref: ModelRef) -> DenseModel:
     if ref.target != "dense":
         raise ModelError(f"'{ref.name}' is a mixture of experts: {_OPTION}")
-    shape = synthetic.shape_of(ref.target, ref.options)
-    return DenseModel(ref.name, synthetic.config_dense(shape), MemorySource(synthetic.make_dense(shape)))
+    shape = build.shape_of(ref.target, ref.options)
+    return DenseModel(ref.name, build.config_dense(shape), MemorySource(build.make_dense(shape)))

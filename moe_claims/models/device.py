@@ -1,7 +1,7 @@
 """Where forward passes and similarities run."""
 
+from moe_claims._util.memory import free_bytes
 from moe_claims.errors import UsageError
-from moe_claims.memory import free_bytes
 
 
 def device_of(wanted: str) -> str:

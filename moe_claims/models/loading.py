@@ -6,13 +6,13 @@ from math import prod
 from typing import Any, final
 
 from moe_claims.errors import ModelError, UsageError
-from moe_claims.models import random_init, synthetic
 from moe_claims.models.checkpoint import Checkpoint
-from moe_claims.models.families import ROLES, family_of
-from moe_claims.models.fresh import FreshSource
+from moe_claims.models.families.table import ROLES, family_of
 from moe_claims.models.names import ModelRef
-from moe_claims.models.place import Place, place_of
-from moe_claims.models.source import MemorySource, TensorSource
+from moe_claims.models.storage.location import Place, place_of
+from moe_claims.models.storage.tensor_source import MemorySource, TensorSource
+from moe_claims.models.synthetic import build, random_init
+from moe_claims.models.synthetic.random_init_by_layer import FreshSource
 
 Encoder = Callable[[str], Sequence[int]]
 Speller = Callable[[Sequence[int]], list[str]]
@@ -117,14 +117,14 @@ def open_model(ref: ModelRef, *, download: bool = False) -> OpenModel:
 def _synthetic(ref: ModelRef) -> OpenModel:
     if ref.revision:
         raise UsageError(f"'{ref.name}': synthetic models have no revisions")
-    shape = synthetic.shape_of(ref.target, ref.options)
-    config = synthetic.config_of(shape)
+    shape = build.shape_of(ref.target, ref.options)
+    config = build.config_of(shape)
     if ref.target == "random-init":
         weights = random_init.initialise(config, seed=shape.seed)
     else:
-        weights = synthetic.make(ref.target, shape)
+        weights = build.make(ref.target, shape)
     checkpoint = Checkpoint(ref.name, config, MemorySource(weights))
-    encode = synthetic.encode_by_topic if ref.target == "planted" else synthetic.encode
+    encode = build.encode_by_topic if ref.target == "planted" else build.encode
     return OpenModel(ref, checkpoint, None, lambda text: encode(text, shape.vocabulary), shape.context)
 
 

@@ -4,9 +4,9 @@ import re
 from collections.abc import Sequence
 from textwrap import fill
 
-from moe_claims.analysis.claim import Claim
-from moe_claims.analysis.registry import CLAIMS, COUNTED, LIVE, PUBLIC_MODELS, TRAINED
 from moe_claims.errors import UsageError
+from moe_claims.judge.claim import Claim
+from moe_claims.judge.registry import CLAIMS, COUNTED, LIVE, PUBLIC_MODELS, TRAINED
 
 _FAMILIES = {
     "headline": "Headline claims, corrected by Holm",

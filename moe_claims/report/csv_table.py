@@ -13,9 +13,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from moe_claims.analysis.registry import record
-from moe_claims.legible import legible
-from moe_claims.report import cells
+from moe_claims.judge.registry import record
+from moe_claims.printable import legible
+from moe_claims.report import formatting
 
 Row = Mapping[str, Any]
 
@@ -35,7 +35,7 @@ _EFFECT = {
 _TEST = ("p_value", "p_adjusted", "n_units", "unit", "null")
 _PUBLISHED = ("model", "paper_says", "value", "standard_error", "none", "place", "note")
 _CONTROL = ("verdict", "effect", "artefact", "reason")
-_CRITERIA = (*cells.CRITERIA, "pooled_estimate", "standard_error_origin")
+_CRITERIA = (*formatting.CRITERIA, "pooled_estimate", "standard_error_origin")
 
 COLUMNS = (
     *(*_OWN, *_EFFECT, *_TEST),

@@ -7,10 +7,10 @@ Every sentence is put together from verdicts, effects and intervals. A verdict i
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from moe_claims.analysis.registry import record
 from moe_claims.errors import UsageError
-from moe_claims.report import cells, findings_trained
-from moe_claims.report.markup import escape, listed, table
+from moe_claims.judge.registry import record
+from moe_claims.report import findings_trained, formatting
+from moe_claims.report.markdown_text import escape, listed, table
 
 Row = Mapping[str, Any]
 
@@ -99,7 +99,7 @@ def _models(document: Row, trainings: Mapping[str, str]) -> str:
                 escape(card["family"]),
                 escape(f"{card['moe_layers']} MoE layers, top {card['top_k']} of {card['experts']}"),
                 escape(trainings.get(card["name"], "–")),
-                "–" if text is None else f"{cells.number(text['nats_per_token'])} on {escape(text['name'])}",
+                "–" if text is None else f"{formatting.number(text['nats_per_token'])} on {escape(text['name'])}",
                 escape((card["weights_sha256"] or "–")[:16]),
             ]
         )
@@ -111,19 +111,19 @@ def _short(live: Sequence[Row], names: Sequence[str]) -> str:
     lines = []
     for name in names:
         rows = [row for row in live if row["model"] == name]
-        artefacts = sum(cells.artefact(row) for row in rows)
+        artefacts = sum(formatting.artefact(row) for row in rows)
         of_these = f", {artefacts} of the replicated also at random initialisation" if artefacts else ""
-        lines.append(f"- **{escape(name)}**: {cells.tally(rows, 'verdict', cells.SIGNS)}{of_these}")
+        lines.append(f"- **{escape(name)}**: {formatting.tally(rows, 'verdict', formatting.SIGNS)}{of_these}")
     held = [row for row in live if row["verdict"] == "replicated"]
     learned = {claim: [r["model"] for r in rows] for claim, rows in _by_claim(filter(_learned, held)).items()}
     everywhere = [claim for claim, models in learned.items() if len(models) == len(names)]
     some = [f"{claim} ({', '.join(models)})" for claim, models in learned.items() if len(models) < len(names)]
-    untested = [cells.name(row) for row in held if not cells.artefact(row) and not _learned(row)]
+    untested = [formatting.name(row) for row in held if not formatting.artefact(row) and not _learned(row)]
     lines += [
         f"- Replicated on every model, and not at random initialisation: {listed(everywhere)}",
         f"- Replicated on some, and not at random initialisation there: {listed(some)}",
         "- Replicated already at random initialisation, on one model at least: "
-        f"{listed(list(dict.fromkeys(cells.name(row) for row in live if cells.artefact(row))))}",
+        f"{listed(list(dict.fromkeys(formatting.name(row) for row in live if formatting.artefact(row))))}",
     ]
     if untested:
         lines.append(f"- Replicated, but without that control: {listed(list(dict.fromkeys(untested)))}")
@@ -133,13 +133,13 @@ def _short(live: Sequence[Row], names: Sequence[str]) -> str:
 def _learned(row: Row) -> bool:
     """Whether a control was run, and does not replicate what the row does."""
     control = row["controls"].get("random_init")
-    return bool(control) and control["verdict"] is not None and not cells.artefact(row)
+    return bool(control) and control["verdict"] is not None and not formatting.artefact(row)
 
 
 def _by_claim(rows: "Sequence[Row] | filter[Row]") -> dict[str, list[Row]]:
     found: dict[str, list[Row]] = {}
     for row in rows:
-        found.setdefault(cells.name(row), []).append(row)
+        found.setdefault(formatting.name(row), []).append(row)
     return found
 
 
@@ -155,9 +155,9 @@ def _cell(row: Row | None) -> str:
     if row is None:
         return _NOT_MEASURED
     if row["verdict"] == "not-applicable":
-        return cells.SIGNS[row["verdict"]]
-    mark = f" {cells.ARTEFACT}" if cells.artefact(row) else ""
-    return f"{cells.SIGNS[row['verdict']]} {cells.effect(row)} {cells.interval(row)}{mark}"
+        return formatting.SIGNS[row["verdict"]]
+    mark = f" {formatting.ARTEFACT}" if formatting.artefact(row) else ""
+    return f"{formatting.SIGNS[row['verdict']]} {formatting.effect(row)} {formatting.interval(row)}{mark}"
 
 
 def _sentences(rows: Sequence[Row], names: Sequence[str]) -> str:
@@ -180,7 +180,7 @@ def _said(rows: Sequence[Row], names: Sequence[str], variant: str | None) -> str
     groups: dict[str, list[str]] = {}
     for row in sorted(rows, key=lambda row: names.index(row["model"])):
         if row["verdict"] != "not-applicable":
-            already = " (at random initialisation too)" if cells.artefact(row) else ""
+            already = " (at random initialisation too)" if formatting.artefact(row) else ""
             groups.setdefault(row["verdict"], []).append(f"{row['model']}{already}")
     if not groups:
         return f"{_of(variant)}applies to none of the models."

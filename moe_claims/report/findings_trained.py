@@ -4,8 +4,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from moe_claims.report import cells, trajectory
-from moe_claims.report.markup import escape, listed, table
+from moe_claims.report import formatting, trajectory
+from moe_claims.report.markdown_text import escape, listed, table
 
 Row = Mapping[str, Any]
 
@@ -17,16 +17,18 @@ def experiments(document: Row) -> list[str]:
         return []
     body = [
         [
-            f"{cells.SIGNS[row['verdict']]} {row['verdict']}",
-            escape(cells.name(row)),
-            f"{cells.effect(row)} {cells.interval(row)}",
-            cells.p(row["p_adjusted"]),
+            f"{formatting.SIGNS[row['verdict']]} {row['verdict']}",
+            escape(formatting.name(row)),
+            f"{formatting.effect(row)} {formatting.interval(row)}",
+            formatting.p(row["p_adjusted"]),
             escape(row["n_units"] or "–"),
-            escape(cells.paper(row)) or "–",
+            escape(formatting.paper(row)) or "–",
         ]
         for row in rows
     ]
-    notes = [f"- **{escape(cells.name(row))}**: {escape(row['reason'].rstrip('.'))}.{_printed(row)}" for row in rows]
+    notes = [
+        f"- **{escape(formatting.name(row))}**: {escape(row['reason'].rstrip('.'))}.{_printed(row)}" for row in rows
+    ]
     return [
         "## What training makes of it",
         "Models trained for the question, the seed as the unit ([how](zoo.md#experiments)).",
@@ -52,12 +54,13 @@ def _followed(rows: Sequence[Row]) -> list[str]:
         if lines:
             steps = sorted({step for values in lines.values() for step in values})
             body = [
-                [escape(kind), *(cells.number(values[step]) if step in values else "" for step in steps)]
+                [escape(kind), *(formatting.number(values[step]) if step in values else "" for step in steps)]
                 for kind, values in lines.items()
             ]
             apart = row["details"].get(_APART)
             found += [
-                f"**{escape(cells.name(row))}** over training steps (means over seeds; of embedded models, one each):",
+                f"**{escape(formatting.name(row))}** over training steps "
+                "(means over seeds; of embedded models, one each):",
                 table(["", *(f"{step:,}" for step in steps)], body),
                 f"The two embedded models are no controlled pair: they differ in {escape(apart)} too." if apart else "",
             ]
@@ -68,7 +71,7 @@ def _printed(row: Row) -> str:
     published = row["published"]
     if not published:
         return ""
-    value = cells.number(published["value"], digits=cells.decimals(row))
+    value = formatting.number(published["value"], digits=formatting.decimals(row))
     return f" The paper: {value} ({escape(published['place'])}; {escape(published['note'])})."
 
 

@@ -8,9 +8,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from moe_claims.report import cells
+from moe_claims.report import formatting
 from moe_claims.report.latex_text import escape
-from moe_claims.report.side_by_side import LEGEND, short, side_by_side
+from moe_claims.report.model_matrix import LEGEND, short, side_by_side
 
 Row = Mapping[str, Any]
 
@@ -38,9 +38,9 @@ _MINUS = re.compile(r"(?<!\w)-(?=\d)")
 def render(document: Row) -> str:
     """The results document as LaTeX, in ASCII."""
     parts = [_HEAD, r"\section*{Reproducibility report}", _introduction(document)]
-    parts += [_audits(audits) for audits in cells.audits(document)]
+    parts += [_audits(audits) for audits in formatting.audits(document)]
     parts.append(_all_models(document["results"]))
-    for group in cells.grouped(document):
+    for group in formatting.grouped(document):
         parts.append(rf"\subsection*{{{escape(group.title)}}}")
         parts += [_part(group, part) for part in group.parts]
     parts += [_errors(document["errors"]), r"\end{document}"]
@@ -92,10 +92,10 @@ def _numbers(text: str) -> str:
     return _MINUS.sub("$-$", escape(text))
 
 
-def _audits(audits: cells.Audits) -> str:
+def _audits(audits: formatting.Audits) -> str:
     rows = [
         [
-            escape(f"{cells.AUDIT_SIGNS[audit['outcome']]} {audit['outcome']}"),
+            escape(f"{formatting.AUDIT_SIGNS[audit['outcome']]} {audit['outcome']}"),
             escape(f"{audit['id']}: {audit['statement']} ({audit['source']})"),
             *(escape(audit[key]) for key in ("printed", "recomputed", "reason")),
         ]
@@ -115,18 +115,18 @@ def _all_models(results: Sequence[Row]) -> str:
     return _table(f"All models: verdict and effect. {LEGEND}", columns, rows)
 
 
-def _part(group: cells.Group, part: cells.Part) -> str:
+def _part(group: formatting.Group, part: formatting.Part) -> str:
     lines = [_results(part, group)] if part.rows else [escape(part.title)]
-    lines += [escape(note) for note in cells.notes(part.rows)]
-    sign = cells.SIGNS["not-applicable"]
+    lines += [escape(note) for note in formatting.notes(part.rows)]
+    sign = formatting.SIGNS["not-applicable"]
     lines += [
         escape(f"{sign} not applicable: {claims}: {reason}")
-        for reason, claims in cells.set_aside(part.not_applicable).items()
+        for reason, claims in formatting.set_aside(part.not_applicable).items()
     ]
     return "\n\n".join(line for line in lines if line)
 
 
-def _results(part: cells.Part, group: cells.Group) -> str:
+def _results(part: formatting.Part, group: formatting.Group) -> str:
     columns = [
         ("verdict", "l"),
         ("claim", _wide(0.30)),
@@ -138,10 +138,10 @@ def _results(part: cells.Part, group: cells.Group) -> str:
     ]
     body = [
         [
-            escape(f"{cells.SIGNS[row['verdict']]} {row['verdict']}"),
-            escape(cells.name(row, group.with_text)),
-            *map(_numbers, (cells.effect(row), cells.interval(row), cells.p(row["p_adjusted"]))),
-            *map(_numbers, (cells.control(row), cells.paper(row))),
+            escape(f"{formatting.SIGNS[row['verdict']]} {row['verdict']}"),
+            escape(formatting.name(row, group.with_text)),
+            *map(_numbers, (formatting.effect(row), formatting.interval(row), formatting.p(row["p_adjusted"]))),
+            *map(_numbers, (formatting.control(row), formatting.paper(row))),
         ]
         for row in part.rows
     ]

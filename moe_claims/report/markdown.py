@@ -3,18 +3,18 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from moe_claims.analysis.claim import Claim
-from moe_claims.analysis.registry import record
-from moe_claims.report import cells
-from moe_claims.report.markup import escape, table
+from moe_claims.judge.claim import Claim
+from moe_claims.judge.registry import record
+from moe_claims.report import formatting
+from moe_claims.report.markdown_text import escape, table
 
 Row = Mapping[str, Any]
 
 
 def render(document: Row) -> str:
     """The results document as Markdown."""
-    parts = ["# Reproducibility report", summary(document), *map(_audits, cells.audits(document))]
-    for group in cells.grouped(document):
+    parts = ["# Reproducibility report", summary(document), *map(_audits, formatting.audits(document))]
+    for group in formatting.grouped(document):
         parts.append(f"## {escape(group.title)}")
         for part in group.parts:
             parts += [f"### {escape(part.title)}" if part.title else "", *_part(part, group.with_text)]
@@ -31,10 +31,10 @@ def summary(document: Row) -> str:
     lines = [
         f"- {label}: {tally}"
         for label, tally in (
-            *((f"Audits of {kind.what}", _outcomes(kind)) for kind in cells.audits(document)),
-            ("Public measurements of the real models", cells.tally(public, "verdict", cells.SIGNS)),
-            ("Trainings made for the question", cells.tally(trained, "verdict", cells.SIGNS)),
-            ("Live measurements", cells.tally(live, "verdict", cells.SIGNS)),
+            *((f"Audits of {kind.what}", _outcomes(kind)) for kind in formatting.audits(document)),
+            ("Public measurements of the real models", formatting.tally(public, "verdict", formatting.SIGNS)),
+            ("Trainings made for the question", formatting.tally(trained, "verdict", formatting.SIGNS)),
+            ("Live measurements", formatting.tally(live, "verdict", formatting.SIGNS)),
         )
         if tally
     ]
@@ -45,14 +45,14 @@ def summary(document: Row) -> str:
     return intro + "\n\n" + "\n".join(lines)
 
 
-def _outcomes(audits: cells.Audits) -> str:
-    return cells.tally(audits.rows, "outcome", cells.AUDIT_SIGNS)
+def _outcomes(audits: formatting.Audits) -> str:
+    return formatting.tally(audits.rows, "outcome", formatting.AUDIT_SIGNS)
 
 
-def _audits(audits: cells.Audits) -> str:
+def _audits(audits: formatting.Audits) -> str:
     rows = [
         [
-            f"{cells.AUDIT_SIGNS[a['outcome']]} {a['outcome']}",
+            f"{formatting.AUDIT_SIGNS[a['outcome']]} {a['outcome']}",
             f"**{escape(a['id'])}**: {escape(a['statement'])} ({escape(a['source'])})",
             escape(a["printed"]),
             escape(a["recomputed"]),
@@ -64,10 +64,11 @@ def _audits(audits: cells.Audits) -> str:
     return f"## Audits of {audits.what}, {audits.how}\n\n{found}"
 
 
-def _part(part: cells.Part, with_text: bool) -> list[str]:
-    notes = "\n".join(f"- {escape(note)}" for note in cells.notes(part.rows))
+def _part(part: formatting.Part, with_text: bool) -> list[str]:
+    notes = "\n".join(f"- {escape(note)}" for note in formatting.notes(part.rows))
     aside = "\n".join(
-        f"- **{escape(claims)}**: {escape(reason)}" for reason, claims in cells.set_aside(part.not_applicable).items()
+        f"- **{escape(claims)}**: {escape(reason)}"
+        for reason, claims in formatting.set_aside(part.not_applicable).items()
     )
     return [
         _results(part.rows, with_text) if part.rows else "",
@@ -80,14 +81,14 @@ def _part(part: cells.Part, with_text: bool) -> list[str]:
 def _results(rows: Sequence[Row], with_text: bool) -> str:
     body = [
         [
-            f"{cells.SIGNS[row['verdict']]} {row['verdict']}",
-            escape(cells.name(row, with_text)),
-            f"{cells.effect(row)} {cells.interval(row)}",
-            cells.number(row["effect"]["smallest_of_interest"]),
-            cells.p(row["p_value"]),
-            cells.p(row["p_adjusted"]),
-            escape(cells.control(row)),
-            escape(cells.paper(row)),
+            f"{formatting.SIGNS[row['verdict']]} {row['verdict']}",
+            escape(formatting.name(row, with_text)),
+            f"{formatting.effect(row)} {formatting.interval(row)}",
+            formatting.number(row["effect"]["smallest_of_interest"]),
+            formatting.p(row["p_value"]),
+            formatting.p(row["p_adjusted"]),
+            escape(formatting.control(row)),
+            escape(formatting.paper(row)),
         ]
         for row in rows
     ]
@@ -107,8 +108,8 @@ def _results(rows: Sequence[Row], with_text: bool) -> str:
 
 def _why(rows: Sequence[Row], with_text: bool) -> str:
     return "\n".join(
-        f"- **{escape(cells.name(row, with_text))}**: {escape(row['reason'].rstrip('.'))}."
-        f"{_against(row['published'], row['criteria'], cells.decimals(row))}{_companions(row)}"
+        f"- **{escape(formatting.name(row, with_text))}**: {escape(row['reason'].rstrip('.'))}."
+        f"{_against(row['published'], row['criteria'], formatting.decimals(row))}{_companions(row)}"
         for row in rows
     )
 
@@ -117,16 +118,16 @@ def _against(published: Row | None, criteria: Row | None, digits: int = 2) -> st
     """The paper's value and the four criteria, each with its answer."""
     if not published or not criteria:
         return ""
-    value, note = cells.number(published["value"], digits=digits), escape(published["note"])
+    value, note = formatting.number(published["value"], digits=digits), escape(published["note"])
     said = f" The paper has {value} ({escape(published['place'])}: {note})"
     if "reason" in criteria:
         return f"{said}: {escape(criteria['reason'])}."
     answers = {True: "yes", False: "no", None: "not applicable, as the paper finds no effect"}
-    asked = "; ".join(f"{text}: {answers[criteria[key]]}" for key, text in cells.CRITERIA.items())
+    asked = "; ".join(f"{text}: {answers[criteria[key]]}" for key, text in formatting.CRITERIA.items())
     pooled, origin = criteria["pooled"], escape(criteria["standard_error_origin"])
     return (
-        f"{said}: {asked}. Pooled: {cells.number(criteria['pooled_estimate'], digits=digits)} "
-        f"{cells.ends(pooled['low'], pooled['high'], digits)} (standard error {origin})."
+        f"{said}: {asked}. Pooled: {formatting.number(criteria['pooled_estimate'], digits=digits)} "
+        f"{formatting.ends(pooled['low'], pooled['high'], digits)} (standard error {origin})."
     )
 
 
@@ -135,7 +136,8 @@ def _companions(row: Row) -> str:
     published = row["published"]["companions"] if row["published"] else {}
     criteria = row["criteria"]["companions"] if row["criteria"] else {}
     return "".join(
-        f" Beside it, {escape(name)}: {cells.number(found['value'])} {cells.ends(found['ci_low'], found['ci_high'])}."
+        f" Beside it, {escape(name)}: {formatting.number(found['value'])} "
+        f"{formatting.ends(found['ci_low'], found['ci_high'])}."
         f"{_against(published.get(name), criteria.get(name))}"
         for name, found in row["companions"].items()
     )
@@ -175,7 +177,7 @@ def _models(document: Row) -> str:
     ]  # fmt: skip
     texts = [
         [escape(c["model"]), escape(c["name"]), str(c["sequences"]), f"{c['tokens']:,}", f"{c['tokens_cut']:,}",
-         cells.number(c["nats_per_token"]), (c["text_sha256"] or c["token_ids_sha256"])[:16]]
+         formatting.number(c["nats_per_token"]), (c["text_sha256"] or c["token_ids_sha256"])[:16]]
         for c in document["corpora"]
     ]  # fmt: skip
     found = table(["model", "family", "MoE layers", "top-k", "revision", "weights SHA-256"], models)

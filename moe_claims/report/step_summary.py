@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from moe_claims.report.markdown import errors, summary
-from moe_claims.report.markup import escape, table
-from moe_claims.report.side_by_side import LEGEND, short, side_by_side
+from moe_claims.report.markdown_text import escape, table
+from moe_claims.report.model_matrix import LEGEND, short, side_by_side
 
 Row = Mapping[str, Any]
 

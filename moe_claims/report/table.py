@@ -6,9 +6,9 @@ from typing import Any
 
 from tabulate import tabulate
 
-from moe_claims.legible import legible_throughout
-from moe_claims.report import cells
-from moe_claims.report.side_by_side import LEGEND, short, side_by_side
+from moe_claims.printable import legible_throughout
+from moe_claims.report import formatting
+from moe_claims.report.model_matrix import LEGEND, short, side_by_side
 
 Document = Mapping[str, Any]
 
@@ -22,16 +22,16 @@ def render(document: Document, *, width: int = 120) -> str:
     """
     document = legible_throughout(document)
     sections = [
-        *(_audits(audits, width) for audits in cells.audits(document)),
-        *(_group(group, width) for group in cells.grouped(document)),
+        *(_audits(audits, width) for audits in formatting.audits(document)),
+        *(_group(group, width) for group in formatting.grouped(document)),
         _side_by_side(document["results"], width),
         _errors(document["errors"]),
     ]
     return "\n\n".join(section for section in sections if section)
 
 
-def _audits(audits: cells.Audits, width: int) -> str:
-    rows = [[cells.AUDIT_SIGNS[a["outcome"]] + " " + a["outcome"], a["id"], a["reason"]] for a in audits.rows]
+def _audits(audits: formatting.Audits, width: int) -> str:
+    rows = [[formatting.AUDIT_SIGNS[a["outcome"]] + " " + a["outcome"], a["id"], a["reason"]] for a in audits.rows]
     body: str = tabulate(
         rows,
         headers=["outcome", "audit", "what follows"],
@@ -42,18 +42,18 @@ def _audits(audits: cells.Audits, width: int) -> str:
     return f"Audits: {audits.what}, {audits.how}\n{body}"
 
 
-def _group(group: cells.Group, width: int) -> str:
+def _group(group: formatting.Group, width: int) -> str:
     parts = [_part(part, group.with_text, width) for part in group.parts]
     return "\n".join([_wrapped(group.title, width), "\n\n".join(parts)])
 
 
-def _part(part: cells.Part, with_text: bool, width: int) -> str:
+def _part(part: formatting.Part, with_text: bool, width: int) -> str:
     lines = [_wrapped(part.title, width)] if part.title else []
     if part.rows:
         lines.append(_results(part.rows, with_text))
-    lines += [_wrapped(note, width) for note in cells.notes(part.rows)]
-    for reason, claims in cells.set_aside(part.not_applicable).items():
-        lines.append(_wrapped(f"{cells.SIGNS['not-applicable']} not applicable: {claims}: {reason}", width))
+    lines += [_wrapped(note, width) for note in formatting.notes(part.rows)]
+    for reason, claims in formatting.set_aside(part.not_applicable).items():
+        lines.append(_wrapped(f"{formatting.SIGNS['not-applicable']} not applicable: {claims}: {reason}", width))
     return "\n".join(lines)
 
 
@@ -64,13 +64,13 @@ def _wrapped(text: str, width: int) -> str:
 def _results(rows: Sequence[Document], with_text: bool) -> str:
     body = [
         [
-            cells.SIGNS[row["verdict"]] + " " + row["verdict"],
-            cells.name(row, with_text),
-            cells.effect(row),
-            cells.interval(row),
-            cells.p(row["p_adjusted"]),
-            cells.control(row),
-            cells.paper(row),
+            formatting.SIGNS[row["verdict"]] + " " + row["verdict"],
+            formatting.name(row, with_text),
+            formatting.effect(row),
+            formatting.interval(row),
+            formatting.p(row["p_adjusted"]),
+            formatting.control(row),
+            formatting.paper(row),
         ]
         for row in rows
     ]

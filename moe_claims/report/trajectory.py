@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
-from moe_claims.report import cells
-from moe_claims.report.markup import escape, table
+from moe_claims.report import formatting
+from moe_claims.report.markdown_text import escape, table
 
 Row = Mapping[str, Any]
 
@@ -50,7 +50,7 @@ class ClaimTrajectory:
     @property
     def artefact(self) -> bool:
         """Whether it is replicated at the last point, and at random initialisation too."""
-        return cells.artefact(self.rows[-1])
+        return formatting.artefact(self.rows[-1])
 
     @property
     def now_and_then(self) -> tuple[int, ...]:
@@ -71,7 +71,7 @@ def trajectories(document: Row) -> list[ClaimTrajectory]:
     for row in live:
         step = step_of(row["model"])
         assert step is not None
-        by_name.setdefault((row["family"], cells.name(row, len(texts) > 1)), {})[step] = row
+        by_name.setdefault((row["family"], formatting.name(row, len(texts) > 1)), {})[step] = row
     return [
         ClaimTrajectory(name, family, tuple(sorted(rows)), tuple(rows[step] for step in sorted(rows)))
         for (family, name), rows in by_name.items()
@@ -86,7 +86,7 @@ def when(trajectory: ClaimTrajectory) -> str:
         return f"not at the end; at {times}" if times else "never"
     said = "at every point" if since == trajectory.steps[0] else f"from step {since:,} on"
     said += f" (and at {times})" if times else ""
-    return f"{said}; at random initialisation too {cells.ARTEFACT}" if trajectory.artefact else said
+    return f"{said}; at random initialisation too {formatting.ARTEFACT}" if trajectory.artefact else said
 
 
 def render(document: Row, name: str, known: int, figure: str | None) -> str:
@@ -152,5 +152,5 @@ def _table(members: Sequence[ClaimTrajectory], steps: Sequence[int]) -> str:
 def _cell(row: Row) -> str:
     if row["verdict"] == "not-applicable":
         return "–"
-    mark = f" {cells.ARTEFACT}" if cells.artefact(row) else ""
-    return f"{cells.SIGNS[row['verdict']]} {cells.effect(row)}{mark}"
+    mark = f" {formatting.ARTEFACT}" if formatting.artefact(row) else ""
+    return f"{formatting.SIGNS[row['verdict']]} {formatting.effect(row)}{mark}"

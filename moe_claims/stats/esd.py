@@ -7,7 +7,7 @@ from typing import Literal, final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from moe_claims.stats.nulls import Floats
+from moe_claims.stats.permutation import Floats
 
 Alternative = Literal["two-sided", "less", "greater"]
 _SAMPLES, _CHUNK = 20_000, 500

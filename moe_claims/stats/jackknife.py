@@ -6,7 +6,7 @@ from typing import final
 
 import numpy as np
 
-from moe_claims.stats.nulls import Floats, Labels
+from moe_claims.stats.permutation import Floats, Labels
 from moe_claims.types import Interval
 
 

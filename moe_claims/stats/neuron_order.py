@@ -12,7 +12,7 @@ from typing import final
 import numpy as np
 from numpy.typing import ArrayLike
 
-from moe_claims.stats.nulls import as_layers, off_diagonal
+from moe_claims.stats.permutation import as_layers, off_diagonal
 from moe_claims.stats.quantiles import OPEN_LEVELS
 from moe_claims.types import NullDistribution
 

@@ -6,7 +6,7 @@ from typing import final
 import numpy as np
 from numpy.typing import ArrayLike
 
-from moe_claims.stats.nulls import RESAMPLES, Floats, TestResult, test_against
+from moe_claims.stats.permutation import RESAMPLES, Floats, TestResult, test_against
 from moe_claims.stats.trend import (
     FEWEST_LAYERS,
     ROUNDING,

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from moe_claims.stats.nulls import (
+from moe_claims.stats.permutation import (
     RESAMPLES,
     Floats,
     TestResult,

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from moe_claims.stats.nulls import Floats
+from moe_claims.stats.permutation import Floats
 
 
 def rank_weights(values: ArrayLike, weights: ArrayLike) -> Floats:

@@ -10,7 +10,7 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from moe_claims.stats.nulls import RESAMPLES, Floats, TestResult, test_against
+from moe_claims.stats.permutation import RESAMPLES, Floats, TestResult, test_against
 
 SHORTEST = 5
 """A run of more than four tokens counts."""

@@ -7,7 +7,7 @@ from typing import final
 import numpy as np
 from numpy.typing import ArrayLike
 
-from moe_claims.stats.nulls import Floats
+from moe_claims.stats.permutation import Floats
 from moe_claims.stats.quantiles import OPEN_LEVELS, t_quantiles
 from moe_claims.types import Interval, NullDistribution, Tail
 

@@ -12,7 +12,7 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from moe_claims.stats.nulls import RESAMPLES, Floats, TestResult, all_relabelings, enumerable, test_against
+from moe_claims.stats.permutation import RESAMPLES, Floats, TestResult, all_relabelings, enumerable, test_against
 from moe_claims.types import Interval
 
 FEWEST_LAYERS = 5

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import final
 
 from moe_claims.errors import TextError, UsageError
-from moe_claims.texts import files, published
+from moe_claims.texts import corpora, files
 
 BUILTIN = ("builtin", "builtin-math", "builtin-code")
 """Texts inside the package: prose, worked mathematics, and source code."""
-PUBLISHED = tuple(published.CORPORA)
+PUBLISHED = tuple(corpora.CORPORA)
 """Texts of the hub, which need the extra ``data``."""
 CHOICES = f"{', '.join((*BUILTIN, *PUBLISHED))}, or a {files.KINDS} file"
 """All that ``--moe-text`` takes, for messages and help."""
@@ -82,7 +82,7 @@ def check_name(name: str) -> None:
             that is not installed.
     """
     if name in PUBLISHED:
-        published.check(name)
+        corpora.check(name)
     elif name not in BUILTIN:
         files.check(_file(name))
 
@@ -117,8 +117,8 @@ def _read(name: str) -> Text:
         raw = (resources.files("moe_claims.texts") / "data" / f"{name}.txt").read_text(encoding="utf-8")
         return Text(name, tuple(files.parted(raw)))
     if name in PUBLISHED:
-        corpus = published.CORPORA[name]
-        return Text(name, published.passages(name), corpus.source, corpus.revision)
+        corpus = corpora.CORPORA[name]
+        return Text(name, corpora.passages(name), corpus.source, corpus.revision)
     return Text(name, files.passages(_file(name)))
 
 

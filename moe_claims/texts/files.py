@@ -11,8 +11,8 @@ from pathlib import Path
 from reprlib import repr as shortened
 from typing import Any, final
 
+from moe_claims._util import optional
 from moe_claims.errors import TextError, UsageError
-from moe_claims.texts import extra
 
 KINDS = ".txt, .jsonl[:FIELD], .csv[:COLUMN] or .parquet[:COLUMN]"
 """What is read, as messages and help texts name it."""
@@ -64,7 +64,7 @@ def check(file: File) -> None:
     if file.suffix not in _READERS:
         raise UsageError(f"'{file.path}' is none of the files that are read: give a {KINDS} file")
     if file.suffix == ".parquet":
-        extra.check("pyarrow", file.path)
+        optional.check("pyarrow", file.path)
 
 
 def passages(file: File) -> tuple[str, ...]:
@@ -153,7 +153,7 @@ def _cells(file: File, raw: str) -> Iterator[str]:
 
 
 def _parquet(file: File) -> Iterator[str]:
-    arrow, parquet = extra.load("pyarrow", file.path), extra.load("pyarrow.parquet", file.path)
+    arrow, parquet = optional.load("pyarrow", file.path), optional.load("pyarrow.parquet", file.path)
     try:
         with parquet.ParquetFile(file.path) as opened:
             column = _column(file, opened.schema_arrow.names)

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from moe_claims.errors import UsageError
-from moe_claims.models import points
 from moe_claims.models.embedded import POINTS, point_file
-from moe_claims.models.points import Floats
+from moe_claims.models.storage import training_checkpoints
+from moe_claims.models.storage.training_checkpoints import Floats
 from moe_claims.zoo.recipes import Recipe
 from moe_claims.zoo.train import new_model
 
@@ -30,14 +30,14 @@ def pack(recipe: Recipe, work: Path, target: Path) -> dict[str, float]:
     if (target / POINTS).exists():  # of an earlier packing, whose steps need not be these
         shutil.rmtree(target / POINTS)
     (target / POINTS).mkdir()
-    following = points.finished(target)
+    following = training_checkpoints.finished(target)
     taken, error, size, count = 0, 0.0, 0.0, 0
     for step in sorted((s for s in recipe.points if s < recipe.steps), reverse=True):
         weights = _by_hub_names(recipe, work / POINTS / f"step{step}.safetensors", following)
-        parts = points.encode(weights, following)
+        parts = training_checkpoints.encode(weights, following)
         path = point_file(target, step)
-        points.save(path, parts, following)
-        following = points.decode(parts, following)
+        training_checkpoints.save(path, parts, following)
+        following = training_checkpoints.decode(parts, following)
         taken += path.stat().st_size
         for name, weight in weights.items():
             error += float(np.square(following[name] - weight, dtype=np.float64).sum())
@@ -61,7 +61,7 @@ def _by_hub_names(recipe: Recipe, path: Path, like: dict[str, Floats]) -> dict[s
     model.load_state_dict(saved, strict=False)  # tied weights are saved once
     with TemporaryDirectory() as folder:
         model.save_pretrained(folder, save_original_format=True)
-        weights = points.finished(Path(folder))
+        weights = training_checkpoints.finished(Path(folder))
     shapes = [{name: weight.shape for name, weight in some.items()} for some in (weights, like)]
     if shapes[0] != shapes[1]:
         raise ValueError(f"'{path}' was left by another model than the finished one")

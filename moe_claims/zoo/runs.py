@@ -10,8 +10,8 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
+from moe_claims._util.progress import set_quiet, track
 from moe_claims.errors import UsageError
-from moe_claims.progress import set_quiet, track
 from moe_claims.zoo.recipes import Recipe
 from moe_claims.zoo.tokens import prepare
 from moe_claims.zoo.train import held_out_nats, made_of, train

@@ -7,8 +7,8 @@ from typing import Any
 from moe_claims.measure.matching import match_layers
 from moe_claims.measure.weights import measure_layers
 from moe_claims.models.checkpoint import Checkpoint
-from moe_claims.models.families import ROLES
-from moe_claims.models.source import MemorySource
+from moe_claims.models.families.table import ROLES
+from moe_claims.models.storage.tensor_source import MemorySource
 
 
 def expert_similarity(checkpoint: Checkpoint) -> dict[str, Any]:
@@ -17,7 +17,7 @@ def expert_similarity(checkpoint: Checkpoint) -> dict[str, Any]:
     Returns:
         ``similarity`` and ``order``, each by matrix kind a list over MoE layers (paper, sections 4.1.1 and 4.1.2).
     """
-    from moe_claims.stats.nulls import off_diagonal
+    from moe_claims.stats.permutation import off_diagonal
 
     layers = checkpoint.moe_layers
     weights = list(measure_layers(checkpoint, layers, device="cpu"))

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
+from moe_claims._util.progress import track
 from moe_claims.errors import UsageError
-from moe_claims.progress import track
 from moe_claims.zoo.recipes import Recipe
 from moe_claims.zoo.tokens import TokenStream
 
@@ -29,7 +29,7 @@ def new_model(recipe: Recipe) -> "PreTrainedModel":
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    from moe_claims.models import own
+    from moe_claims.models.families import own
 
     own.register()
     torch.manual_seed(recipe.seed)

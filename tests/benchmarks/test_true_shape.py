@@ -15,7 +15,7 @@ import torch
 from safetensors import safe_open
 
 from moe_claims.models.checkpoint import Checkpoint
-from moe_claims.models.families import ROLES
+from moe_claims.models.families.table import ROLES
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 pytestmark = pytest.mark.skipif(not FOLDER.exists(), reason="benchmarks are not part of an installation")

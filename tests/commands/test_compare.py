@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from moe_claims.cli import main
+from moe_claims.commands.main import main
 from moe_claims.report.results import SCHEMA_VERSION
 
 Make = Callable[..., dict[str, Any]]

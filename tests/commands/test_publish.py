@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from moe_claims.cli import main
+from moe_claims.commands.main import main
 from moe_claims.report import markdown, results
 
 Make = Callable[..., dict[str, Any]]

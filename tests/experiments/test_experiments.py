@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from moe_claims.analysis.trained import EXPERIMENTS, rows_of, trained_results
 from moe_claims.errors import UsageError
-from moe_claims.experiments import load
+from moe_claims.packs.look_into_moes.trained.judging import EXPERIMENTS, rows_of, trained_results
+from moe_claims.packs.look_into_moes.trained.results import load
 from moe_claims.types import Result
 from moe_claims.zoo.runs import Plan
 

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 from moe_claims.models.checkpoint import Checkpoint
-from moe_claims.models.source import MemorySource
+from moe_claims.models.storage.tensor_source import MemorySource
 from moe_claims.zoo.recipes import recipe
 from moe_claims.zoo.similarity import expert_similarity, over_training
 from moe_claims.zoo.train import new_model

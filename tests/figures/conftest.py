@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from moe_claims.drawing import layers_of, measured
 from moe_claims.errors import ModelError
-from moe_claims.figures import look
-from moe_claims.figures.subject import Subject
+from moe_claims.figures import style
+from moe_claims.figures.data import Subject
+from moe_claims.figures.gallery import layers_of, measured
+from moe_claims.measure.measurer import Measurer
 from moe_claims.measure.store import Forgetful
-from moe_claims.measuring import Measurer
 from moe_claims.models.dense import open_dense
 from moe_claims.models.loading import open_model
 from moe_claims.models.names import resolve
@@ -41,7 +41,7 @@ def subject() -> Callable[[str], Subject]:
 
 @pytest.fixture(autouse=True)
 def styled() -> Iterator[None]:
-    with look.style():
+    with style.style():
         yield
 
 

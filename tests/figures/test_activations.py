@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from moe_claims.figures import activations
-from moe_claims.figures.subject import Read, Subject
+from moe_claims.figures.data import Read, Subject
 
 
 @pytest.mark.parametrize("which", ["few", "many"])

@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from moe_claims.analysis.dense_position import excess
 from moe_claims.errors import NotComparableError
-from moe_claims.experiments import load
 from moe_claims.figures import dense_position
-from moe_claims.figures.subject import Subject
-from moe_claims.paper import published
+from moe_claims.figures.data import Subject
+from moe_claims.packs.look_into_moes.paper import published
+from moe_claims.packs.look_into_moes.trained.dense_layer_position import excess
+from moe_claims.packs.look_into_moes.trained.results import load
 
 
 def _document(seeds: int) -> dict[str, Any]:

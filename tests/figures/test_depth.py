@@ -9,8 +9,8 @@ import pytest
 from scipy.stats import spearmanr
 
 from moe_claims.figures import depth
-from moe_claims.figures.subject import Read, Subject
-from moe_claims.paper import published
+from moe_claims.figures.data import Read, Subject
+from moe_claims.packs.look_into_moes.paper import published
 
 Subjects = Callable[[str], Subject]
 UPPER = np.triu_indices(8, 1)

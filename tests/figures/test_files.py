@@ -17,9 +17,9 @@ from PIL import Image
 
 from moe_claims.errors import ModelError
 from moe_claims.figures import files, outputs
+from moe_claims.figures.catalogue import KINDS
+from moe_claims.figures.data import Read, Subject
 from moe_claims.figures.files import few_colours, folder_names, write
-from moe_claims.figures.kinds import KINDS
-from moe_claims.figures.subject import Read, Subject
 
 Subjects = Callable[[str], Subject]
 HOSTILE = '<script>alert(1)</script> "q" $x$ \u202eRTL\u202c =1+1 \U0001f9ff &amp; ]]> \x1b[31m ' + "n" * 300

@@ -8,8 +8,8 @@ import pytest
 from scipy.special import softmax
 
 from moe_claims.figures import norms
-from moe_claims.figures.subject import Read, Subject
-from moe_claims.paper import published
+from moe_claims.figures.data import Read, Subject
+from moe_claims.packs.look_into_moes.paper import published
 
 Subjects = Callable[[str], Subject]
 Images = Callable[[Any], list[Any]]

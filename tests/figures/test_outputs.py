@@ -9,8 +9,8 @@ import pytest
 
 from moe_claims.errors import ModelError
 from moe_claims.figures import outputs
-from moe_claims.figures.maps import without_self
-from moe_claims.figures.subject import Read, Subject
+from moe_claims.figures.data import Read, Subject
+from moe_claims.figures.heatmaps import without_self
 from moe_claims.measure.dense import append_dense
 
 Subjects = Callable[[str], Subject]

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from moe_claims.figures import look, projections
-from moe_claims.figures.subject import Subject
+from moe_claims.figures import projections, style
+from moe_claims.figures.data import Subject
 from moe_claims.measure.measurement import ProjectionMeasurement
 
 Subjects = Callable[[str], Subject]
@@ -82,7 +82,7 @@ def test_eight_experts_have_eight_colours_and_a_reference_none_of_them() -> None
     colours = {tuple(colour) for colour in projections._colours(8)}
     assert len(colours) == 9
     assert len({tuple(colour) for colour in projections._colours(64)}) == 65
-    assert len(look.OKABE_ITO) == 8
+    assert len(style.OKABE_ITO) == 8
 
 
 def test_a_reference_of_another_shape_is_said_to_be_left_out(subject: Subjects) -> None:

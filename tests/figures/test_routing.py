@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from moe_claims.figures import routing
-from moe_claims.figures.subject import Read, Subject
+from moe_claims.figures.data import Read, Subject
 
 Subjects = Callable[[str], Subject]
 Images = Callable[[Any], list[Any]]

@@ -8,8 +8,8 @@ import pytest
 
 from moe_claims.errors import MoeClaimsError
 from moe_claims.figures import weights
-from moe_claims.figures.maps import without_self
-from moe_claims.figures.subject import Reference, Subject
+from moe_claims.figures.data import Reference, Subject
+from moe_claims.figures.heatmaps import without_self
 from moe_claims.measure.dense import append_dense
 
 Subjects = Callable[[str], Subject]

@@ -17,12 +17,12 @@ from moe_claims.measure import routed
 from moe_claims.measure.accumulator import cosines, cosines_to
 from moe_claims.measure.dense import DenseLayer, append_dense, cosine_to, measure_dense
 from moe_claims.measure.routed import measure_routed
-from moe_claims.models import kernel
 from moe_claims.models.checkpoint import Checkpoint
 from moe_claims.models.dense import DenseModel
-from moe_claims.models.families import ROLES
-from moe_claims.models.forward import LayerwiseModel
-from moe_claims.models.source import MemorySource
+from moe_claims.models.families.table import ROLES
+from moe_claims.models.forward import experts_kernel
+from moe_claims.models.forward.layerwise import LayerwiseModel
+from moe_claims.models.storage.tensor_source import MemorySource
 
 Array = np.ndarray[Any, Any]
 NAMES = ("mixtral", "olmoe", "qwen3_moe with a dense layer")
@@ -33,7 +33,7 @@ LEAVES = {"up": "up_proj", "act": "gate_proj", "down": "down_proj"}
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Several micro-batches with padding, and several chunks in each."""
     monkeypatch.setattr(routed, "tokens_at_once", lambda *_: 30)
-    monkeypatch.setattr(kernel, "_CHUNK_FLOATS", 700)
+    monkeypatch.setattr(experts_kernel, "_CHUNK_FLOATS", 700)
 
 
 def _dense_for(checkpoint: Checkpoint, seed: int = 3) -> DenseModel:

@@ -12,15 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import kendalltau
 
-from moe_claims import progress
+from moe_claims._util import progress
+from moe_claims._util.memory import GIB
 from moe_claims.errors import ModelError, NotMeasuredError, UsageError
-from moe_claims.measure import assignment, effort, matching
+from moe_claims.measure import assignment, matching, matching_cost
 from moe_claims.measure.assignment import Neurons
 from moe_claims.measure.matching import kendall, layers_to_match, match, match_layers, measure_matching
-from moe_claims.memory import GIB
 from moe_claims.models.checkpoint import Checkpoint
-from moe_claims.models.families import ROLES, Role
-from moe_claims.models.source import MemorySource
+from moe_claims.models.families.table import ROLES, Role
+from moe_claims.models.storage.tensor_source import MemorySource
 
 LAYERS, EXPERTS, WIDTH, INNER = 2, 3, 16, 9
 TENSOR = {"up": "w3", "act": "w1", "down": "w2"}
@@ -292,14 +292,14 @@ def test_too_little_memory_is_said_beforehand(monkeypatch: pytest.MonkeyPatch) -
     [(40, "40 seconds"), (150, "2 minutes"), (3_600, "60 minutes"), (18_000, "5 hours"), (200_000, "2 days")],
 )
 def test_spans_for_people(seconds: float, text: str) -> None:
-    assert effort.span(seconds) == text
+    assert matching_cost.span(seconds) == text
 
 
 def test_memory_grows_with_the_square_and_time_faster() -> None:
-    assert effort.pair_bytes(32_768, 6_144) < 4 * 32_768**2 + 6 * GIB
+    assert matching_cost.pair_bytes(32_768, 6_144) < 4 * 32_768**2 + 6 * GIB
     for small, large in combinations((128, 512, 1_408, 14_336, 32_768), 2):
-        assert effort.pair_seconds(small, 2_048) < effort.pair_seconds(large, 2_048)
-        assert effort.pair_seconds(large, 2_048) < effort.pair_seconds(large, 4_096)
+        assert matching_cost.pair_seconds(small, 2_048) < matching_cost.pair_seconds(large, 2_048)
+        assert matching_cost.pair_seconds(large, 2_048) < matching_cost.pair_seconds(large, 4_096)
 
 
 def test_layers_one_by_one_are_the_whole_measurement() -> None:

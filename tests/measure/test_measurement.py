@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import rankdata
 
 from moe_claims.measure.measurement import RoutedMeasurement, WeightMeasurement
-from moe_claims.models.families import ROLES
+from moe_claims.models.families.table import ROLES
 
 
 def _routed(

@@ -14,7 +14,7 @@ from moe_claims.measure import projections
 from moe_claims.measure.measurement import ProjectionMeasurement
 from moe_claims.measure.projections import plane, projection_layers
 from moe_claims.models.checkpoint import Checkpoint
-from moe_claims.models.families import ROLES
+from moe_claims.models.families.table import ROLES
 
 Array = np.ndarray[Any, Any]
 

@@ -17,12 +17,12 @@ from moe_claims.measure import activations, routed
 from moe_claims.measure.accumulator import LayerAccumulator, among_chosen, angular, cosines
 from moe_claims.measure.measurement import RoutedMeasurement
 from moe_claims.measure.routed import measure_routed, routed_layers
-from moe_claims.models import kernel
-from moe_claims.models.batches import pad
 from moe_claims.models.checkpoint import Checkpoint
-from moe_claims.models.forward import LayerwiseModel
-from moe_claims.models.kernel import ExpertBatch
-from moe_claims.models.source import MemorySource
+from moe_claims.models.forward import experts_kernel
+from moe_claims.models.forward.batches import pad
+from moe_claims.models.forward.experts_kernel import ExpertBatch
+from moe_claims.models.forward.layerwise import LayerwiseModel
+from moe_claims.models.storage.tensor_source import MemorySource
 
 PLAIN = ("mixtral", "olmoe", "qwen3_moe")
 NAMES = (*PLAIN, "qwen3_moe with a dense layer")
@@ -32,7 +32,7 @@ NAMES = (*PLAIN, "qwen3_moe with a dense layer")
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Several micro-batches with padding, and several chunks in each."""
     monkeypatch.setattr(routed, "tokens_at_once", lambda *_: 30)
-    monkeypatch.setattr(kernel, "_CHUNK_FLOATS", 700)
+    monkeypatch.setattr(experts_kernel, "_CHUNK_FLOATS", 700)
 
 
 def _numpy_angular(outputs: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -129,7 +129,7 @@ def test_padding_never_enters(name: str, layerwise: Any, sequences: Any) -> None
 @pytest.mark.parametrize("name", ["mixtral", "olmoe"])
 def test_chunks_do_not_matter(name: str, layerwise: Any, sequences: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = measure_routed(layerwise(name), sequences).arrays()
-    monkeypatch.setattr(kernel, "_CHUNK_FLOATS", 1)  # one token at a time
+    monkeypatch.setattr(experts_kernel, "_CHUNK_FLOATS", 1)  # one token at a time
     monkeypatch.setattr(activations, "_SPECTRUM_FLOATS", 1)
     single = measure_routed(layerwise(name), sequences).arrays()
     for field, values in whole.items():

@@ -16,13 +16,13 @@ from moe_claims.errors import ModelError, NotComparableError
 from moe_claims.measure import row_order
 from moe_claims.measure.accumulator import RouterScores
 from moe_claims.measure.row_order import RowOrderAccumulator, measure_row_order, published_rows
-from moe_claims.models import kernel
-from moe_claims.models.batches import pad
 from moe_claims.models.checkpoint import Checkpoint
-from moe_claims.models.forward import LayerwiseModel
-from moe_claims.models.kernel import ExpertBatch
-from moe_claims.models.random_init import initialise
-from moe_claims.models.source import MemorySource
+from moe_claims.models.forward import experts_kernel
+from moe_claims.models.forward.batches import pad
+from moe_claims.models.forward.experts_kernel import ExpertBatch
+from moe_claims.models.forward.layerwise import LayerwiseModel
+from moe_claims.models.storage.tensor_source import MemorySource
+from moe_claims.models.synthetic.random_init import initialise
 
 NAMES = ("mixtral", "olmoe", "qwen3_moe with a dense layer")
 FIELDS = ("similarity", "association", "diagonal")
@@ -119,7 +119,7 @@ def test_both_orders_of_a_model_against_a_hooked_forward_pass(
     name: str, layerwise: Any, plain_run: Any, sequences: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(row_order, "tokens_at_once", lambda *_: 30)  # several micro-batches, with padding
-    monkeypatch.setattr(kernel, "_CHUNK_FLOATS", 700)  # several chunks in each
+    monkeypatch.setattr(experts_kernel, "_CHUNK_FLOATS", 700)  # several chunks in each
     plain = plain_run(name, dtype="float64")
     found = measure_row_order(layerwise(name, dtype="float64"), sequences)
     assert found.model == name

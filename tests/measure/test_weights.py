@@ -18,8 +18,8 @@ from moe_claims.measure.measurement import WeightMeasurement
 from moe_claims.measure.weights import cosine, mean_neurons, measure_weights, similarities
 from moe_claims.models import checkpoint as checkpoint_module
 from moe_claims.models.checkpoint import Checkpoint
-from moe_claims.models.families import FAMILIES, ROLES
-from moe_claims.models.source import MemorySource
+from moe_claims.models.families.table import FAMILIES, ROLES
+from moe_claims.models.storage.tensor_source import MemorySource
 
 LAYERS, EXPERTS, WIDTH, INNER = 2, 4, 8, 6
 TENSOR = {"up": "w3", "act": "w1", "down": "w2"}

@@ -12,10 +12,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from moe_claims.models import own
-from moe_claims.models.adopted import ADOPTED
 from moe_claims.models.checkpoint import Checkpoint
-from moe_claims.models.families import FAMILIES
+from moe_claims.models.families import own
+from moe_claims.models.families.table import FAMILIES
+from moe_claims.models.forward.experts_adapters import ADOPTED
 
 EXPERTS, TOP_K = 8, 2
 SIZES: dict[str, Any] = {
@@ -162,7 +162,7 @@ def made() -> Callable[[str], Any]:
     """model_type → a small model of that family, float32, whose weights and balancing biases all matter."""
     from transformers import CONFIG_MAPPING
 
-    from moe_claims.models.architecture import model_class
+    from moe_claims.models.forward.architecture import model_class
 
     own.register()
 
@@ -270,8 +270,8 @@ def hub_here(served: tuple[Any, str], tmp_path: Path, monkeypatch: pytest.Monkey
 @pytest.fixture
 def repository_of(hub_here: Any) -> Callable[..., Any]:
     """(folder, revision="main", **patience) → an impatient ``Repository`` of its files."""
-    from moe_claims.models.persist import Patience
-    from moe_claims.models.repository import Repository
+    from moe_claims.models.storage.hub_repository import Repository
+    from moe_claims.models.storage.retry import Patience
 
     def open_(folder: Path, revision: str | None = "main", **patience: Any) -> Repository:
         hub_here.put("org/tiny", folder, revision=revision or "main")

@@ -13,8 +13,8 @@ from safetensors.torch import load_file, save_file
 from moe_claims.errors import ModelError
 from moe_claims.measure.weights import measure_weights
 from moe_claims.models.checkpoint import Checkpoint
-from moe_claims.models.families import FAMILIES, ROLES, Role
-from moe_claims.models.source import MemorySource
+from moe_claims.models.families.table import FAMILIES, ROLES, Role
+from moe_claims.models.storage.tensor_source import MemorySource
 
 LAYOUTS = ("original", "original-sharded", "fused", "fused-sharded")
 NAMES = ("mixtral", "olmoe", "qwen3_moe", "qwen3_moe with a dense layer")

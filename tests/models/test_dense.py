@@ -15,10 +15,10 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from moe_claims.errors import ModelError, MoeClaimsError, NotComparableError, UsageError
 from moe_claims.models.checkpoint import Checkpoint
 from moe_claims.models.dense import MODEL_TYPES, DenseModel, activation_of, open_dense
-from moe_claims.models.families import ROLES
+from moe_claims.models.families.table import ROLES
 from moe_claims.models.loading import open_model
 from moe_claims.models.names import resolve
-from moe_claims.models.source import MemorySource
+from moe_claims.models.storage.tensor_source import MemorySource
 
 SIZES = {
     "vocab_size": 50,

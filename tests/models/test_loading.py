@@ -13,10 +13,10 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from moe_claims.errors import ModelError, UsageError
 from moe_claims.measure.routed import measure_routed
 from moe_claims.models import loading
-from moe_claims.models.forward import LayerwiseModel
+from moe_claims.models.forward.layerwise import LayerwiseModel
 from moe_claims.models.loading import CONTROL_SEED, OpenModel, open_model, random_control
 from moe_claims.models.names import ModelRef, resolve
-from moe_claims.models.random_init import initialise
+from moe_claims.models.synthetic.random_init import initialise
 
 
 def _message(make: Callable[[], object], kind: type[Exception] = ModelError) -> str:

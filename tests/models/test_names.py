@@ -144,7 +144,7 @@ def test_a_folder_named_like_an_alias_never_takes_its_place(tmp_path: Path, monk
 
 
 def test_every_model_of_the_paper_has_its_alias() -> None:
-    from moe_claims.paper import published
+    from moe_claims.packs.look_into_moes.paper import published
 
     models = published()["models"]
     assert {name: facts["hub"] for name, facts in models.items()}.items() <= ALIASES.items()

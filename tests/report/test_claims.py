@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from moe_claims.analysis.registry import CLAIMS, COUNTED, LIVE
 from moe_claims.errors import UsageError
+from moe_claims.judge.registry import CLAIMS, COUNTED, LIVE
 from moe_claims.report import claims
 
 

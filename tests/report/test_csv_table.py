@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moe_claims.analysis.loads import public_results
-from moe_claims.analysis.registry import LIVE
+from moe_claims.judge.registry import LIVE
+from moe_claims.packs.look_into_moes.routing_counts import public_results
 from moe_claims.report import csv_table, results
 from moe_claims.types import Companion, Interval
 

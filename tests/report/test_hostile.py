@@ -24,9 +24,10 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from pylatexenc.latexwalker import LatexEnvironmentNode, LatexMacroNode, LatexWalker
 
-from moe_claims.analysis import registry
-from moe_claims.legible import legible, one_line
-from moe_claims.report import csv_table, html, latex, latex_text, markdown, per_test, results, step_summary, table
+from moe_claims.judge import registry
+from moe_claims.printable import legible, one_line
+from moe_claims.pytest_plugin import properties
+from moe_claims.report import csv_table, html, latex, latex_text, markdown, results, step_summary, table
 from moe_claims.types import Companion, Interval, Verdict
 
 Maker = Callable[..., dict[str, Any]]
@@ -264,8 +265,8 @@ def test_html(written: Callable[..., str], value: str) -> None:
 @names
 def test_table_for_pytest_html(written: Callable[..., str], value: str) -> None:
     def rows(document: dict[str, Any]) -> str:
-        parts = [per_test.html("result", row) for row in document["results"]]
-        return "".join([*parts, *(per_test.html("audit", row) for row in document["audits"])])
+        parts = [properties.html("result", row) for row in document["results"]]
+        return "".join([*parts, *(properties.html("audit", row) for row in document["audits"])])
 
     text = written(rows, value)
     assert_nothing_hides(text)

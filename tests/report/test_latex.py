@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from pylatexenc.latexwalker import LatexEnvironmentNode, LatexWalker
 
-from moe_claims.analysis.audits import run_audits
-from moe_claims.analysis.loads import public_results
+from moe_claims.packs.look_into_moes.audits import run_audits
+from moe_claims.packs.look_into_moes.routing_counts import public_results
 from moe_claims.report import latex, latex_text, results
 from moe_claims.types import Verdict
 

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from pylatexenc.latexwalker import LatexCharsNode, LatexGroupNode, LatexMacroNode, LatexNode, LatexWalker
 
 import moe_claims
-from moe_claims.analysis.audits import run_audits
-from moe_claims.analysis.registry import COUNTED, LIVE, TRAINED
-from moe_claims.legible import one_line
+from moe_claims.judge.registry import COUNTED, LIVE, TRAINED
+from moe_claims.packs.look_into_moes.audits import run_audits
+from moe_claims.printable import one_line
 from moe_claims.report import latex_text
-from moe_claims.report.cells import ARTEFACT, AUDIT_SIGNS, SIGNS
+from moe_claims.report.formatting import ARTEFACT, AUDIT_SIGNS, SIGNS
 from moe_claims.report.latex_text import escape, is_known
 
 COMMANDS = {
@@ -108,7 +108,9 @@ def test_every_sign_of_our_own_sentences_is_printed_as_itself() -> None:
     # Reasons are put together in these files.
     package = Path(moe_claims.__file__).parent
     texts += [
-        path.read_text(encoding="utf-8") for part in ("analysis", "stats") for path in (package / part).glob("*.py")
+        path.read_text(encoding="utf-8")
+        for part in ("judge", "packs", "stats")
+        for path in (package / part).rglob("*.py")
     ]
     unknown = {sign for text in texts for sign in text if not sign.isspace() and not is_known(sign)}
     assert unknown == set()

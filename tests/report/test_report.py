@@ -11,11 +11,11 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from moe_claims.analysis.audits import run_audits
-from moe_claims.analysis.loads import public_results
-from moe_claims.analysis.registry import LIVE
 from moe_claims.errors import UsageError
-from moe_claims.report import cells, markdown, markup, results, table
+from moe_claims.judge.registry import LIVE
+from moe_claims.packs.look_into_moes.audits import run_audits
+from moe_claims.packs.look_into_moes.routing_counts import public_results
+from moe_claims.report import formatting, markdown, markdown_text, results, table
 from moe_claims.types import Audit, AuditOutcome, Companion, Interval, NullDistribution, Result, Verdict
 
 
@@ -207,20 +207,20 @@ def test_files_that_are_no_results_are_refused_in_one_line(tmp_path: Path) -> No
 
 @given(p=st.floats(0, 1))
 def test_p_is_rounded_up(p: float) -> None:
-    shown = cells.p(p)
+    shown = formatting.p(p)
     assert float(shown.removeprefix("≤ ")) >= p - 1e-9
 
 
 @given(low=st.floats(-1e4, 1e4), width=st.floats(0, 1e4))
 def test_intervals_are_rounded_outwards(low: float, width: float) -> None:
     given_row = results.result_row(row(interval=Interval(low, low + width, 0.95, "x")))
-    first, last = (float(end) for end in cells.interval(given_row).strip("[]").split(", "))
+    first, last = (float(end) for end in formatting.interval(given_row).strip("[]").split(", "))
     assert first <= low + 1e-6
     assert last >= low + width - 1e-6
 
 
 def test_numbers_keep_what_matters() -> None:
-    assert [cells.number(v) for v in (None, 0.0, 0.5, 0.004, -0.0004, 123.456)] == [
+    assert [formatting.number(v) for v in (None, 0.0, 0.5, 0.004, -0.0004, 123.456)] == [
         "–", "0.00", "0.50", "0.004", "-0.0004", "123.5",
     ]  # fmt: skip
 
@@ -228,17 +228,17 @@ def test_numbers_keep_what_matters() -> None:
 @given(share=st.floats(0, 1))
 def test_nearly_all_is_never_shown_as_all_nor_next_to_none_as_none(share: float) -> None:
     assume(1e-9 < share < 1 - 1e-8)
-    assert float(cells.number(share)) not in (0.0, 1.0)
-    assert cells.number(0.996) == "0.996"
-    assert cells.number(1.0) == "1.00"
+    assert float(formatting.number(share)) not in (0.0, 1.0)
+    assert formatting.number(0.996) == "0.996"
+    assert formatting.number(1.0) == "1.00"
 
 
 @pytest.mark.parametrize(
     ("value", "shown"), [(0.0467, "0.047"), (0.04996, "0.04996"), (0.0549, "0.055"), (0.05, "0.05")]
 )
 def test_an_effect_never_looks_like_the_smallest_of_interest_unless_it_is(value: float, shown: str) -> None:
-    assert cells.effect(results.result_row(row(effect=value, smallest=0.05))) == shown
-    assert cells.effect(results.result_row(row(effect=-value, smallest=-0.05))) == f"-{shown}"
+    assert formatting.effect(results.result_row(row(effect=value, smallest=0.05))) == shown
+    assert formatting.effect(results.result_row(row(effect=-value, smallest=-0.05))) == f"-{shown}"
 
 
 # --- text -----------------------------------------------------------------------------------------
@@ -347,7 +347,7 @@ def test_a_long_table_fits_on_a_terminal(texts: tuple[str, ...]) -> None:
     rows = every_live_row(texts)
     lines = table.render(document(rows, audits=[]), width=120).splitlines()
     assert max(map(len, lines)) <= 132
-    assert sum(line[0] in cells.SIGNS.values() for line in lines if line) == len(rows)
+    assert sum(line[0] in formatting.SIGNS.values() for line in lines if line) == len(rows)
 
 
 def test_a_row_names_its_text_where_there_are_several_and_only_there() -> None:
@@ -373,7 +373,7 @@ def test_claims_that_do_not_apply_are_set_aside_with_their_reason() -> None:
     assert f"– not applicable: {said}: {reason}" in text
     assert text.count("dense-reference") == text.count(said) + text.count("--moe-dense-reference") == 2
     assert "Secondary claims (Benjamini–Hochberg): 5 not-applicable" in text
-    assert f"- **{markup.escape(said)}**: {reason}" in markdown.render(shown)
+    assert f"- **{markdown_text.escape(said)}**: {reason}" in markdown.render(shown)
     jsonschema.validate(shown, results.schema())
 
 
@@ -479,4 +479,4 @@ def test_hostile_names_are_inert_in_markdown(name: str) -> None:
     widths = {line.count("|") for line in tables if "router" in line or "mixtral" in line}
     assert "x" * 300 in text or name != "x" * 300  # nothing is truncated
     assert all(count >= 6 for count in widths)
-    assert markup.escape(name).count("\n") == 0
+    assert markdown_text.escape(name).count("\n") == 0

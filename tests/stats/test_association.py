@@ -15,8 +15,8 @@ from moe_claims.stats.association import (
     cross_table,
     label_test,
 )
-from moe_claims.stats.clusters import sign_flips
-from moe_claims.stats.nulls import Floats
+from moe_claims.stats.cluster_bootstrap import sign_flips
+from moe_claims.stats.permutation import Floats
 
 SEEDS = st.integers(0, 2**32 - 1)
 

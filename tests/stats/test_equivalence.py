@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest, ttest_1samp
 
-from moe_claims.analysis.loads_statistics import t_interval
+from moe_claims.stats.domain_tests import t_interval
 from moe_claims.types import Interval
 
 

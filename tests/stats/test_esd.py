@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest, t
 
 from moe_claims.stats.esd import Alternative, chance_of, critical_values, generalized_esd
-from moe_claims.stats.nulls import Floats
+from moe_claims.stats.permutation import Floats
 
 SEEDS = st.integers(0, 2**32 - 1)
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest, sem, ttest_1samp, ttest_ind
 
 from moe_claims.stats.jackknife import jackknife
-from moe_claims.stats.nulls import Floats, Labels
+from moe_claims.stats.permutation import Floats, Labels
 
 SEEDS = st.integers(0, 2**32 - 1)
 

@@ -12,7 +12,7 @@ from skbio.stats.distance import DistanceMatrix
 from skbio.stats.distance import mantel as skbio_mantel
 
 from moe_claims.stats.mantel import mantel, pearson
-from moe_claims.stats.nulls import Floats
+from moe_claims.stats.permutation import Floats
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -112,7 +112,7 @@ def test_monte_carlo_agrees_with_the_enumeration(monkeypatch: pytest.MonkeyPatch
     x = cosines(rng, 1, 6)
     y = mixed(rng, x, 0.2)
     exact = mantel(x, y, rng=rng).mean_r
-    monkeypatch.setattr("moe_claims.stats.nulls._ENUMERATE", 0)
+    monkeypatch.setattr("moe_claims.stats.permutation._ENUMERATE", 0)
     drawn = mantel(x, y, rng=rng).mean_r
     assert exact.exact and not drawn.exact
     assert 0.001 < exact.p_greater < 0.5  # neither end, where agreement would be cheap

@@ -6,7 +6,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest, kstest, median_abs_deviation, t
 
-from moe_claims.stats.nulls import Floats
 from moe_claims.stats.outlier import (
     OutlierResult,
     block_bootstrap_in_mads,
@@ -15,6 +14,7 @@ from moe_claims.stats.outlier import (
     residual_in_mads,
     studentised_last,
 )
+from moe_claims.stats.permutation import Floats
 from moe_claims.stats.proportions import one_sided_lower, one_sided_upper
 from moe_claims.stats.trend import ar1, corrected_phi
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from moe_claims.stats.mantel import mantel
-from moe_claims.stats.nulls import Floats, off_diagonal
 from moe_claims.stats.pairs import choice_contrast, pair_test
+from moe_claims.stats.permutation import Floats, off_diagonal
 
 SEEDS = st.integers(0, 2**32 - 1)
 

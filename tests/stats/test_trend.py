@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.signal import lfilter
 from scipy.stats import binomtest, kendalltau, norm, theilslopes
 
-from moe_claims.stats.nulls import Floats
+from moe_claims.stats.permutation import Floats
 from moe_claims.stats.proportions import one_sided_lower, one_sided_upper
 from moe_claims.stats.trend import (
     TrendResult,

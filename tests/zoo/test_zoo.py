@@ -18,11 +18,11 @@ from transformers.models.mixtral.modeling_mixtral import load_balancing_loss_fun
 
 from moe_claims.errors import TextError, UsageError
 from moe_claims.measure.routed import measure_routed
-from moe_claims.models import own
 from moe_claims.models.checkpoint import Checkpoint
 from moe_claims.models.dense import open_dense
 from moe_claims.models.embedded import DENSE, EMBEDDED, JUDGED, embedded_directory
-from moe_claims.models.forward import LayerwiseModel
+from moe_claims.models.families import own
+from moe_claims.models.forward.layerwise import LayerwiseModel
 from moe_claims.models.names import resolve
 from moe_claims.zoo import __main__ as command
 from moe_claims.zoo.baselines import ORDERS, baselines, ngram_nats

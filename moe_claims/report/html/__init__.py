@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
-from moe_claims.legible import legible
-from moe_claims.report import cells
+from moe_claims.printable import legible
+from moe_claims.report import formatting
 from moe_claims.report.html import forest, sketch, view
 
 Row = Mapping[str, Any]
@@ -34,7 +34,7 @@ def render(document: Row, figures: Sequence[Mapping[str, str]] = ()) -> str:
     anchors = view.anchors(results)
     several_texts = len({row["corpus"] for row in live if row["corpus"] is not None}) > 1
     return template.render(
-        cells=cells,
+        cells=formatting,
         forest=forest,
         sketch=sketch.sketch,
         document=document,
@@ -46,7 +46,7 @@ def render(document: Row, figures: Sequence[Mapping[str, str]] = ()) -> str:
         live=view.sections(results, "live"),
         public=view.sections(results, "public"),
         trained=view.sections(results, "trained"),
-        audits=cells.audits(document),
+        audits=formatting.audits(document),
         several_texts=several_texts,
         tallies=_tallies(document),
         figures=figures,
@@ -76,18 +76,20 @@ def _tallies(document: Row) -> list[tuple[str, str]]:
     """What was judged, and how often which came of it."""
     rows = document["results"]
     kinds = [
-        (f"Audits of {kind.what}", cells.tally(kind.rows, "outcome", cells.AUDIT_SIGNS))
-        for kind in cells.audits(document)
+        (f"Audits of {kind.what}", formatting.tally(kind.rows, "outcome", formatting.AUDIT_SIGNS))
+        for kind in formatting.audits(document)
     ]
     evidence = {
         "public": "Published counts of the real models",
         "trained": "Trainings made for the question",
     }
     kinds += [
-        (label, cells.tally([row for row in rows if row["evidence"] == kind], "verdict", cells.SIGNS))
+        (label, formatting.tally([row for row in rows if row["evidence"] == kind], "verdict", formatting.SIGNS))
         for kind, label in evidence.items()
     ]
     live = [row for row in rows if row["evidence"] == "live"]
     for model in dict.fromkeys(row["model"] for row in live):
-        kinds.append((model, cells.tally([row for row in live if row["model"] == model], "verdict", cells.SIGNS)))
+        kinds.append(
+            (model, formatting.tally([row for row in live if row["model"] == model], "verdict", formatting.SIGNS))
+        )
     return [(label, tally) for label, tally in kinds if tally]

@@ -4,13 +4,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
-from moe_claims.analysis.claim import Claim
-from moe_claims.analysis.registry import record
-from moe_claims.report import cells
+from moe_claims.judge.claim import Claim
+from moe_claims.judge.registry import record
+from moe_claims.report import formatting
 
 Row = Mapping[str, Any]
 
-_RANKS = {verdict: rank for rank, verdict in enumerate(cells.SIGNS)}
+_RANKS = {verdict: rank for rank, verdict in enumerate(formatting.SIGNS)}
 _LAST = len(_RANKS)
 
 
@@ -118,7 +118,7 @@ def matrix(results: Sequence[Row]) -> Matrix:
     known = anchors(results)
     columns = _columns(live)
     lines = (
-        Line(cells.name(rows[0]), claim, rows[0]["family"], tuple(_cells(rows, columns, known)))
+        Line(formatting.name(rows[0]), claim, rows[0]["family"], tuple(_cells(rows, columns, known)))
         for (claim, _), rows in _by(live, "claim", "variant").items()
     )
     return Matrix(columns, tuple(lines))

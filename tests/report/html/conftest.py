@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from moe_claims.analysis.audits import run_audits
-from moe_claims.analysis.loads import public_results
-from moe_claims.analysis.registry import LIVE
-from moe_claims.analysis.trained import trained_results
+from moe_claims.judge.registry import LIVE
+from moe_claims.packs.look_into_moes.audits import run_audits
+from moe_claims.packs.look_into_moes.routing_counts import public_results
+from moe_claims.packs.look_into_moes.trained.judging import trained_results
 from moe_claims.report import results
 from moe_claims.stats.quantiles import LEVELS
 from moe_claims.types import Interval, NullDistribution, Result, Verdict

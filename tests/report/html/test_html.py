@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from moe_claims.report import cells, html
+from moe_claims.report import formatting, html
 from moe_claims.report.html import inert
 
 Document = dict[str, Any]
@@ -63,7 +63,7 @@ def test_every_row_audit_model_and_error_is_there(document: Document, page: Page
     for audit in document["audits"]:
         assert audit["id"] in page.text
         assert " ".join(audit["reason"].split()) in page.text
-    for verdict, sign in cells.SIGNS.items():
+    for verdict, sign in formatting.SIGNS.items():
         assert f"{sign} {verdict}" in page.text
     assert page.text.count("no such model") == 1
 

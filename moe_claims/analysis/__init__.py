@@ -1,1 +1,0 @@
-"""Claims: from a measurement, through one statistic, to a verdict."""

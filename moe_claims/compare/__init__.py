@@ -1,0 +1,1 @@
+"""Two results documents held against each other."""

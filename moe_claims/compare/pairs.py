@@ -1,0 +1,248 @@
+"""Two results files side by side: which verdicts changed and how, how far effects lie apart, what cannot be compared.
+
+Pure: documents in, frozen values out. A row of one file and a row of the other are a pair if claim, variant, evidence,
+model and text are the same; models may be paired by hand where their names differ, as those of two checkpoints do.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, final
+
+from moe_claims.compare.provenance import Dependence, Texts, depends, other_text, other_tokens, texts_of
+from moe_claims.errors import UsageError
+from moe_claims.judge.registry import record
+from moe_claims.stats.mover import Difference, difference
+from moe_claims.types import Interval
+
+Row = Mapping[str, Any]
+Key = tuple[str, str, str | None, str, str | None]
+Change = Literal["better", "worse", "same", "other", "void"]
+
+SUPPORT = {"replicated": 3, "direction-only": 2, "inconclusive": 1, "absent": 1, "contradicted": 0}
+"""How much a verdict speaks for its claim. Neither of inconclusive (nothing is known) and absent (there is nothing)
+speaks more for it than the other: a narrower interval alone turns the first into the second. Outside of it is
+not-applicable."""
+
+
+def change_of(before: str, after: str) -> Change:
+    """From one verdict to another: better or worse by ``SUPPORT``, other where neither speaks more for the claim."""
+    if before == after:
+        return "same"
+    if before not in SUPPORT or after not in SUPPORT or SUPPORT[before] == SUPPORT[after]:
+        return "other"
+    return "better" if SUPPORT[after] > SUPPORT[before] else "worse"
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """One test in both files."""
+
+    before: Row
+    after: Row
+    void: str | None
+    """Why the two rows cannot be compared; None if they can."""
+    notes: tuple[str, ...]
+    """What a reader must know when comparing them."""
+    apart: Difference | None
+    """Later less earlier effect; None where one of them has no effect or no interval, or they cannot be compared."""
+
+    @property
+    def change(self) -> Change:
+        return "void" if self.void else change_of(self.before["verdict"], self.after["verdict"])
+
+    @property
+    def same_numbers(self) -> bool:
+        """Whether effect and interval are the same to the last digit."""
+        return bool(self.before["effect"] == self.after["effect"])
+
+
+@final
+@dataclass(frozen=True)
+class Outcome:
+    """An audit whose outcome differs; None where the file does not have it."""
+
+    id: str
+    before: str | None
+    after: str | None
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """One results file against an earlier one."""
+
+    depends: tuple[Dependence, ...]
+    pairs: tuple[Pair, ...]
+    new: tuple[Row, ...]
+    """Rows that the earlier file does not have."""
+    missing: tuple[Row, ...]
+    """Rows that it alone has."""
+    audits: tuple[Outcome, ...]
+    new_errors: tuple[Row, ...]
+    gone_errors: tuple[Row, ...]
+    alone_before: tuple[str, ...]
+    """Models measured in the earlier file alone."""
+    alone_after: tuple[str, ...]
+    """Models measured in the later file alone, by their own names."""
+
+    def count(self, change: Change) -> int:
+        return sum(pair.change == change for pair in self.pairs)
+
+    @property
+    def worse(self) -> bool:
+        """Whether a verdict speaks less for its claim than it did, or something broke that did not."""
+        return self.count("worse") > 0 or bool(self.new_errors)
+
+    @property
+    def changed(self) -> bool:
+        """Whether any verdict, row, text, audit's outcome or error is another; effects alone do not count."""
+        rows = self.new or self.missing or self.audits or self.new_errors or self.gone_errors
+        return bool(rows) or any(pair.change != "same" for pair in self.pairs)
+
+    @property
+    def vacuous(self) -> bool:
+        """Whether the earlier file has measured models, and no row of them can be compared."""
+        live = [row for row in self.missing if row["evidence"] == "live"]
+        pairs = [pair for pair in self.pairs if pair.before["evidence"] == "live"]
+        return bool(live or pairs) and all(pair.void for pair in pairs)
+
+
+def compared(before: Row, after: Row, names: Mapping[str, str] | None = None) -> Comparison:
+    """What differs between two results documents.
+
+    Args:
+        before: the earlier one, which follows the schema.
+        after: the later one, likewise.
+        names: models of the later one → those of the earlier one that they are compared with.
+
+    Raises:
+        UsageError: two models of the later one would be compared with one, or a file has a row twice.
+    """
+    renamed = dict(names or {})
+    measured = measured_models(before), measured_models(after)
+    _check_names(measured[1], renamed)
+    earlier, later = _by_key(before["results"], {}), _by_key(after["results"], renamed)
+    texts = texts_of(before, {}), texts_of(after, renamed)
+    errors = {(e["model"], e["claim"]): e for e in before["errors"]}
+    new_errors = {(renamed.get(e["model"], e["model"]), e["claim"]): e for e in after["errors"]}
+    outcomes, new_outcomes = ({a["id"]: a["outcome"] for a in found["audits"]} for found in (before, after))
+    compared_with = {model: renamed.get(model, model) for model in measured[1]}
+    return Comparison(
+        depends=depends(before, after, renamed),
+        pairs=tuple(_pair(row, later[key], key, *texts) for key, row in earlier.items() if key in later),
+        new=tuple(row for key, row in later.items() if key not in earlier),
+        missing=tuple(row for key, row in earlier.items() if key not in later),
+        audits=tuple(
+            Outcome(audit, outcomes.get(audit), new_outcomes.get(audit))
+            for audit in dict.fromkeys([*outcomes, *new_outcomes])
+            if outcomes.get(audit) != new_outcomes.get(audit)
+        ),
+        new_errors=tuple(error for key, error in new_errors.items() if key not in errors),
+        gone_errors=tuple(error for key, error in errors.items() if key not in new_errors),
+        alone_before=tuple(model for model in measured[0] if model not in compared_with.values()),
+        alone_after=tuple(model for model, name in compared_with.items() if name not in measured[0]),
+    )
+
+
+def pairing(given: Sequence[str], before: Row, after: Iterable[Row]) -> dict[str, str]:
+    """Which models are compared although their names differ: names in later documents → those in the earlier one.
+
+    Args:
+        given: ``OLD=NEW`` each; the names themselves may hold ``=``, as those of synthetic models do.
+        before: the earlier document.
+        after: the later ones.
+
+    Raises:
+        UsageError: one is not a model of the earlier and a model of a later document with ``=`` between them.
+    """
+    old, new = measured_models(before), [model for found in after for model in measured_models(found)]
+    names: dict[str, str] = {}
+    for pair in given:
+        cuts = [place for place, sign in enumerate(pair) if sign == "="]
+        fits = [(pair[:cut], pair[cut + 1 :]) for cut in cuts if pair[:cut] in old and pair[cut + 1 :] in new]
+        if not fits:
+            raise UsageError(
+                f"--models '{pair}': give OLD=NEW, where OLD is one of {_listed(old)} and NEW is one of {_listed(new)}"
+            )
+        one, other = fits[0]
+        if names.setdefault(other, one) != one:
+            raise UsageError(f"--models compares '{other}' with '{names[other]}' and with '{one}': give one of them")
+    return names
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(dict.fromkeys(names)) or "none"
+
+
+def measured_models(document: Row) -> list[str]:
+    """Names of the models that were measured, or could not be."""
+    live = [row["model"] for row in document["results"] if row["evidence"] == "live"]
+    return list(dict.fromkeys([*live, *(error["model"] for error in document["errors"] if error["model"])]))
+
+
+def _check_names(models: Sequence[str], renamed: Mapping[str, str]) -> None:
+    taken: dict[str, str] = {}
+    for model in models:
+        name = renamed.get(model, model)
+        if name in taken:
+            raise UsageError(f"both '{taken[name]}' and '{model}' would be compared with '{name}': leave one out")
+        taken[name] = model
+
+
+def _by_key(rows: Iterable[Row], renamed: Mapping[str, str]) -> dict[Key, Row]:
+    found: dict[Key, Row] = {}
+    for row in rows:
+        model = renamed.get(row["model"], row["model"]) if row["evidence"] == "live" else row["model"]
+        key = (row["evidence"], row["claim"], row["variant"], model, row["corpus"])
+        if key in found:
+            raise UsageError(f"a results file holds the row {' · '.join(part for part in key if part)} twice")
+        found[key] = row
+    return found
+
+
+def _pair(before: Row, after: Row, key: Key, texts_before: Texts, texts_after: Texts) -> Pair:
+    corpus, effects = key[-1], (before["effect"], after["effect"])
+    earlier, later = texts_before.get(key[3], {}), texts_after.get(key[3], {})
+    void = _void(before, after, key, earlier, later)
+    notes = []
+    if void is None and corpus is not None and other_tokens(earlier.get(corpus), later.get(corpus)):
+        notes.append("the same text, read as other tokens")
+    bars = [effect["smallest_of_interest"] for effect in effects]
+    if bars[0] != bars[1]:
+        notes.append(f"the smallest effect of interest was {bars[0]:g} and is {bars[1]:g}")
+    apart = None
+    if void is None:
+        try:
+            apart = _apart(*effects)
+        except ValueError as error:
+            notes.append(f"no interval of the difference: {error}")
+    return Pair(before, after, void, tuple(notes), apart)
+
+
+def _void(before: Row, after: Row, key: Key, earlier: Mapping[str, Row], later: Mapping[str, Row]) -> str | None:
+    """Why two rows cannot be compared; None if they can."""
+    evidence, claim, variant, _, corpus = key
+    estimands = before["effect"]["name"], after["effect"]["name"]
+    if estimands[0] != estimands[1]:
+        return f"another effect: '{estimands[0]}' then, '{estimands[1]}' now"
+    if evidence != "live":
+        return None
+    if corpus is not None:
+        return other_text(earlier.get(corpus), later.get(corpus))
+    known = record(claim, evidence)
+    if known is None or known.needs_of(variant) != "texts":
+        return None
+    found = (other_text(earlier.get(name), later.get(name)) for name in (*earlier, *later))
+    return next((why for why in found if why), None)
+
+
+def _apart(before: Row, after: Row) -> Difference | None:
+    needed = [effect[name] for effect in (before, after) for name in ("value", "ci_low", "ci_high", "level")]
+    if any(number is None for number in needed):
+        return None
+    return difference(before["value"], _interval(before), after["value"], _interval(after))
+
+
+def _interval(effect: Row) -> Interval:
+    return Interval(effect["ci_low"], effect["ci_high"], effect["level"], effect["ci_method"] or "")

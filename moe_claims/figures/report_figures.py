@@ -1,0 +1,63 @@
+"""The figures of a report: a few of every model that was judged, from what was measured for its claims."""
+
+from collections.abc import Mapping
+from typing import Any, final
+
+from moe_claims.errors import MoeClaimsError
+from moe_claims.figures import files, style
+from moe_claims.figures.catalogue import KINDS
+from moe_claims.figures.data import Read, Reference, Subject
+from moe_claims.figures.gallery import DEFAULT_LAYERS
+from moe_claims.measure.measured import Measured
+from moe_claims.measure.measurement import DenseWeights
+from moe_claims.models.loading import OpenModel
+from moe_claims.report.report_folder import FIGURES
+from moe_claims.settings import Settings
+
+REPORTED = ("rank-counts", "matrix-similarity", "outputs-averaged", "depth-outputs")
+"""Kinds that need nothing but the weights and a text; the others are drawn by the command ``figures``."""
+
+
+@final
+class Illustrator:
+    """Draws the figures of a run's models into the folder of its report."""
+
+    def __init__(self, settings: Settings) -> None:
+        names = [ref.name for ref in settings.models]
+        self._folders = dict(zip(names, files.folder_names(names), strict=True))
+        self._root = settings.report / FIGURES
+
+    def __call__(self, model: OpenModel, measured: Mapping[str, Measured]) -> dict[str, Any]:
+        """Draws the figures of one model.
+
+        Args:
+            model: that was measured.
+            measured: by text; the first one is drawn.
+
+        Returns:
+            Its card, and its ``figures`` as ``figures.json`` lists them, files named from that folder.
+
+        Raises:
+            UsageError: matplotlib is not installed.
+        """
+        text, found = next(iter(measured.items()))
+        subject = Subject(
+            model.ref.name,
+            model.hub_id,
+            style.spread(model.checkpoint.moe_layers, DEFAULT_LAYERS),
+            found.weights,
+            _reference(found),
+            MoeClaimsError("the figures of a report have no short input"),
+            found.text if isinstance(found.text, MoeClaimsError) else Read(text, (), found.routed),
+            MoeClaimsError("the figures of a report have no projections"),
+        )
+        kinds = [kind for name in REPORTED for kind in KINDS if kind.id == name]
+        folder = self._root / self._folders[model.ref.name]
+        written = files.write(subject, folder, ("png",), kinds)
+        return {"model": model.card(), "figures": [one.as_entry(self._root) for one in written]}
+
+
+def _reference(found: Measured) -> Reference | MoeClaimsError:
+    if isinstance(found.dense, DenseWeights):
+        return Reference("F", "dense reference", found.dense)
+    return found.dense or MoeClaimsError("no dense model was compared with")

@@ -1,0 +1,1 @@
+"""From measurements to verdicts: what a claim is, its test, the correction, the decision."""

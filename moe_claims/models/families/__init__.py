@@ -1,0 +1,1 @@
+"""Which tensor of a checkpoint plays which part, family by family."""

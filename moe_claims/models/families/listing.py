@@ -1,0 +1,36 @@
+"""The table of families: what is done with each mixture-of-experts model of transformers, and why not more."""
+
+from moe_claims.models.families.table import FAMILIES, Family
+from moe_claims.models.families.unsupported import LEFT_OUT, PARTS
+
+
+def render() -> str:
+    """The page ``docs/families.md``."""
+    run = sum(not row.weights_only for row in FAMILIES.values())
+    weights, parts = len(FAMILIES) - run, len(PARTS)
+    alone = len(LEFT_OUT) - parts
+    notes = {name: _note(row) for name, row in FAMILIES.items()} | {
+        name: ("none", reason) for name, reason in LEFT_OUT.items()
+    }
+    rows = "\n".join(f"| `{name}` | {claims} | {note} |" for name, (claims, note) in sorted(notes.items()))
+    return f"""# Families
+
+`python -m moe_claims models --families` prints this page: every mixture-of-experts family (`model_type`) of
+transformers 5.23, and which claims apply to it. {run} families are read and run layer by layer; of {weights} the
+weights alone are read, {alone} are not read, and {parts} are only parts of others. An older transformers knows fewer.
+
+| family | claims | |
+|---|---|---|
+{rows}
+"""
+
+
+def _note(row: Family) -> tuple[str, str]:
+    notes = [f"it cannot be run: {row.weights_only}"] if row.weights_only else []
+    if row.text:
+        notes.append("its decoder of text; parts for images and sound are not read")
+    if row.note:
+        notes.append(row.note)
+    if row.alone and not row.weights_only:
+        notes.append("sequences are run one by one")
+    return "on weights" if row.weights_only else "all", "; ".join(notes)

@@ -1,0 +1,1 @@
+"""A model run layer by layer, and what is seen of its experts on the way."""

@@ -1,0 +1,62 @@
+"""The shared experts of an MoE, to compare the routed ones with: one block per layer that every token goes through."""
+
+from typing import TYPE_CHECKING, final
+
+from moe_claims.errors import ModelError
+from moe_claims.models.checkpoint import Checkpoint
+from moe_claims.models.families.table import Role
+
+if TYPE_CHECKING:
+    import torch
+
+MODEL_TYPES = ("deepseek", "deepseek_v2", "deepseek_v3", "dots1", "glm4_moe")
+"""Families whose shared experts have an expert's form and input, are stored as one block, and have no gate."""
+
+_BLOCK = "mlp.shared_experts"
+_IDENTITY = "its shared experts"
+
+
+@final
+class SharedExperts:
+    """The shared experts' matrices; several of them are one block, as wide as all together.
+
+    Args:
+        checkpoint: the MoE that they are part of.
+
+    Raises:
+        ModelError: it has none, or none that can be compared with the routed experts.
+    """
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        family = checkpoint.family
+        if family.model_type not in MODEL_TYPES:
+            raise ModelError(
+                f"'{checkpoint.name}' has model_type '{family.model_type}', whose shared experts, if any, cannot be "
+                f"compared yet: --shared-experts takes {', '.join(MODEL_TYPES)}"
+            )
+        self.name = f"shared experts of {checkpoint.name}"
+        self.identity = _IDENTITY  # the MoE says which weights these are
+        self._checkpoint = checkpoint
+        if self._stored(checkpoint.moe_layers[0], "act") not in checkpoint.names:
+            raise ModelError(f"'{checkpoint.name}' has no shared experts: leave --shared-experts out")
+
+    def _stored(self, layer: int, role: Role) -> str:
+        family = self._checkpoint.family
+        return f"{family.layers}.{layer}.{_BLOCK}.{family.matrix(role)}.weight"
+
+    def matrix(self, layer: int, role: Role) -> "torch.Tensor":
+        """One matrix of a layer's block: up and act (m′, d), down (d, m′), stored dtype.
+
+        Raises:
+            ModelError: it is missing, damaged or not finite.
+        """
+        return self._checkpoint.get(self._stored(layer, role))
+
+    def check_fits(self, checkpoint: Checkpoint) -> None:
+        """They answer the same hidden states as the routed experts of their own model.
+
+        Raises:
+            ModelError: it is another model.
+        """
+        if checkpoint is not self._checkpoint:
+            raise ModelError(f"the {self.name} are no part of '{checkpoint.name}'")

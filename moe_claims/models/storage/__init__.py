@@ -1,0 +1,1 @@
+"""Where a checkpoint lies and how its tensors are read: a folder, a cache, the hub."""

@@ -1,0 +1,1 @@
+"""Models made in memory: planted, null, and freshly initialised."""

@@ -1,0 +1,102 @@
+"""What neurons of the experts do: how many are active, and whether their index matters (paper, appendix H)."""
+
+import numpy as np
+
+from moe_claims.errors import NotComparableError
+from moe_claims.judge.registry import LIVE
+from moe_claims.measure.measured import Measured
+from moe_claims.stats.cluster_bootstrap import cluster_bootstrap, jackknife_over_sequences
+from moe_claims.stats.permutation import RESAMPLES, Floats, TestResult, mean_over_layers, test_against
+from moe_claims.types import Finding
+
+_ENUMERATE = 40_320
+"""Up to so many combinations of steps are enumerated."""
+
+
+def active_share(variant: str | None, measured: Measured, rng: np.random.Generator) -> Finding:
+    """Share of |σ(W_act x)| > 0.001 over layers, experts, neurons and tokens, against the level that is claimed."""
+    routed = measured.routed
+    sums = routed.active_sums.mean(axis=(0, 2))[:, None]  # (S, 1)
+    found = jackknife_over_sequences(
+        sums, routed.lengths, lambda means: means[:, 0], bound=LIVE["activation-ratio"].smallest
+    )
+    by_layer = routed.activation_share.mean(axis=-1)
+    return Finding(
+        effect=min(1.0, found.estimate),
+        interval=found.interval(0.95, ceiling=1.0),
+        equivalence=found.interval(0.90, ceiling=1.0),
+        p_value=found.p_greater,
+        p_opposite=found.p_less,
+        smallest_p=0.0,
+        n_units=len(sums),
+        details={
+            "lowest_layer": float(by_layer.min()),
+            "highest_layer": float(by_layer.max()),
+            "lowest_expert": float(routed.activation_share.min()),
+        },
+        null_distribution=found.null_distribution(),
+    )
+
+
+def same_index(variant: str | None, measured: Measured, rng: np.random.Generator) -> Finding:
+    """Pearson r over neuron indices between the activations of two experts; mean over tokens, pairs and layers.
+
+    The p-value asks whether the index is what makes them alike (``shift_test``), the interval
+    how much other text could change.
+    """
+    routed = measured.routed
+    experts = routed.router_logits.shape[-1]
+    if experts < 2:
+        raise NotComparableError("neurons of the same index need at least 2 experts; this model has 1")
+    sums = routed.index_sums.mean(axis=0)[:, None]  # (S, 1)
+    interval, equivalence = cluster_bootstrap(sums, routed.lengths, lambda means: means[:, 0], rng=rng)
+    test = shift_test(routed.index_shifted, rng=rng)
+    by_layer = routed.index_sums.sum(axis=1) / routed.lengths.sum()
+    return Finding(
+        effect=float(by_layer.mean()),
+        interval=interval,
+        equivalence=equivalence,
+        p_value=test.p_greater,
+        p_opposite=test.p_less,
+        smallest_p=test.smallest_p,
+        n_units=len(sums),
+        details={
+            "r_lowest_layer": float(by_layer.min()),
+            "r_highest_layer": float(by_layer.max()),
+            "r_mean_over_steps": float(routed.index_shifted.mean()),
+        },
+        null_distribution=test.null_distribution("neurons of every expert shifted in a circle"),
+    )
+
+
+def shift_test(by_step: Floats, *, rng: np.random.Generator, resamples: int = RESAMPLES) -> TestResult:
+    """Whether a statistic is larger in the order of neurons as it is than after shifting them.
+
+    Null: each expert's neurons could stand in any order, independently of the others'. Then a
+    fixed reordering of every expert changes the probability of nothing. Shifting the neurons
+    of expert e in a circle by e · s is such a reordering for every step s, and the m steps
+    form a group (s after t is s + t), also when every layer has a step of its own. So the
+    observed arrangement is one draw from its m^L shifted copies, each equally likely, and
+    its rank among them is an exact p-value (Lehmann and Romano 2005, section 15.2). The
+    test stays valid with as few reorderings as these; it needs no more than the statistic
+    for every step, which is all that is kept of the tokens. Steps that share a factor with
+    m leave some pairs of experts in line: that costs power, never level.
+
+    Args:
+        by_step: (L, m) the statistic of each layer by step; step 0 is the order as it is.
+        rng: seeded generator.
+        resamples: combinations of steps, one per layer; up to 40,320 are enumerated.
+
+    Raises:
+        ValueError: numbers that are not finite.
+    """
+    layers, steps = by_step.shape
+    observed = float(by_step[:, 0].mean())
+    exact = steps**layers <= _ENUMERATE
+    if exact:
+        null = mean_over_layers(list(by_step), exact=True)
+    else:
+        null = np.zeros(resamples)
+        for layer in by_step:
+            null += layer[rng.integers(0, steps, resamples)] / layers
+    return test_against(observed, null, exact=exact)

@@ -1,0 +1,55 @@
+"""How far the first expert's score is above the second's (paper, section 5.2)."""
+
+import numpy as np
+
+from moe_claims.errors import NotComparableError
+from moe_claims.judge.combined_null import SIGNS, of_largest_p
+from moe_claims.measure.measured import Measured
+from moe_claims.stats.cluster_bootstrap import cluster_bootstrap, sign_flips
+from moe_claims.stats.top_gap import top_gap
+from moe_claims.types import Finding
+
+
+def top1_confidence(variant: str | None, measured: Measured, rng: np.random.Generator) -> Finding:
+    """Log ratio of first to second softmax score, less that of Gaussian logits of the token's variance.
+
+    The log ratio of two softmax scores is the difference of their logits. Significance must hold
+    beyond logits rotated at random over the experts, which keep static patterns and repeated tokens
+    (sequences alone would find the accident of one fixed pattern significant), and over sequences.
+    """
+    routed = measured.routed
+    experts = routed.router_logits.shape[-1]
+    if experts < 3:
+        raise NotComparableError(f"a gap beyond that of chance needs at least 3 experts; this model has {experts}")
+    result = top_gap(routed.router_logits, rng=rng)
+    counts = routed.lengths
+    excess = (result.gaps - result.expected).mean(axis=0)
+    sums = np.add.reduceat(excess, np.cumsum(counts) - counts)
+    flips = sign_flips(sums, rng=rng)
+    interval, equivalence = cluster_bootstrap(sums[:, None], counts, lambda means: means[:, 0], rng=rng)
+    with np.errstate(over="ignore"):  # a ratio too large for a number is infinite
+        mean_ratio, median_ratio = float(np.exp(result.gaps).mean()), float(np.exp(np.median(result.gaps)))
+    return Finding(
+        effect=result.rotations.statistic,
+        interval=interval,
+        equivalence=equivalence,
+        p_value=max(result.rotations.p_greater, flips.p_greater),
+        p_opposite=max(result.rotations.p_less, flips.p_less),
+        smallest_p=max(result.rotations.smallest_p, flips.smallest_p),
+        n_units=len(counts),
+        details={
+            "mean_log_ratio": float(result.gaps.mean()),
+            "mean_log_ratio_of_gaussian": float(result.expected.mean()),
+            "mean_ratio": mean_ratio,
+            "median_ratio": median_ratio,
+            "p_rotations": result.rotations.p_greater,
+            "p_sign_flips": flips.p_greater,
+        },
+        null_distribution=of_largest_p(
+            (
+                result.rotations.p_greater,
+                result.rotations.null_distribution("logits rotated at random over the experts of every layer"),
+            ),
+            (flips.p_greater, flips.null_distribution(SIGNS, per=counts.sum())),
+        ),
+    )

@@ -1,0 +1,49 @@
+"""How the similarity of router rows changes with depth (paper, Appendix E)."""
+
+import numpy as np
+
+from moe_claims.judge.combined_null import CURVES, of_largest_p
+from moe_claims.measure.measured import Measured
+from moe_claims.packs.look_into_moes.depth import enough_layers, last, unit_of_spread
+from moe_claims.stats.opposite_trends import diverging_trends
+from moe_claims.stats.outlier import block_bootstrap_in_mads
+from moe_claims.stats.permutation import off_diagonal
+from moe_claims.types import Finding
+
+
+def gate_last_layer(variant: str | None, measured: Measured, rng: np.random.Generator) -> Finding:
+    """The last layer's mean cosine of router rows against the line through the others."""
+    values = off_diagonal(measured.weights.router).mean(axis=-1)
+    enough_layers(len(values))
+    unit_of_spread(values)
+    return last(values, block_bootstrap_in_mads(values, rng=rng), rng)
+
+
+def opposite_trends(variant: str | None, measured: Measured, rng: np.random.Generator) -> Finding:
+    """Whether mean neurons of W_act grow more alike with depth while router rows grow less alike, over all layers."""
+    act, gate = (off_diagonal(m).mean(axis=-1) for m in (measured.weights.mean["act"], measured.weights.router))
+    enough_layers(len(gate))
+    result = diverging_trends(act, gate, rng=rng)
+    interval, equivalence = result.intervals
+    rises, falls = result.rising.autoregressive, result.falling.autoregressive
+    return Finding(
+        effect=result.difference,
+        interval=interval,
+        equivalence=equivalence,
+        p_value=result.p_value,
+        p_opposite=result.p_opposite,
+        smallest_p=result.smallest_p,
+        n_units=len(gate),
+        details={
+            "tau_act": result.rising.tau,
+            "tau_gate": result.falling.tau,
+            "p_act_rises": rises.p_greater,
+            "p_gate_falls": falls.p_less,
+            "phi_act": result.rising.phi,
+            "phi_gate": result.falling.phi,
+        },
+        null_distribution=of_largest_p(
+            (rises.p_greater, rises.null_distribution(CURVES, "Kendall τ of depth and mean S_act")),
+            (falls.p_less, falls.null_distribution(CURVES, "Kendall τ of depth and mean S_g", tail="lower")),
+        ),
+    )

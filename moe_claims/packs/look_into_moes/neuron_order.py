@@ -1,0 +1,60 @@
+"""Whether neurons matched one to one keep their order (paper, section 4.1.2, Table 2)."""
+
+import numpy as np
+
+from moe_claims.errors import NotComparableError
+from moe_claims.measure.measured import Measured
+from moe_claims.models.families.table import Role
+from moe_claims.stats.jackknife import jackknife
+from moe_claims.stats.neuron_order import FEWEST_NEURONS, order_test
+from moe_claims.stats.permutation import Floats, Labels, off_diagonal
+from moe_claims.types import Finding
+
+FEWEST_EXPERTS = 4
+"""The jackknife leaves one out, and the others need pairs that share no expert."""
+
+
+def order(variant: str | None, measured: Measured, rng: np.random.Generator) -> Finding:
+    """Mean Kendall τ between the optimal matching of two experts' neurons and their original order.
+
+    The paper's other sign of an order that matters is how little matching gains: the gain in similarity stands in
+    the details, beside what matching gains on random matrices of the same shape and neuron norms.
+
+    Raises:
+        NotComparableError: too few experts or neurons.
+    """
+    role: Role = next(known for known in measured.matched if known == variant)
+    matched, whole = measured.matched[role], measured.weights
+    experts, neurons = matched.permutation.shape[1], matched.permutation.shape[-1]
+    if experts < FEWEST_EXPERTS:
+        raise NotComparableError(f"pairs of experts need at least {FEWEST_EXPERTS} of them; this model has {experts}")
+    if neurons < FEWEST_NEURONS:
+        raise NotComparableError(f"an order needs at least {FEWEST_NEURONS} neurons; these experts have {neurons}")
+
+    def mean_tau(keep: Labels) -> Floats:
+        return np.asarray(off_diagonal(matched.tau[:, keep][:, :, keep]).mean(axis=-1))
+
+    spread = jackknife(mean_tau, experts)
+    chance = order_test(matched.tau, neurons)
+    before = whole.matrix[role][np.searchsorted(whole.layers, matched.layers)]
+    gain = float(off_diagonal(matched.similarity - before).mean())
+    by_chance = float(matched.null_gain.mean())
+    return Finding(
+        effect=chance.mean,
+        interval=spread.interval(0.95),
+        equivalence=spread.interval(0.90),
+        p_value=chance.p_greater,
+        p_opposite=chance.p_less,
+        smallest_p=chance.smallest_p,
+        n_units=len(matched.layers) * experts,
+        details={
+            "similarity_gain": gain,
+            "similarity_gain_of_random_matrices": by_chance,
+            "gain_over_random_gain": gain / by_chance if by_chance > 0 else None,
+            "tau_lowest_layer": float(mean_tau(np.arange(experts)).min()),
+            "tau_highest_layer": float(mean_tau(np.arange(experts)).max()),
+            "tau_standard_deviation_by_chance": chance.standard_deviation,
+            "layers_matched": ", ".join(map(str, matched.layers)),
+        },
+        null_distribution=chance.null_distribution(),
+    )

@@ -1,0 +1,101 @@
+"""Only the few largest norms get the highest scores (paper, section 5.2 and Appendix G)."""
+
+import numpy as np
+
+from moe_claims.errors import NotComparableError
+from moe_claims.judge.combined_null import LABELS, SIGNS, of_largest_p
+from moe_claims.measure.measured import Measured
+from moe_claims.measure.measurement import RoutedMeasurement
+from moe_claims.stats.association import CrossTable, centred_ranks, cross_table, label_test
+from moe_claims.stats.cluster_bootstrap import cluster_bootstrap, sign_flips
+from moe_claims.stats.permutation import Floats
+from moe_claims.stats.ranks import rank_weights
+from moe_claims.types import Finding
+
+FEWEST_EXPERTS = 8
+"""Of fewer, no few are the largest, and no middle is left."""
+FLAT = 0.10
+"""Spearman ρ among the other experts from which scores follow norms there too; as for ``router-norm``."""
+
+
+def largest_norms(variant: str | None, measured: Measured, rng: np.random.Generator) -> Finding:
+    """Mean score rank (0 to 1) of a token's largest norms, less that of the middle half of norm ranks.
+
+    The paper names the 5 largest of 64 experts; other numbers of experts take that share, one at
+    least. 'Only' is the claim: where scores follow norms among the other experts as well, it falls
+    short. It must hold beyond arbitrary labels, which leave static patterns as they are, and over
+    sequences.
+    """
+    routed = measured.routed
+    experts = routed.router_logits.shape[-1]
+    if experts < FEWEST_EXPERTS:
+        raise NotComparableError(
+            f"the few largest norms and the middle half need at least {FEWEST_EXPERTS} experts; "
+            f"this model has {experts}"
+        )
+    top = largest(experts)
+    table = _contrast(routed, top)
+    labels, flips = label_test(table, rng=rng), sign_flips(table.by_sequence, rng=rng)
+    interval, equivalence = cluster_bootstrap(
+        table.by_sequence[:, None], table.counts, lambda means: means[:, 0], rng=rng
+    )
+    rest = _rho_of_the_rest(routed, top)
+    short = None
+    if abs(rest) >= FLAT:
+        short = f"among the other experts scores follow norms too (ρ = {rest:.2f})"
+    return Finding(
+        effect=table.mean,
+        interval=interval,
+        equivalence=equivalence,
+        p_value=max(labels.p_greater, flips.p_greater),
+        p_opposite=max(labels.p_less, flips.p_less),
+        smallest_p=max(labels.smallest_p, flips.smallest_p),
+        n_units=len(table.counts),
+        falls_short=short,
+        details={"largest_norms": top, "rho_rest": rest, "rho": _rho(routed)},
+        null_distribution=of_largest_p(
+            (labels.p_greater, labels.null_distribution(LABELS)),
+            (flips.p_greater, flips.null_distribution(SIGNS, per=table.counts.sum())),
+        ),
+    )
+
+
+def largest(experts: int) -> int:
+    """How many norms count as the few largest: 5 of 64, and as large a share of others."""
+    return max(1, round(5 * experts / 64))
+
+
+def _contrast(routed: RoutedMeasurement, top: int) -> CrossTable:
+    """Cross table of norm rank weights (largest − middle half, each a mean) and score ranks from 0 to 1."""
+    experts = routed.router_logits.shape[-1]
+    quarter = experts // 4
+    weights = np.zeros(experts)
+    weights[experts - top :] = 1 / top
+    weights[quarter : experts - quarter] -= 1 / (experts - 2 * quarter)
+    scaled = np.linspace(0.0, 1.0, experts)
+    # Layer by layer: the ranks of all layers at once would be several times the measurement.
+    tables = [
+        cross_table(rank_weights(norms[None], weights), rank_weights(logits[None], scaled), routed.sequence_of)
+        for norms, logits in zip(routed.output_norms, routed.router_logits, strict=True)
+    ]
+    return CrossTable(np.concatenate([table.sums for table in tables], axis=1), tables[0].counts)
+
+
+def _spearman(norms: Floats, logits: Floats) -> float:
+    """(T, E) twice → Spearman ρ within a token, mean over tokens."""
+    return float((centred_ranks(norms) * centred_ranks(logits)).sum(axis=-1).mean())
+
+
+def _rho(routed: RoutedMeasurement) -> float:
+    return float(np.mean([_spearman(*layer) for layer in zip(routed.output_norms, routed.router_logits, strict=True)]))
+
+
+def _rho_of_the_rest(routed: RoutedMeasurement, top: int) -> float:
+    """Spearman ρ within a token among all experts but those of its largest norms, mean over tokens and layers."""
+    by_layer = []
+    for norms, logits in zip(routed.output_norms, routed.router_logits, strict=True):
+        others = norms.argsort(axis=-1, kind="stable")[:, :-top]
+        by_layer.append(
+            _spearman(np.take_along_axis(norms, others, axis=-1), np.take_along_axis(logits, others, axis=-1))
+        )
+    return float(np.mean(by_layer))

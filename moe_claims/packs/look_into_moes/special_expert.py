@@ -1,0 +1,265 @@
+"""Experts whose weights stand apart from the others' ('dark crosses'; paper, 4.1.1, Appendices C and I)."""
+
+from math import ceil, isqrt
+
+import numpy as np
+
+from moe_claims.errors import NotComparableError
+from moe_claims.judge.combined_null import MARKS, SIGNS, of_largest_p
+from moe_claims.measure.measured import Measured
+from moe_claims.measure.measurement import DenseWeights, Floats, Integers, RoutedMeasurement
+from moe_claims.models.families.table import ROLES
+from moe_claims.packs.look_into_moes.expert_similarity import role_of
+from moe_claims.packs.look_into_moes.routing import loads_by_sequence
+from moe_claims.stats.association import CrossTable, label_test
+from moe_claims.stats.cluster_bootstrap import cluster_bootstrap, sign_flips
+from moe_claims.stats.esd import chance_of, generalized_esd
+from moe_claims.stats.label_flags import Marks, marked_difference, marked_mean, most_marked
+from moe_claims.stats.pca_dbscan import NOISE, dbscan, principal_plane
+from moe_claims.stats.proportions import clopper_pearson
+from moe_claims.types import Finding, Interval
+
+ALPHA = 0.05
+"""Chance, about, of finding an expert that stands apart in a layer that has none."""
+FEWEST_EXPERTS = 7
+"""Of fewer, an expert must lie more than four standard deviations of the others below them to be found."""
+REACH = 0.5
+"""Experts are neighbours in the plane within this share of the root mean square distance from its centre. The
+paper's 50 is in units of one model's weights, and says nothing of another width or number of experts."""
+NEIGHBOURS = 3
+"""Points to a cluster's core, itself included: one more than the dimensions. Two would chain any neighbours."""
+
+
+def _enough(experts: int) -> None:
+    if experts < FEWEST_EXPERTS:
+        raise NotComparableError(
+            f"to stand apart from the others takes at least {FEWEST_EXPERTS} experts; this model has {experts}"
+        )
+
+
+def _most(experts: int) -> int:
+    """Experts of a layer that may stand apart: one or few, so no more than the root of their number."""
+    return isqrt(experts)
+
+
+def flags(similarity: Floats, alpha: float = ALPHA) -> Marks:
+    """(L, E, E) cosines → (L, E) experts whose mean similarity to the others is a low outlier.
+
+    Generalized ESD test of every layer, on the low side alone, with all of ``alpha`` there.
+    """
+    experts = similarity.shape[-1]
+    diagonal = np.diagonal(similarity, axis1=1, axis2=2)
+    to_others = (similarity.sum(axis=-1) - diagonal) / (experts - 1)
+    return generalized_esd(to_others, _most(experts), alpha=alpha, alternative="less").outliers
+
+
+def stands_apart(variant: str | None, measured: Measured, rng: np.random.Generator) -> Finding:
+    """Whether one and the same expert is a low outlier in many layers.
+
+    Two explanations by chance have to be ruled out, so the p-value is the larger of two:
+    outliers may be no more frequent than the outlier test finds where there are none; and
+    however many there are, they may fall on any expert, as labels are arbitrary and have
+    nothing to do with each other in different layers. Both count the most frequent
+    expert, whichever it is; the interval takes that expert as given.
+    """
+    similarity = measured.weights.matrix[role_of(variant)]
+    layers, experts, _ = similarity.shape
+    _enough(experts)
+    marked = flags(similarity)
+    result = most_marked(marked, chance_of(experts, _most(experts), ALPHA, "less"), rng=rng)
+    tests = (result.by_chance, result.given_numbers)
+    interval, equivalence = (_over_layers(clopper_pearson(result.count, layers, level=level)) for level in (0.95, 0.90))
+    return Finding(
+        effect=result.count / layers,
+        interval=interval,
+        equivalence=equivalence,
+        p_value=max(test.p_greater for test in tests),
+        p_opposite=max(test.p_less for test in tests),
+        smallest_p=max(test.smallest_p for test in tests),
+        n_units=layers,
+        details={
+            "expert": result.expert if result.count else None,
+            "layers_of_that_expert": result.count,
+            "layers_with_any": int(marked.any(axis=1).sum()),
+            "outliers": int(marked.sum()),
+            "layers": layers,
+            "p_by_chance": result.by_chance.p_greater,
+            "p_given_numbers": result.given_numbers.p_greater,
+        },
+        null_distribution=of_largest_p(
+            (
+                result.by_chance.p_greater,
+                result.by_chance.null_distribution("outliers where no expert stands apart", per=layers),
+            ),
+            (result.given_numbers.p_greater, result.given_numbers.null_distribution(MARKS, per=layers)),
+        ),
+    )
+
+
+def _over_layers(interval: Interval) -> Interval:
+    return Interval(interval.low, interval.high, interval.level, "Clopper–Pearson over layers")
+
+
+def _often_enough(similarity: Floats) -> Marks:
+    """The experts that stand apart, in a model that has one in a quarter of its layers.
+
+    Raises:
+        NotComparableError: too few experts, or too few layers with one that stands apart.
+    """
+    _enough(similarity.shape[-1])
+    marked = flags(similarity)
+    layers, some = len(marked), int(marked.any(axis=1).sum())
+    if some < ceil(layers / 4):
+        raise NotComparableError(
+            f"an expert stands apart in {some} of {layers} layers, and this claim needs one in a quarter of them"
+        )
+    return marked
+
+
+def pca_clusters(variant: str | None, measured: Measured, rng: np.random.Generator) -> Finding:
+    """Whether the experts that stand apart are those outside the cluster in two principal components.
+
+    Both come from the same cosines: an expert unlike all others has a low mean similarity
+    and is far out in the plane. The claim shows that the two descriptions name the same
+    experts; it is no second witness that there are any. Where no expert is special, those
+    that stand apart by chance are outside the cluster too in most cases, but a quarter of
+    the layers seldom has one (tried with 8 experts: in 14 % of models of 8 layers, in 4 %
+    of 16), and the claim then does not apply; 0.2 % of all were replicated.
+
+    The paper standardises every weight over the experts; unit length of each expert's
+    matrix is used instead, so that the cosines give the components. Its dense model is one
+    more point of the plane; here the experts alone span it, because a dense model that is
+    far from all of them would leave no cluster, and the verdict must not hang on which one
+    is named. How many experts cluster with it is in the details.
+    """
+    role = role_of(variant)
+    similarity = measured.weights.matrix[role]
+    layers, experts, _ = similarity.shape
+    marked = _often_enough(similarity)
+    some = int(marked.any(axis=1).sum())
+    if some < 2:
+        raise NotComparableError("an expert stands apart in 1 layer alone, and to compare layers takes 2 of them")
+    outside = _outside(similarity)
+    test = marked_mean(outside, marked, rng=rng)
+    difference = marked_difference(outside, marked)
+    near_dense = None
+    if isinstance(measured.dense, DenseWeights):
+        near_dense = float(1 - _outside(similarity, measured.dense.matrix[role]).mean())
+    return Finding(
+        effect=difference.estimate,
+        interval=difference.interval(0.95, "layers (jackknife)"),
+        equivalence=difference.interval(0.90, "layers (jackknife)"),
+        p_value=test.p_greater,
+        p_opposite=test.p_less,
+        smallest_p=test.smallest_p,
+        n_units=some * experts,
+        details={
+            "outside_of_those_apart": test.statistic,
+            "outside_of_the_others": test.statistic - difference.estimate,
+            "share_in_cluster": float(1 - outside.mean()),
+            "share_in_cluster_of_dense": near_dense,
+            "layers_with_expert_apart": some,
+            "layers": layers,
+        },
+        null_distribution=test.null_distribution(MARKS, "share of outliers among experts that stand apart"),
+    )
+
+
+def _outside(similarity: Floats, dense: Floats | None = None) -> Marks:
+    """(L, E, E) cosines → (L, E) experts outside the largest cluster of their layer's plane.
+
+    With the (L, E) cosines to a dense model, that is one more point, and its cluster the
+    one that counts.
+    """
+    experts = similarity.shape[-1]
+    points = similarity if dense is None else _with_point(similarity, dense)
+    outside = []
+    for plane in principal_plane(points):
+        spread = float(np.sqrt((plane**2).sum(axis=1).mean()))
+        labels = dbscan(plane, REACH * spread, NEIGHBOURS)
+        home = _largest(plane, labels) if dense is None else int(labels[-1])
+        outside.append((labels[:experts] != home) | (home == NOISE))
+    return np.stack(outside)
+
+
+def _with_point(similarity: Floats, point: Floats) -> Floats:
+    """(L, E, E) and (L, E) similarities to one more point → (L, E + 1, E + 1)."""
+    layers, experts, _ = similarity.shape
+    wider = np.ones((layers, experts + 1, experts + 1))
+    wider[:, :-1, :-1] = similarity
+    wider[:, -1, :-1] = wider[:, :-1, -1] = point
+    return wider
+
+
+def _largest(plane: Floats, labels: Integers) -> int:
+    """The largest cluster; of several, the one nearest to the centre of all points."""
+    clusters = [int(label) for label in np.unique(labels) if label != NOISE]
+    if not clusters:
+        return NOISE
+
+    def rank(label: int) -> tuple[int, float]:
+        members = plane[labels == label]
+        return -len(members), float(np.linalg.norm(members.mean(axis=0)))
+
+    return min(clusters, key=rank)
+
+
+def chosen_less(variant: str | None, measured: Measured, rng: np.random.Generator) -> Finding:
+    """Whether experts whose weights stand apart are chosen less than the even share.
+
+    Which ones do is decided by the average of the three matrices' similarities, before any
+    text is looked at. Some expert is always chosen less, and in every sequence alike, so
+    the p-value is the larger of two: against any other experts of the same layers in
+    their place, and against sequences whose signs are flipped as a whole. Were a number
+    to mean the same expert in all layers, for weights and for loads, the layers would be
+    one accident repeated; the p of one relabeling for all layers, which cannot go far
+    below 1/E, is therefore shown beside it.
+    """
+    weights, routed = measured.weights, measured.routed
+    layers, experts, _ = weights.router.shape
+    marked = _often_enough(np.mean([weights.matrix[role] for role in ROLES], axis=0))
+    k = routed.chosen.shape[-1]
+    if k >= experts:
+        raise NotComparableError(f"every token chooses all {experts} experts, so none is chosen less")
+    loads = loads_by_sequence(routed) * (experts / k)  # (S, L, E), in even shares of a token
+    over_even = loads.sum(axis=0) / routed.lengths.sum() - 1  # (L, E)
+    labels = marked_mean(over_even, marked, rng=rng)
+    alike = label_test(CrossTable((marked.T @ over_even)[None, None], np.ones(1, dtype=np.int64)), rng=rng)
+    apart = (loads * marked).sum(axis=(1, 2)) / marked.sum() - routed.lengths  # (S,)
+    flips = sign_flips(apart, rng=rng)
+    interval, equivalence = cluster_bootstrap(apart[:, None], routed.lengths, lambda means: means[:, 0], rng=rng)
+    least = (over_even.argmin(axis=1)[:, None] == np.arange(experts)) & marked
+    return Finding(
+        effect=labels.statistic,
+        interval=interval,
+        equivalence=equivalence,
+        p_value=max(labels.p_less, flips.p_less),
+        p_opposite=max(labels.p_greater, flips.p_greater),
+        smallest_p=max(labels.smallest_p, flips.smallest_p),
+        n_units=len(routed.lengths),
+        details={
+            "score_rank": _score_rank(routed, marked),
+            "experts_apart": int(marked.sum()),
+            "experts_apart_that_are_chosen_least": int(least.sum()),
+            "layers_with_expert_apart": int(marked.any(axis=1).sum()),
+            "layers": layers,
+            "p_labels": labels.p_less,
+            "p_labels_same_in_all_layers": alike.p_less,
+            "p_sign_flips": flips.p_less,
+        },
+        null_distribution=of_largest_p(
+            (labels.p_less, labels.null_distribution(MARKS, tail="lower")),
+            (flips.p_less, flips.null_distribution(SIGNS, tail="lower", per=routed.lengths.sum())),
+        ),
+    )
+
+
+def _score_rank(routed: RoutedMeasurement, marked: Marks) -> float:
+    """Mean over tokens of the marked experts' score rank within a token, 0 (lowest) to 1; ties share their mean."""
+    others, ranks = marked.shape[1] - 1, []
+    for layer, expert in np.argwhere(marked):
+        logits = routed.router_logits[layer]
+        own = logits[:, expert, None]
+        below, level = (logits < own).sum(axis=1), (logits == own).sum(axis=1) - 1
+        ranks.append(float((below + level / 2).mean()) / others)
+    return float(np.mean(ranks))

@@ -1,0 +1,1 @@
+"""Claims on trainings made for the question, with seeds as the unit."""

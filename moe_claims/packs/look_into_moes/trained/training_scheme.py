@@ -1,0 +1,83 @@
+"""Whether experts copied from a dense model stay alike, and experts from scratch do not (paper, 4.1.1 and 4.1.2)."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from moe_claims.packs.look_into_moes.trained.results import MATRICES
+from moe_claims.packs.look_into_moes.trained.seeds import Document, over_seeds
+from moe_claims.stats.permutation import Floats
+from moe_claims.stats.student import student
+from moe_claims.types import Finding, Scalar
+
+_SCHEMES = ("upcycled", "scratch")
+UNLIKE = 0.05
+"""Cosines and τ within ± this are as good as none, as in ``expert-similarity-level`` and ``neuron-order``."""
+
+
+def stay_alike(variant: str, document: Document) -> Finding:
+    """``similarity``: matrix-level cosines; ``order``: Kendall τ of matched neurons; upcycled − from scratch.
+
+    The two MoEs of a seed see the same text in the same order, so the difference is taken within
+    the seed. The claim falls short unless experts from scratch are as good as unlike: the 90 %
+    interval of their mean within ±0.05. What the embedded models have at the same points, one of each scheme, is in the
+    details, without inference: one training each is no sample.
+
+    Raises:
+        NotMeasuredError: too few seeds.
+    """
+    seeds = document["seeds"]
+    steps = [point["step"] for point in seeds[0]["scratch"]["points"]]
+    mean = {scheme: np.stack([_course(seed[scheme]["points"], variant) for seed in seeds]) for scheme in _SCHEMES}
+    by_seed = {scheme: values.mean(axis=-1) for scheme, values in mean.items()}  # (seeds, points)
+    details: dict[str, Scalar] = {}
+    for scheme in _SCHEMES:
+        for kind, value in zip(MATRICES, mean[scheme][:, -1].mean(axis=0), strict=True):
+            details[f"{scheme} {kind}"] = float(value)
+        for step, value in zip(steps, by_seed[scheme].mean(axis=0), strict=True):
+            details[f"{scheme} step {step}"] = float(value)
+        details[f"{scheme} held_out_nats"] = float(np.mean([seed[scheme]["held_out_nats"] for seed in seeds]))
+    start, end = (float(by_seed["upcycled"][:, at].mean()) for at in (0, -1))
+    details["upcycled left of the start"] = end / start if start > 0 else None
+    details["parameters"] = seeds[0]["scratch"]["parameters"]
+    details["steps"] = steps[-1]
+    details |= _embedded(document.get("zoo"), variant)
+    found = over_seeds(by_seed["upcycled"][:, -1] - by_seed["scratch"][:, -1], +1, details)
+    return replace(found, falls_short=_alike(by_seed["scratch"][:, -1]))
+
+
+def _alike(scratch: Floats) -> str | None:
+    """What is said where experts from scratch are not equivalent to unlike ones."""
+    interval = student(scratch).interval(0.90, "seeds")
+    if interval.inside(UNLIKE):
+        return None
+    return (
+        f"experts from scratch are not shown to be unlike: {scratch.mean():.2f}, 90 % interval "
+        f"[{interval.low:.2f}, {interval.high:.2f}]"
+    )
+
+
+def _course(points: list[Mapping[str, Any]], variant: str) -> Floats:
+    """(points, 3) mean over layers, by matrix, at every point along training."""
+    return np.array([[np.mean(point[variant][kind]) for kind in MATRICES] for point in points])
+
+
+def _embedded(zoo: Mapping[str, Any] | None, variant: str) -> dict[str, Scalar]:
+    """The course of the two embedded models, and their difference at the end."""
+    if zoo is None:
+        return {}
+    found: dict[str, Scalar] = {}
+    ends = {}
+    for scheme in _SCHEMES:
+        course = _course(zoo[scheme]["points"], variant).mean(axis=-1)
+        ends[scheme] = float(course[-1])
+        for point, value in zip(zoo[scheme]["points"], course, strict=True):
+            found[f"embedded {zoo[scheme]['model']} step {point['step']}"] = float(value)
+    rates, seeds = ([zoo[scheme][key] for scheme in _SCHEMES] for key in ("learning_rate", "seed"))
+    found["embedded pair upcycled − scratch"] = ends["upcycled"] - ends["scratch"]
+    found["embedded pair differs too in"] = (
+        f"peak learning rate ({rates[0]:g} against {rates[1]:g}) and seed ({seeds[0]} against {seeds[1]})"
+    )
+    return found

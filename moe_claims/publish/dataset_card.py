@@ -1,0 +1,116 @@
+"""Results as a dataset of the hub: one flat line of JSON per row, and the card that says how to read them."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from moe_claims.report import formatting
+
+Row = Mapping[str, Any]
+
+ROWS = "rows.jsonl"
+"""Its columns stand in the card, which is written once: others need a file of another name."""
+
+COLUMNS = {
+    "run": "string",
+    "created": "string",
+    "moe_claims": "string",
+    "evidence": "string",
+    "family": "string",
+    "claim": "string",
+    "variant": "string",
+    "model": "string",
+    "hub_id": "string",
+    "revision_sha": "string",
+    "weights_sha256": "string",
+    "corpus": "string",
+    "verdict": "string",
+    "effect_name": "string",
+    "effect": "float64",
+    "ci_low": "float64",
+    "ci_high": "float64",
+    "level": "float64",
+    "smallest_of_interest": "float64",
+    "p_value": "float64",
+    "p_adjusted": "float64",
+    "unit": "string",
+    "n_units": "int64",
+    "published_value": "float64",
+    "random_init_verdict": "string",
+    "artefact": "bool",
+    "reason": "string",
+}
+"""Name → type of each column. Without the types a column that is empty in one run would be taken for another kind."""
+
+
+def rows(document: Row, run: str) -> str:
+    """The rows of a results document, a line of JSON each; a column without a value is null.
+
+    Args:
+        document: the results.
+        run: name of the run.
+    """
+    cards = {card["name"]: card for card in document["models"]}
+    return "".join(
+        json.dumps(_flat(document, row, cards.get(row["model"], {}), run), ensure_ascii=False, allow_nan=False) + "\n"
+        for row in document["results"]
+    )
+
+
+def _flat(document: Row, row: Row, card: Row, run: str) -> dict[str, Any]:
+    effect, published = row["effect"], row["published"]
+    found = {
+        "run": run,
+        "created": document["created"],
+        "moe_claims": str(document["environment"]["moe_claims"]),
+        **{name: row[name] for name in COLUMNS if name in row},
+        **{name: card.get(name) for name in ("hub_id", "revision_sha", "weights_sha256")},
+        "effect_name": effect["name"],
+        "effect": effect["value"],
+        **{name: effect[name] for name in ("ci_low", "ci_high", "level", "smallest_of_interest")},
+        "published_value": published["value"] if published else None,
+        "random_init_verdict": row["controls"].get("random_init", {}).get("verdict"),
+        "artefact": formatting.artefact(row),
+    }
+    return {name: found[name] for name in COLUMNS}
+
+
+def card(to: str) -> str:
+    """README.md of the dataset. Nothing in it depends on a run, so that it is written once.
+
+    Args:
+        to: ``org/name`` of the dataset.
+    """
+    features = "\n".join(f"  - name: {name}\n    dtype: {kind}" for name, kind in COLUMNS.items())
+    return f"""---
+tags:
+- mixture-of-experts
+- interpretability
+- reproducibility
+- moe-claims
+configs:
+- config_name: rows
+  data_files:
+  - split: train
+    path: runs/*/{ROWS}
+dataset_info:
+  config_name: rows
+  features:
+{features}
+---
+
+# {to}
+
+Which published claims about the internals of mixture-of-experts language models hold, measured with moe_claims. Every
+run has a folder of its own in `runs/`, named by its date and the hash of its results, and is never changed:
+
+- `results.json`: everything, by the JSON Schema of moe_claims;
+- `report.md`: the same as tables, with the reason of every verdict;
+- `{ROWS}`: a line per claim, variant, model and text, for the viewer and for `datasets`.
+
+Several runs may be of one model: pick one by the column `run`. A verdict is `replicated`, `direction-only`,
+`contradicted`, `absent`, `inconclusive` or `not-applicable`; `effect` stands with its interval `ci_low` to `ci_high` at
+`level`; p-values are corrected within the family of tests of one run. `artefact` marks claims that replicate at random
+initialisation too. `published_value` is the paper's, where it has one for the very model. Neither weights nor texts
+are in here.
+"""

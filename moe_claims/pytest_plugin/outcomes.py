@@ -1,0 +1,59 @@
+"""How a verdict becomes the outcome of a test: passed, failed or skipped. Decides nothing itself."""
+
+from typing import Literal
+
+from moe_claims.printable import one_line
+from moe_claims.report.formatting import criteria_met
+from moe_claims.types import Audit, AuditOutcome, Result, Verdict
+
+Outcome = Literal["passed", "failed", "skipped"]
+
+OUTCOME_OF: dict[Verdict, Outcome] = {
+    Verdict.REPLICATED: "passed",
+    Verdict.DIRECTION_ONLY: "failed",
+    Verdict.CONTRADICTED: "failed",
+    Verdict.ABSENT: "failed",
+    Verdict.INCONCLUSIVE: "skipped",
+    Verdict.NOT_APPLICABLE: "skipped",
+}
+"""Evidence for the claim passes, evidence against it fails, no evidence either way skips."""
+
+AUDIT_OUTCOME_OF: dict[AuditOutcome, Outcome] = {
+    AuditOutcome.AGREES: "passed",
+    AuditOutcome.DISAGREES: "failed",
+    AuditOutcome.LACKS_POWER: "skipped",
+}
+
+
+def describe(result: Result) -> str:
+    """One line: verdict, effect, interval, p, published value with the criteria met, and reason."""
+    text = f"{result.verdict}: {result.effect_name}"
+    if result.effect is not None:
+        text += f" = {result.effect:.3f}"
+    if result.interval is not None:
+        text += f" [{result.interval.low:.3f}, {result.interval.high:.3f}]"
+    if result.p_value is not None and result.p_adjusted is not None:
+        text += f", p = {result.p_value:.4g} (adjusted {result.p_adjusted:.4g})"
+    if result.published is not None:
+        met = criteria_met(result.criteria)
+        text += f", published {result.published['value']:.3f}" + (f" ({met} criteria)" if met else "")
+    return one_line(f"{text}; {result.reason}")
+
+
+def describe_audit(audit: Audit) -> str:
+    """One line: outcome, both numbers and what follows."""
+    return one_line(f"{audit.outcome}: printed {audit.printed}, recomputed {audit.recomputed}; {audit.reason}")
+
+
+def conclude(found: Result | Audit) -> None:
+    """Ends a test as the verdict asks: returns if the claim replicated, fails or skips with the reason."""
+    import pytest
+
+    if isinstance(found, Result):
+        outcome, text = OUTCOME_OF[found.verdict], describe(found)
+    else:
+        outcome, text = AUDIT_OUTCOME_OF[found.outcome], describe_audit(found)
+    if outcome == "failed":
+        pytest.fail(text, pytrace=False)
+    if outcome == "skipped":
+        pytest.skip(text)

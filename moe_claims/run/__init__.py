@@ -1,0 +1,1 @@
+"""One run: models opened, measured and judged, and the document of what came out."""

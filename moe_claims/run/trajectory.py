@@ -1,0 +1,139 @@
+"""When claims become true during a training: one model judged at several of its checkpoints."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from moe_claims._util.progress import track
+from moe_claims.errors import MoeClaimsError, UsageError
+from moe_claims.models.embedded import revisions_of
+from moe_claims.models.names import ModelRef, resolve
+from moe_claims.report.trajectory import step_of
+from moe_claims.settings import Settings
+
+
+def chosen(revisions: Sequence[str], points: int) -> list[str]:
+    """At most so many of a training's revisions, evenly over the logarithm of the step; first and last among them.
+
+    Args:
+        revisions: each names another step.
+        points: how many, 2 or more.
+
+    Returns:
+        In order of steps.
+    """
+    by_step = {step: name for name in revisions if (step := step_of(name)) is not None}
+    steps = sorted(by_step)
+    if len(steps) <= points:
+        return [by_step[step] for step in steps]
+    from math import log
+
+    logs = [log(1 + step) for step in steps]
+    targets = [logs[0] + (logs[-1] - logs[0]) * number / (points - 1) for number in range(points)]
+    nearest = {min(steps, key=lambda step: abs(log(1 + step) - target)) for target in targets}
+    return [by_step[step] for step in sorted(nearest)]
+
+
+def revisions(ref: ModelRef) -> list[str]:
+    """All checkpoints along a model's training that are known.
+
+    Raises:
+        UsageError: none are.
+        ModelError: the hub cannot be asked.
+    """
+    if ref.kind == "embedded":
+        found = revisions_of(Path(ref.target))
+    elif ref.kind == "hub":
+        from moe_claims.models.storage.hub_cache import branches
+
+        found = [name for name in branches(ref.target) if step_of(name) is not None]
+    else:
+        found = []
+    if not found:
+        raise UsageError(
+            f"'{ref.name}' has no checkpoints along its training that are known by name (stepN): give them with "
+            "--revisions, or a model that has some, such as tiny-scratch"
+        )
+    return found
+
+
+def models(name: str, wanted: Sequence[str] | None, points: int) -> tuple[list[ModelRef], int]:
+    """The checkpoints to judge, in order of steps, and how many there are to choose from.
+
+    Args:
+        name: of the model, without a revision.
+        wanted: revisions, or None for those that are known.
+        points: how many of the known ones are taken at most.
+
+    Raises:
+        UsageError: the name carries a revision, a revision names no step or the step of another, or there is one alone.
+        ModelError: the hub cannot be asked.
+    """
+    ref = resolve(name)
+    if ref.revision:
+        raise UsageError(f"'{name}' names one revision: leave it out, and give several with --revisions")
+    known = list(wanted) if wanted else revisions(ref)
+    by_step: dict[int, str] = {}
+    for revision in known:
+        step = step_of(revision)
+        if step is None:
+            raise UsageError(f"revision '{revision}' names no step: give names such as step500")
+        if step in by_step:
+            raise UsageError(
+                f"'{by_step[step]}' and '{revision}' name one step, as stages of a training do: give those of one "
+                "stage with --revisions"
+            )
+        by_step[step] = revision
+    if len(known) < 2:
+        raise UsageError(f"'{name}' has one checkpoint to judge, which is no training: give several with --revisions")
+    taken = known if wanted else chosen(known, points)
+    ordered = sorted(taken, key=lambda revision: step_of(revision) or 0)
+    return [resolve(f"{name}@{revision}") for revision in ordered], len(known)
+
+
+def judged(settings: Settings) -> dict[str, Any]:
+    """The results document of a run's models, which are checkpoints of one training in order.
+
+    Only the last has its random-initialisation control: it is of the same architecture for all of them. A checkpoint
+    that cannot be opened or measured is among the errors of the document.
+
+    Raises:
+        MoeClaimsError: none of them can be.
+    """
+    from moe_claims.pytest_plugin.collector import order_of
+    from moe_claims.report import results
+    from moe_claims.run.session import Bench, environment
+
+    full = Bench(settings)
+    quick = Bench(replace(settings, profile="quick"))  # this profile runs no control
+    rows: list[Mapping[str, Any]] = []
+    cards: list[Mapping[str, Any]] = []
+    corpora: list[Mapping[str, Any]] = []
+    errors: list[Mapping[str, Any]] = []
+    failure: MoeClaimsError | None = None
+    for ref in track(settings.models, "points along training", unit="points"):
+        bench = full if ref is settings.models[-1] else quick
+        try:
+            found = bench.judged(ref)
+        except MoeClaimsError as error:  # loses none of the others
+            errors.append({"model": ref.name, "claim": "", "message": str(error)})
+            failure = error
+            continue
+        rows += [results.result_row(row) for row in found.results]
+        errors += [{"model": ref.name, "claim": at, "message": message} for at, message in found.errors.items()]
+        cards.append(bench.card(ref))
+        corpora += bench.corpora(ref)
+    if failure is not None and not rows:
+        raise failure
+    return results.document(
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        environment=environment(settings),
+        models=cards,
+        corpora=corpora,
+        results=rows,
+        audits=[],
+        errors=errors,
+        order=order_of(settings, rows),
+    )

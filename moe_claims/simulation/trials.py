@@ -1,0 +1,131 @@
+"""Synthetic models by the hundred, each measured and judged exactly as a user's model is."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+from moe_claims import __version__
+from moe_claims._util.progress import track
+from moe_claims.errors import UsageError
+from moe_claims.judge.registry import LIVE
+from moe_claims.types import Finding
+
+ALPHA = 0.05
+ONE_TEXT = ("builtin",)
+THREE_TEXTS = ("builtin", "builtin-math", "builtin-code")
+
+Row = dict[str, Any]
+
+
+@final
+@dataclass(frozen=True)
+class Setup:
+    """One kind of synthetic model and what it is compared with; ``{seed}`` and ``{other}`` are put in.
+
+    ``{other}`` is a seed that no model of the kind has.
+    """
+
+    model: str
+    dense: str | None = None
+    second: str | None = None
+    texts: tuple[str, ...] = ONE_TEXT
+    claims: tuple[str, ...] = tuple(LIVE)
+    """Claims that are analysed; the correction for multiple testing runs over these alone."""
+
+    @property
+    def name(self) -> str:
+        """The kind's name in a log: two setups that differ have different names."""
+        claims = "all" if self.claims == tuple(LIVE) else ",".join(self.claims)
+        return " | ".join((self.model, self.dense or "-", self.second or "-", ",".join(self.texts), claims))
+
+
+def trial(setup: Setup, seed: int) -> Row:
+    """Measures and judges one synthetic model; the row of the log.
+
+    Raises:
+        MoeClaimsError: something broke, which is no result.
+    """
+    import torch
+
+    from moe_claims._util.progress import set_quiet
+    from moe_claims.judge.evaluate import adjusted, judge, try_all
+    from moe_claims.measure.measurer import Measurer
+    from moe_claims.measure.store import Forgetful
+    from moe_claims.models.loading import open_model
+    from moe_claims.settings import settle
+
+    set_quiet(True)
+    torch.set_num_threads(1)  # the trials run side by side
+    names = {
+        field: name and name.format(seed=seed, other=seed + 1_000_000)
+        for field, name in (("model", setup.model), ("dense-reference", setup.dense), ("second-model", setup.second))
+    }
+    settings = settle({**names, "model": [names["model"]], "text": list(setup.texts), "device": "cpu"})
+    measured, _ = Measurer(settings, Forgetful()).measure(
+        open_model(settings.models[0]), neurons="neuron-order" in setup.claims
+    )
+    tried = try_all(measured, seed, [LIVE[claim] for claim in setup.claims])
+    rows = {}
+    for one, decision, p_adjusted in zip(tried, judge(tried, ALPHA), adjusted(tried)[0], strict=True):
+        if decision is None:
+            raise UsageError(f"{names['model']}, {one.key}: {one.outcome}")
+        finding = one.outcome if isinstance(one.outcome, Finding) else None
+        if one.corpus in (None, setup.texts[0]):
+            rows[one.key] = {
+                "verdict": decision.verdict.value,
+                "effect": None if finding is None else finding.effect,
+                "p_value": None if finding is None else finding.p_value,
+                "p_adjusted": p_adjusted,
+            }
+    return {"setup": setup.name, "seed": seed, "version": __version__, "claims": rows}
+
+
+def run(setups: Sequence[Setup], seeds: int, *, workers: int, log: Path, label: str) -> Mapping[str, list[Row]]:
+    """Runs what the log lacks.
+
+    Args:
+        setups: kinds of models.
+        seeds: models of each.
+        workers: processes.
+        log: JSON lines, one per model; an interrupted run goes on from it.
+        label: what is being done, for whoever watches.
+
+    Returns:
+        By the setup's name, its rows in the order of their seeds.
+
+    Raises:
+        UsageError: the log was made by another version.
+    """
+    done = {(row["setup"], row["seed"]): row for row in _read(log)}
+    missing = [(setup, seed) for seed in range(seeds) for setup in setups if (setup.name, seed) not in done]
+    with log.open("a", encoding="utf-8") as file:
+        for row in track(_trials(missing, workers), label, unit="models", total=len(missing)):
+            file.write(json.dumps(row) + "\n")
+            file.flush()
+            done[row["setup"], row["seed"]] = row
+    return {setup.name: [done[setup.name, seed] for seed in range(seeds)] for setup in setups}
+
+
+def _trials(missing: Sequence[tuple[Setup, int]], workers: int) -> Iterator[Row]:
+    if workers == 1 or len(missing) < 2:
+        for setup, seed in missing:
+            yield trial(setup, seed)
+        return
+    from multiprocessing import get_context
+
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        for future in as_completed([pool.submit(trial, setup, seed) for setup, seed in missing]):
+            yield future.result()
+
+
+def _read(log: Path) -> list[Row]:
+    if not log.exists():
+        return []
+    rows = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    for row in rows:
+        if row["version"] != __version__:
+            raise UsageError(f"'{log}' was made by version {row['version']}: give another --log, or delete it")
+    return rows

@@ -1,0 +1,98 @@
+"""The figures of a report: drawn from what was judged, without measuring anything anew."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from moe_claims.errors import UsageError
+from moe_claims.figures.catalogue import KINDS
+from moe_claims.figures.report_figures import REPORTED, Illustrator
+from moe_claims.measure.measured import Measured
+from moe_claims.measure.measurer import Measurer
+from moe_claims.measure.store import Store
+from moe_claims.models.loading import open_model
+from moe_claims.models.names import resolve
+from moe_claims.report import report_folder
+from moe_claims.report.html import pictures
+from moe_claims.run.session import Bench
+from moe_claims.settings import Settings, settle
+
+MODEL = "synthetic:planted?layers=3&experts=4&hidden=16&intermediate=8&context=24"
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    values = {"model": [MODEL], "tokens": "200", "profile": "quick"}
+    return settle({**values, "cache": str(tmp_path / "cache"), "report": str(tmp_path / "report")})
+
+
+def test_every_kind_of_a_report_is_drawn_and_shown(settings: Settings) -> None:
+    bench = Bench(settings, Illustrator(settings))
+    bench.judged(resolve(MODEL))
+    found = bench.pictures(resolve(MODEL))
+    assert found is not None
+    assert found["model"]["name"] == MODEL
+    assert tuple(figure["id"] for figure in found["figures"]) == REPORTED
+    assert {figure["reason"] for figure in found["figures"]} == {None}
+    report_folder.write(settings.report, _empty(), [found])
+    titles = [one["title"] for one in report_folder.of(settings.report)]
+    assert titles == [f"{kind.title}: {MODEL}" for name in REPORTED for kind in KINDS if kind.id == name]
+    page = (settings.report / "report.html").read_text(encoding="utf-8")
+    assert page.count("data:image/png;base64,") == len(REPORTED)
+
+
+def test_a_page_of_an_earlier_run_lends_no_figures(settings: Settings) -> None:
+    bench = Bench(settings, Illustrator(settings))
+    bench.judged(resolve(MODEL))
+    found = bench.pictures(resolve(MODEL))
+    assert found is not None
+    report_folder.write(settings.report, _empty(), [found])
+    report_folder.write(settings.report, _empty())
+    assert report_folder.of(settings.report) == []
+    assert not (settings.report / report_folder.FIGURES / pictures.LIST).exists()
+
+
+def test_nothing_is_measured_for_them(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    with_pictures, plain = Bench(settings, Illustrator(settings)), Bench(settings)
+    calls: list[str] = []
+    inner = Measurer.measure
+
+    def counted(self: Measurer, *args: Any, **kwargs: Any) -> Any:
+        calls.append("measure")
+        return inner(self, *args, **kwargs)
+
+    monkeypatch.setattr(Measurer, "measure", counted)
+    assert plain.judged(resolve(MODEL)).results == with_pictures.judged(resolve(MODEL)).results
+    assert calls == ["measure", "measure"]
+    assert plain.pictures(resolve(MODEL)) is None
+
+
+def test_without_matplotlib_verdicts_stand_and_the_reason_is_kept(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("matplotlib", "matplotlib.figure"):
+        monkeypatch.setitem(sys.modules, name, None)
+    bench = Bench(settings, Illustrator(settings))
+    assert bench.judged(resolve(MODEL)).results
+    found = bench.pictures(resolve(MODEL))
+    assert found is not None
+    assert found["figures"] == []
+    assert found["reason"] == "the figure needs matplotlib: pip install 'moe-claims[plots]'"
+
+
+def test_a_text_that_could_not_be_run_leaves_the_figures_of_weights(settings: Settings) -> None:
+    model = open_model(resolve(MODEL))
+    weights = Measurer(settings, Store(settings.cache)).weights(model)
+    found = Illustrator(settings)(model, {"builtin": Measured(weights, UsageError("the text is too short"))})
+    reasons = {figure["id"]: figure["reason"] for figure in found["figures"]}
+    assert reasons["matrix-similarity"] is None
+    assert reasons["rank-counts"] == "the text is too short"
+
+
+def _empty() -> dict[str, Any]:
+    return {
+        "schema_version": 4, "created": "2026-01-01", "environment": {}, "models": [], "corpora": [], "results": [],
+        "audits": [], "errors": [],
+    }  # fmt: skip
