@@ -42,6 +42,12 @@ OPTIONS = (
         "NAME",
         repeatable=True,
     ),
+    Option(
+        "pack",
+        "pack of claims to judge: 'python -m moe_claims packs' lists them (default: ours)",
+        "NAME",
+        repeatable=True,
+    ),
     Option("report", "folder of the report (default claims-report)", "DIR"),
     Option("text", f"text to run: {texts.CHOICES} (default builtin)", "NAME|FILE", repeatable=True),
     Option("tokens", "at most this many tokens of each text (default: all of it)", "N"),
@@ -75,6 +81,8 @@ class Settings:
     """A run's options, checked."""
 
     models: tuple[ModelRef, ...]
+    packs: tuple[str, ...] | None
+    """Names of the packs to judge; None for those that come with this package."""
     texts: tuple[str, ...]
     tokens: int | None
     device: str
@@ -190,6 +198,7 @@ def settle(values: Mapping[str, Any]) -> Settings:
         dense = resolve(DENSE)
     return Settings(
         models=models,
+        packs=tuple(dict.fromkeys(values["pack"])) if values.get("pack") else None,
         texts=wanted,
         tokens=tokens,
         device=values.get("device") or "auto",

@@ -101,6 +101,8 @@ class Finding:
     """A condition beside the p-value that the claim needs and that does not hold; None if all hold."""
     falls_short: str | None = None
     """Why a significant effect is still less than the claim says; None if it is not."""
+    summary: str | None = None
+    """What the numbers show, as the opening of the verdict's reason and without a full stop; None says nothing."""
     details: Mapping[str, Scalar] = field(default_factory=dict)
     """Further numbers for the report; they decide nothing."""
     companions: Mapping[str, Companion] = field(default_factory=dict)
@@ -114,12 +116,17 @@ class Finding:
 class Result:
     """One row of the table: a claim, on one model and text, judged."""
 
+    pack: str
+    """Id of the pack that the claim is of."""
     claim: str
+    """Id of the claim within its pack."""
+    claim_version: int
+    """Of the claim's record: another version has another estimand or null."""
     variant: str | None
     """Which of the claim's variants (matrix kind, part); None where there is only one."""
     evidence: str
-    """``live`` (measured on this machine), ``public`` (published counts of the real model) or ``trained`` (models
-    trained for the question)."""
+    """``live`` (measured on this machine), or further evidence of the pack, such as ``public`` (published counts of the
+    real model) and ``trained`` (models trained for the question)."""
     family: str
     """Family of tests that the correction runs over: ``headline``, ``secondary``, ``public`` or
     ``trained``."""
@@ -179,5 +186,7 @@ class Audit:
     """One sentence: what follows from the two."""
     values: Mapping[str, Scalar] = field(default_factory=dict)
     """Every number behind the outcome."""
+    pack: str = ""
+    """Id of the pack that the audit is of; filled in by whoever runs the audits of a pack."""
     kind: str = "printed"
     """``printed`` (from printed numbers alone) or ``code`` (what the published code does, on our own measurements)."""

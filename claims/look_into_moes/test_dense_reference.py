@@ -6,7 +6,7 @@ from moe_claims.testing import conclude
 from moe_claims.types import Result
 
 
-@pytest.mark.moe_claim("dense-reference")
+@pytest.mark.moe_claim("look_into_moes/dense-reference")
 def test_dense_reference(moe_result: Result) -> None:
     """Matrices of experts are more like the dense model's than each other's; W_act means and outputs are less."""
     conclude(moe_result)

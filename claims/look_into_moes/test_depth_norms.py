@@ -6,19 +6,19 @@ from moe_claims.testing import conclude
 from moe_claims.types import Result
 
 
-@pytest.mark.moe_claim("norm-grows-with-depth")
+@pytest.mark.moe_claim("look_into_moes/norm-grows-with-depth")
 def test_norm_grows_with_depth(moe_result: Result) -> None:
     """Output norms grow with depth."""
     conclude(moe_result)
 
 
-@pytest.mark.moe_claim("last-layer-norm-spread")
+@pytest.mark.moe_claim("look_into_moes/last-layer-norm-spread")
 def test_last_layer_norm_spread(moe_result: Result) -> None:
     """Output norms vary most between the experts of the last layer."""
     conclude(moe_result)
 
 
-@pytest.mark.moe_claim("activation-grows-with-depth")
+@pytest.mark.moe_claim("look_into_moes/activation-grows-with-depth")
 def test_activation_grows_with_depth(moe_result: Result) -> None:
     """Intermediate states grow in magnitude with depth."""
     conclude(moe_result)

@@ -6,13 +6,13 @@ from moe_claims.testing import conclude
 from moe_claims.types import Result
 
 
-@pytest.mark.moe_claim("neuron-experts")
+@pytest.mark.moe_claim("look_into_moes/neuron-experts")
 def test_neuron_experts(moe_result: Result) -> None:
     """Router rows follow the pattern of W_act, more than that of W_up or W_down."""
     conclude(moe_result)
 
 
-@pytest.mark.moe_claim("neuron-experts-sign")
+@pytest.mark.moe_claim("look_into_moes/neuron-experts-sign")
 def test_neuron_experts_sign(moe_result: Result) -> None:
     """The association is positive."""
     conclude(moe_result)

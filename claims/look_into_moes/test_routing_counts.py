@@ -6,19 +6,19 @@ from moe_claims.testing import conclude
 from moe_claims.types import Result
 
 
-@pytest.mark.moe_public("balanced-routing")
-def test_balanced_routing(moe_public_result: Result) -> None:
+@pytest.mark.moe_claim("look_into_moes/balanced-routing", evidence="public")
+def test_balanced_routing(moe_result: Result) -> None:
     """Experts are chosen fairly evenly."""
-    conclude(moe_public_result)
+    conclude(moe_result)
 
 
-@pytest.mark.moe_public("special-expert-chosen-less")
-def test_special_expert_chosen_less(moe_public_result: Result) -> None:
+@pytest.mark.moe_claim("look_into_moes/special-expert-chosen-less", evidence="public")
+def test_special_expert_chosen_less(moe_result: Result) -> None:
     """The expert that stands apart is chosen less than the others."""
-    conclude(moe_public_result)
+    conclude(moe_result)
 
 
-@pytest.mark.moe_public("tuning-keeps-routing")
-def test_tuning_keeps_routing(moe_public_result: Result) -> None:
+@pytest.mark.moe_claim("look_into_moes/tuning-keeps-routing", evidence="public")
+def test_tuning_keeps_routing(moe_result: Result) -> None:
     """Instruction tuning leaves the routing almost as it was."""
-    conclude(moe_public_result)
+    conclude(moe_result)

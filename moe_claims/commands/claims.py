@@ -1,4 +1,4 @@
-"""``claims``: the claims with their statements."""
+"""``claims``: the claims of the installed packs with their statements."""
 
 import argparse
 
@@ -7,11 +7,19 @@ from moe_claims.commands import Commands
 
 def add(commands: Commands) -> None:
     parser = commands.add_parser("claims", help="the claims with their statements")
-    parser.add_argument("--full", metavar="ID", help="the whole record of one claim")
+    parser.add_argument(
+        "--pack", action="append", metavar="NAME", help="claims of this pack alone; repeatable (default: all installed)"
+    )
+    parser.add_argument("--full", metavar="ID", help="the whole record of one claim, named ID or PACK/ID")
     parser.set_defaults(run=run)
 
 
 def run(given: argparse.Namespace) -> str:
+    from moe_claims.judge import registry
     from moe_claims.report import claims
 
-    return claims.listing() if given.full is None else claims.full(given.full)
+    packs = registry.chosen(given.pack or registry.usable())
+    if given.full is None:
+        return claims.listing(packs)
+    pack, name = registry.resolve(given.full, packs)
+    return claims.full(pack, name)

@@ -14,6 +14,7 @@ from moe_claims.commands import (
     findings,
     measure,
     models,
+    packs,
     power,
     publish,
     report,
@@ -24,7 +25,7 @@ from moe_claims.errors import MoeClaimsError
 USAGE = 4
 """Exit status for input that cannot be used, as pytest has it."""
 
-COMMANDS = (measure, figures, calibrate, power, trajectory, findings, report, compare, publish, models, claims)
+COMMANDS = (measure, figures, calibrate, power, trajectory, findings, report, compare, publish, models, packs, claims)
 """In the order in which ``--help`` lists them."""
 
 

@@ -23,7 +23,7 @@ def run(given: argparse.Namespace) -> str:
     from moe_claims.figures.matplotlib_backend import pyplot
     from moe_claims.figures.trajectory import draw
     from moe_claims.report import results, trajectory
-    from moe_claims.run.trajectory import judged, models
+    from moe_claims.run.trajectory import models, results_of
     from moe_claims.settings import settle
 
     if given.points < 2:
@@ -33,7 +33,7 @@ def run(given: argparse.Namespace) -> str:
     refs, known = models(given.name, wanted, given.points)
     options = ("text", "tokens", "device", "dtype", "download", "cache")
     settings = settle({"model": [ref.name for ref in refs], **{name: getattr(given, name) for name in options}})
-    document = judged(settings)
+    document = results_of(settings)
     results.write(given.output / "results.json", document)
     figure = given.output / "trajectory.png"
     results.write_text(given.output / "trajectory.md", trajectory.render(document, given.name, known, figure.name))

@@ -126,7 +126,9 @@ def compared(before: Row, after: Row, names: Mapping[str, str] | None = None) ->
     texts = texts_of(before, {}), texts_of(after, renamed)
     errors = {(e["model"], e["claim"]): e for e in before["errors"]}
     new_errors = {(renamed.get(e["model"], e["model"]), e["claim"]): e for e in after["errors"]}
-    outcomes, new_outcomes = ({a["id"]: a["outcome"] for a in found["audits"]} for found in (before, after))
+    outcomes, new_outcomes = (
+        {f"{a['pack']}/{a['id']}": a["outcome"] for a in found["audits"]} for found in (before, after)
+    )
     compared_with = {model: renamed.get(model, model) for model in measured[1]}
     return Comparison(
         depends=depends(before, after, renamed),
@@ -209,6 +211,11 @@ def _pair(before: Row, after: Row, key: Key, texts_before: Texts, texts_after: T
     if void is None and corpus is not None and other_tokens(earlier.get(corpus), later.get(corpus)):
         notes.append("the same text, read as other tokens")
     bars = [effect["smallest_of_interest"] for effect in effects]
+    if before["claim_version"] != after["claim_version"]:
+        versions = before["claim_version"], after["claim_version"]
+        notes.append(
+            f"the claim is of version {versions[1]} and was of {versions[0]}: its estimand or null has changed"
+        )
     if bars[0] != bars[1]:
         notes.append(f"the smallest effect of interest was {bars[0]:g} and is {bars[1]:g}")
     apart = None

@@ -244,7 +244,7 @@ def _name(pair: Pair, with_model: bool) -> str:
 
 
 def _label(row: Row, model: str | None) -> str:
-    return " · ".join(part for part in (key_of(row["claim"], row["variant"]), model, row["corpus"]) if part)
+    return " · ".join(part for part in (key_of(formatting.claim(row), row["variant"]), model, row["corpus"]) if part)
 
 
 def _alone(title: str, rows: Sequence[Row], in_common: Sequence[str]) -> Section:

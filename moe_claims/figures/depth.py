@@ -9,11 +9,10 @@ from moe_claims.errors import MoeClaimsError
 from moe_claims.figures import style
 from moe_claims.figures.data import Drawing, Subject, there
 from moe_claims.figures.norms import scores
-from moe_claims.judge.replication import paper_model
 from moe_claims.measure.measurement import Floats, Integers, RoutedMeasurement
 from moe_claims.models.families.table import Role
 from moe_claims.packs.look_into_moes.depth_norms import norm_variation
-from moe_claims.packs.look_into_moes.paper import published
+from moe_claims.packs.look_into_moes.paper import models, published
 from moe_claims.stats.mantel import pearson
 from moe_claims.stats.permutation import off_diagonal
 
@@ -66,7 +65,7 @@ def association(subject: Subject) -> Drawing:
     for role in _ORDER:
         values = pearson(router, off_diagonal(subject.weights.mean[role]))
         _curve(axis, layers, values, *style.ROLE_LINES[role], style.ROLE_NAMES[role])
-    printed = published()["table5_r_gate_act_by_layer"].get(paper_model(subject.hub_id) or "")
+    printed = published()["table5_r_gate_act_by_layer"].get(models().get(subject.hub_id or "", ""))
     if printed:
         places = sorted(map(int, printed))
         axis.plot(places, [printed[str(place)] for place in places], "kx", markersize=5, label="W_act, paper's Table 5")

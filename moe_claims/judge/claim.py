@@ -1,11 +1,17 @@
-"""What a claim is: one declarative record that tests, reports and documentation all read."""
+"""A claim as one declarative record, which tests, reports and documentation all read."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Literal, final
+
+from moe_claims.types import Finding
 
 Needs = Literal["weights", "text", "texts", "counts", "trainings"]
 PaperSays = Literal["holds", "absent", "opposite"]
+Estimator = Callable[..., Finding]
+"""``(variant, measured, rng) → Finding`` for a claim on a model that is measured here; claims on other evidence have
+estimators of their evidence's own signature."""
 
 
 @final
@@ -17,6 +23,24 @@ class Estimand:
     """Name and unit."""
     smallest: float
     """Smallest effect of interest; its sign is the claimed direction."""
+
+
+@final
+@dataclass(frozen=True)
+class Printed:
+    """A value that a paper prints, in the unit and orientation of a claim's effect."""
+
+    value: float
+    place: str
+    """Table, figure or section."""
+    note: str
+    """How the value follows from what is printed."""
+    standard_error: float | None = None
+    """None where nothing printed gives one."""
+    none: float = 0.0
+    """The value that stands for no effect."""
+    companions: Mapping[str, "Printed"] = field(default_factory=dict)
+    """Of the finding's companions, by their names; these have none of their own."""
 
 
 @final
@@ -34,7 +58,7 @@ class Claim:
     section: str
     """Where it says so."""
     family: Literal["headline", "secondary", "public", "trained"]
-    """Family of tests that the correction for multiple testing runs over."""
+    """Family of tests that the correction for multiple testing runs over, within the claim's pack."""
     needs: Needs
     """``weights`` alone, a ``text`` run through the model, all ``texts`` of the run together, published
     ``counts``, or the results of ``trainings`` made for the question."""
@@ -46,8 +70,10 @@ class Claim:
     """What chance is taken to be."""
     unit: str
     """The exchangeable unit."""
-    analysis: str
-    """``module:function`` that turns a measurement into a finding; imported when first used."""
+    estimator: Estimator
+    """Turns what was measured into a finding."""
+    version: int = 1
+    """Raised when the estimand or the null changes, so that results of two versions are not taken for comparable."""
     variants: tuple[str | None, ...] = (None,)
     """Parts that are tested each on its own, such as matrix kinds."""
     estimands: Mapping[str, Estimand] = field(default_factory=dict)
@@ -62,7 +88,9 @@ class Claim:
     applies: str = "every MoE"
     """To which models the claim applies."""
     paper_says: Mapping[str, PaperSays] = field(default_factory=dict)
-    """The paper's models for which it says that the claim does not hold, by their key in the published values."""
+    """The paper's models for which it says that the claim does not hold, by the pack's key of the model."""
+    printed: Callable[[str, str | None], Printed | None] | None = None
+    """By the pack's key of a model and the variant: the value that the paper prints. None where it prints none."""
 
     @property
     def direction(self) -> int:
@@ -73,6 +101,14 @@ class Claim:
     def equivalence(self) -> float:
         """An effect whose 90 % interval lies within ± this is as good as none."""
         return abs(self.smallest) if self.negligible is None else self.negligible
+
+    @property
+    def code(self) -> str:
+        """Where the estimator stands, as ``module:function``."""
+        function = self.estimator
+        while isinstance(function, partial):
+            function = function.func
+        return f"{function.__module__}:{function.__qualname__}"
 
     def needs_of(self, variant: str | None) -> Needs:
         """What one variant needs."""

@@ -1,8 +1,13 @@
-"""One model judged: measured (or read from the store), tested, corrected, decided."""
+"""From what was measured to judged rows: every claim's estimator, one correction per family, one decision each.
+
+The same path for every evidence: whoever has trials, of a model that was measured here, of published counts or
+of trainings, gets rows from ``rows_of``.
+"""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from importlib import import_module
+from dataclasses import dataclass, replace
+from pathlib import Path
+from traceback import extract_tb
 from typing import Any, final
 from zlib import crc32
 
@@ -11,135 +16,151 @@ import numpy as np
 from moe_claims._util.progress import track
 from moe_claims.errors import MoeClaimsError, NotComparableError, NotMeasuredError
 from moe_claims.judge.claim import Claim, key_of
-from moe_claims.judge.registry import LIVE
-from moe_claims.judge.replication import against_published, paper_model, published_value
+from moe_claims.judge.judged import Broken, Judged
+from moe_claims.judge.pack import Pack
+from moe_claims.judge.replication import against_published
+from moe_claims.judge.sample_size import Corrected
 from moe_claims.judge.verdict import Decision, control_of, decide, plain
 from moe_claims.measure.measured import Measured
 from moe_claims.measure.measurement import RoutedMeasurement
 from moe_claims.stats.corrections import benjamini_hochberg, holm
 from moe_claims.types import Finding, Result, Scalar, Verdict
 
-Analysis = Callable[[str | None, Measured, np.random.Generator], Finding]
+Published = Mapping[str, Any] | None
 
 
 @final
 @dataclass(frozen=True)
 class Trial:
-    """One claim on one text, analysed but not yet judged."""
+    """One claim, estimated but not yet judged."""
 
     claim: Claim
     variant: str | None
     corpus: str | None
+    """Text; None for a claim on weights alone."""
     outcome: Finding | MoeClaimsError
     """The finding; or why there is none: not applicable, or something broke."""
     sequences: int | None = None
     """How many the model was run on, for a claim on one text."""
+    model: str = ""
+    """Name for the row."""
+    group: str = ""
+    """Trials of one family and group are corrected together."""
 
     @property
     def key(self) -> str:
+        """``claim[variant]``."""
         return key_of(self.claim.id, self.variant)
 
-
-@final
-@dataclass(frozen=True)
-class Judged:
-    """All rows of one model."""
-
-    results: tuple[Result, ...]
-    errors: Mapping[str, str] = field(default_factory=dict)
-    """By ``corpus|claim[variant]``: what broke, where something did."""
-
-    def find(self, claim: str, variant: str | None, corpus: str | None) -> Result | str:
-        """The row of one test, or the message of what broke."""
-        for result in self.results:
-            if (result.claim, result.variant, result.corpus) == (claim, variant, corpus):
-                return result
-        return self.errors[_place(corpus, key_of(claim, variant))]
+    @property
+    def finding(self) -> Finding | None:
+        """The finding, where there is one."""
+        return self.outcome if isinstance(self.outcome, Finding) else None
 
 
-def _place(corpus: str | None, key: str) -> str:
-    return f"{corpus or ''}|{key}"
-
-
-def try_all(measured: Mapping[str, Measured], seed: int, claims: Iterable[Claim] = tuple(LIVE.values())) -> list[Trial]:
-    """Analyses every live claim, or the claims given, on every text; weight claims once.
+def try_all(
+    pack: Pack, measured: Mapping[str, Measured], seed: int, claims: Iterable[Claim] | None = None, *, model: str = ""
+) -> list[Trial]:
+    """Estimates every claim of a pack, or the claims given, on every text; weight claims once.
 
     Each test has its own generator, seeded by the run's seed and the test's name, so that
     its numbers depend neither on the other tests nor on their order.
+
+    Args:
+        pack: whose claims they are.
+        measured: by text; the weights are the same in all of them.
+        seed: of the run.
+        claims: some of the pack's; None for all on models.
+        model: name for the rows.
     """
     trials = []
     first = next(iter(measured.values()))
-    for claim in track(tuple(claims), "testing", unit="claims"):
-        module, _, function = claim.analysis.partition(":")
-        analysis: Analysis = getattr(import_module(module), function)
+    for claim in track(tuple(pack.claims if claims is None else claims), "testing", unit="claims"):
         for variant in claim.variants:
             texts: list[tuple[str | None, Measured]] = [(None, first)]
             if claim.needs_of(variant) == "text":
                 texts = list(measured.items())
             for corpus, given in texts:
-                rng = np.random.default_rng((seed, crc32(key_of(claim.id, variant).encode())))
-                outcome: Finding | MoeClaimsError
-                try:
-                    outcome = analysis(variant, given, rng)
-                except MoeClaimsError as error:  # bad input to one claim loses none of the others
-                    outcome = error
+                rng = np.random.default_rng((seed, crc32(pack.seed_name(claim.id, variant).encode())))
                 sequences = None
                 if corpus is not None and isinstance(given.text, RoutedMeasurement):
                     sequences = len(given.text.lengths)
-                trials.append(Trial(claim, variant, corpus, outcome, sequences))
+                outcome = _estimated(claim, variant, given, rng)
+                trials.append(Trial(claim.of(variant), variant, corpus, outcome, sequences, model))
     return trials
 
 
-_CORRECTIONS = (("headline", holm), ("secondary", benjamini_hochberg), ("trained", holm))
+def _estimated(
+    claim: Claim, variant: str | None, measured: Measured, rng: np.random.Generator
+) -> Finding | MoeClaimsError:
+    try:
+        return claim.estimator(variant, measured, rng)
+    except MoeClaimsError as error:  # bad input to one claim loses none of the others
+        return error
+    except Exception as error:  # nor does a fault in one estimator, which third parties write too
+        at = extract_tb(error.__traceback__)[-1]
+        return MoeClaimsError(
+            f"{claim.code} raised {type(error).__name__}: {error} (line {at.lineno} of {Path(at.filename).name}); "
+            "this is a fault of the estimator, not of the model"
+        )
 
 
-def _members(trials: Sequence[Trial], family: str) -> list[tuple[int, Finding]]:
-    """The findings of one family of tests, with their places among the trials."""
-    return [
-        (i, trial.outcome)
-        for i, trial in enumerate(trials)
-        if trial.claim.family == family and isinstance(trial.outcome, Finding)
-    ]
+_CORRECTIONS: Mapping[str, Callable[[Sequence[float]], Any]] = {
+    "headline": holm,
+    "secondary": benjamini_hochberg,
+    "public": benjamini_hochberg,
+    "trained": holm,
+}
 
 
-def adjusted(trials: Sequence[Trial]) -> tuple[list[float | None], list[float | None]]:
-    """Corrected p-values, claimed and opposite direction: Benjamini–Hochberg for secondary, Holm for other claims."""
-    towards: list[float | None] = [None] * len(trials)
-    against: list[float | None] = [None] * len(trials)
-    for family, correct in _CORRECTIONS:
-        members = _members(trials, family)
-        for target, values in (
-            (towards, correct([finding.p_value for _, finding in members])),
-            (against, correct([finding.p_opposite for _, finding in members])),
-        ):
-            for (i, _), value in zip(members, values, strict=True):
-                target[i] = float(value)
-    return towards, against
+def corrected(trials: Sequence[Trial], alpha: float) -> list[Corrected | None]:
+    """P-values after correction over each family and group of trials; None for a trial without a finding.
 
-
-def at_best(trials: Sequence[Trial]) -> list[float | None]:
-    """What the correction makes of the smallest p that each test can reach, the other tests unchanged."""
-    best: list[float | None] = [None] * len(trials)
-    for family, correct in _CORRECTIONS:
-        members = _members(trials, family)
+    Benjamini–Hochberg for secondary claims and those on published counts, Holm for the others. Besides both
+    directions: what the correction makes of the smallest p that each test can reach, the others unchanged.
+    """
+    found: list[Corrected | None] = [None] * len(trials)
+    families: dict[tuple[str, str], list[tuple[int, Finding]]] = {}
+    for at, trial in enumerate(trials):
+        if trial.finding is not None:
+            families.setdefault((trial.claim.family, trial.group), []).append((at, trial.finding))
+    for (family, _), members in families.items():
+        correct = _CORRECTIONS[family]
         values = [finding.p_value for _, finding in members]
-        for place, (i, finding) in enumerate(members):
-            best[i] = float(correct([*values[:place], finding.smallest_p, *values[place + 1 :]])[place])
-    return best
+        towards = correct(values)
+        against = correct([finding.p_opposite for _, finding in members])
+        for place, (at, finding) in enumerate(members):
+            best = correct([*values[:place], finding.smallest_p, *values[place + 1 :]])[place]
+            found[at] = Corrected(float(towards[place]), float(against[place]), float(best), alpha)
+    return found
 
 
-def judge(trials: Sequence[Trial], alpha: float, hub_id: str | None = None) -> list[Decision | None]:
-    """A decision for every trial; None where something broke. ``hub_id`` finds what the paper says of the model."""
-    model = paper_model(hub_id)
-    towards, against = adjusted(trials)
+def judge(
+    trials: Sequence[Trial], p_values: Sequence[Corrected | None], pack: Pack, hub_id: str | None = None
+) -> list[Decision | None]:
+    """A decision for every trial; None where something broke.
+
+    Args:
+        trials: of one evidence.
+        p_values: of the trials, as ``corrected`` returns them.
+        pack: knows what the paper says of the model.
+        hub_id: of the model; None where it is not on the hub.
+    """
     decisions: list[Decision | None] = []
-    for trial, p, q, best in zip(trials, towards, against, at_best(trials), strict=True):
-        if isinstance(trial.outcome, Finding):
-            assert p is not None
-            assert q is not None
-            says = trial.claim.paper_says.get(model or "", "holds")
+    for trial, p in zip(trials, p_values, strict=True):
+        if trial.finding is not None and p is not None:
+            says = pack.paper_says(trial.claim, hub_id)
             decisions.append(
-                decide(trial.claim, trial.outcome, p, q, alpha, says, p_at_best=best, sequences=trial.sequences)
+                decide(
+                    trial.claim,
+                    trial.finding,
+                    p.towards,
+                    p.opposite,
+                    p.alpha,
+                    says,
+                    p_at_best=p.at_best,
+                    sequences=trial.sequences,
+                )
             )
         elif isinstance(trial.outcome, NotComparableError):
             decisions.append(Decision(Verdict.NOT_APPLICABLE, str(trial.outcome)))
@@ -150,7 +171,37 @@ def judge(trials: Sequence[Trial], alpha: float, hub_id: str | None = None) -> l
     return decisions
 
 
+def rows_of(
+    pack: Pack,
+    evidence: str,
+    trials: Sequence[Trial],
+    alpha: float,
+    *,
+    hub_id: str | None = None,
+    published: Callable[[Trial], Published] = lambda _: None,
+) -> Judged:
+    """Corrects, judges and writes down all trials of one evidence.
+
+    Args:
+        pack: whose claims they are.
+        evidence: its name.
+        trials: that belong together.
+        alpha: error rate of a family of tests.
+        hub_id: of the model; None where it is not on the hub or there are several.
+        published: the paper's value beside a trial.
+    """
+    p_values = corrected(trials, alpha)
+    results, broken = [], []
+    for trial, p, decision in zip(trials, p_values, judge(trials, p_values, pack, hub_id), strict=True):
+        if decision is None:
+            broken.append(Broken(trial.claim.id, trial.variant, trial.corpus, str(trial.outcome)))
+        else:
+            results.append(_row(pack, evidence, trial, decision, p, published(trial)))
+    return Judged(tuple(results), tuple(broken))
+
+
 def evaluate(
+    pack: Pack,
     model: str,
     hub_id: str | None,
     measured: Mapping[str, Measured],
@@ -159,9 +210,10 @@ def evaluate(
     seed: int,
     alpha: float,
 ) -> Judged:
-    """Judges one model.
+    """Judges one model on the claims of one pack.
 
     Args:
+        pack: whose claims are judged.
         model: name for the rows.
         hub_id: of a model on the hub, to find its published values.
         measured: by text; the weights are the same in all of them.
@@ -170,92 +222,85 @@ def evaluate(
         seed: of every resampling.
         alpha: error rate of a family of tests.
     """
-    trials = try_all(measured, seed)
-    decisions = judge(trials, alpha, hub_id)
-    towards, _ = adjusted(trials)
-    controls = _controls(control, hub_id, seed, alpha)
-    results, errors = [], {}
-    for trial, decision, p in zip(trials, decisions, towards, strict=True):
-        if decision is None:
-            errors[_place(trial.corpus, trial.key)] = str(trial.outcome)
-            continue
-        random_init = controls if isinstance(controls, str) else controls.get((trial.key, trial.corpus))
-        if isinstance(random_init, str):
-            random_init = {"verdict": None, "effect": None, "reason": random_init}
-        results.append(_row(model, hub_id, trial, decision, p, random_init))
-    return Judged(tuple(results), errors)
+    trials = try_all(pack, measured, seed, model=model)
+    judged = rows_of(
+        pack,
+        "live",
+        trials,
+        alpha,
+        hub_id=hub_id,
+        published=lambda trial: pack.published_value(trial.claim, trial.variant, hub_id),
+    )
+    if control is None:
+        return judged
+    beside = _controls(pack, control, hub_id, seed, alpha)
+    return replace(judged, results=tuple(_with_control(pack, row, beside, hub_id) for row in judged.results))
 
 
 def _controls(
-    control: Mapping[str, Measured] | MoeClaimsError | None, hub_id: str | None, seed: int, alpha: float
+    pack: Pack, control: Mapping[str, Measured] | MoeClaimsError, hub_id: str | None, seed: int, alpha: float
 ) -> dict[tuple[str, str | None], dict[str, Any]] | str:
-    if control is None:
-        return {}
+    """By ``claim[variant]`` and text, what the control came to; or why there is none."""
     if isinstance(control, MoeClaimsError):
         return str(control)
-    trials = try_all(control, seed)
+    trials = try_all(pack, control, seed)
+    decisions = judge(trials, corrected(trials, alpha), pack, hub_id)
     return {
-        (trial.key, trial.corpus): control_of(decision, trial.outcome if isinstance(trial.outcome, Finding) else None)
-        for trial, decision in zip(trials, judge(trials, alpha, hub_id), strict=True)
+        (trial.key, trial.corpus): control_of(decision, trial.finding)
+        for trial, decision in zip(trials, decisions, strict=True)
         if decision is not None
     }
 
 
-def _row(
-    model: str,
-    hub_id: str | None,
-    trial: Trial,
-    decision: Decision,
-    p_adjusted: float | None,
-    random_init: dict[str, Any] | None,
+def _with_control(
+    pack: Pack, row: Result, controls: dict[tuple[str, str | None], dict[str, Any]] | str, hub_id: str | None
 ) -> Result:
-    published = published_value(trial.claim, trial.variant, hub_id)
-    row = row_of(trial, decision, p_adjusted, evidence="live", model=model, published=published)
-    if random_init is None:
+    found = controls if isinstance(controls, str) else controls.get((key_of(row.claim, row.variant), row.corpus))
+    if found is None:
         return row
-    replicated = random_init["verdict"] == row.verdict == Verdict.REPLICATED
+    if isinstance(found, str):
+        found = {"verdict": None, "effect": None, "reason": found}
+    replicated = found["verdict"] == row.verdict == Verdict.REPLICATED
     # Where the paper finds nothing, a fresh model without it is what one expects, and no artefact.
-    artefact = replicated and trial.claim.paper_says.get(paper_model(hub_id) or "") != "absent"
+    artefact = replicated and pack.paper_says(pack.live[row.claim], hub_id) != "absent"
     said = "; replicated at random initialisation too: an artefact of the architecture" if artefact else ""
-    return replace(row, reason=row.reason + said, controls={"random_init": {**random_init, "artefact": artefact}})
+    return replace(row, reason=row.reason + said, controls={"random_init": {**found, "artefact": artefact}})
 
 
-def row_of(
-    trial: Trial,
-    decision: Decision,
-    p_adjusted: float | None,
-    *,
-    evidence: str,
-    model: str,
-    published: dict[str, Any] | None,
+def _row(
+    pack: Pack, evidence: str, trial: Trial, decision: Decision, p: Corrected | None, published: Published
 ) -> Result:
-    """The row of a trial that was judged, without a control."""
-    claim, finding = trial.claim, trial.outcome if isinstance(trial.outcome, Finding) else None
+    claim, finding = trial.claim, trial.finding
     details: dict[str, Scalar] = {}
-    if finding is not None:
+    reason = decision.reason
+    if finding is not None and p is not None:
         details = {name: plain(v) if isinstance(v, float) else v for name, v in finding.details.items()}
-        details["p_opposite"] = finding.p_opposite
-        details["smallest_p"] = finding.smallest_p
+        details |= {"p_opposite": finding.p_opposite, "smallest_p": finding.smallest_p}
+        details["smallest_p_adjusted"] = p.at_best
+        if finding.summary is not None:
+            reason = f"{finding.summary}; {reason}"
     return Result(
+        pack=pack.id,
         claim=claim.id,
+        claim_version=claim.version,
         variant=trial.variant,
         evidence=evidence,
         family=claim.family,
-        model=model,
+        model=trial.model,
         corpus=trial.corpus,
         verdict=decision.verdict,
-        reason=decision.reason,
+        reason=reason,
         effect_name=claim.effect,
         effect=None if finding is None else plain(finding.effect),
         interval=None if finding is None else finding.interval,
         smallest=claim.smallest,
         p_value=None if finding is None else finding.p_value,
-        p_adjusted=p_adjusted,
+        p_adjusted=None if p is None else p.towards,
         null=claim.null,
         unit=claim.unit,
         n_units=None if finding is None else finding.n_units,
         published=published,
-        criteria=None if finding is None else against_published(finding, published),
+        criteria=None if finding is None else against_published(finding, published, pack.sequences),
         details=details,
         companions={} if finding is None else finding.companions,
         null_distribution=None if finding is None else finding.null_distribution,

@@ -1,36 +1,180 @@
-"""All claims, by the evidence that they are tested on. Imports nothing heavy."""
+"""The packs that are installed, found by the entry-point group ``moe_claims.packs`` and loaded when first asked for."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import final
 
+from moe_claims.errors import UsageError
 from moe_claims.judge.claim import Claim
-from moe_claims.packs.look_into_moes.records_headline import HEADLINE
-from moe_claims.packs.look_into_moes.records_outputs import OUTPUTS
-from moe_claims.packs.look_into_moes.records_public import PUBLIC, PUBLIC_MODELS
-from moe_claims.packs.look_into_moes.records_routing import ROUTING
-from moe_claims.packs.look_into_moes.records_weights import WEIGHTS
-from moe_claims.packs.look_into_moes.trained.records_trained import TRAINED_CLAIMS
+from moe_claims.judge.pack import Pack
+from moe_claims.settings import Settings
+from moe_claims.types import Audit
 
-__all__ = ["CLAIMS", "COUNTED", "HEADLINE", "LIVE", "PUBLIC", "PUBLIC_MODELS", "SECONDARY", "TRAINED", "record"]
-
-SECONDARY = (*WEIGHTS, *OUTPUTS, *ROUTING)
-"""Corrected together by Benjamini–Hochberg; the headline claims by Holm."""
-
-LIVE: Mapping[str, Claim] = {claim.id: claim for claim in (*HEADLINE, *SECONDARY)}
-"""Claims measured on a model that runs here."""
-
-COUNTED: Mapping[str, Claim] = {claim.id: claim for claim in PUBLIC}
-"""Some of the same claims, on published counts: another unit, null and variants."""
-
-TRAINED: Mapping[str, Claim] = {claim.id: claim for claim in TRAINED_CLAIMS}
-"""Claims on trainings of our own, corrected together by Holm."""
-
-CLAIMS: Mapping[str, Claim] = {**COUNTED, **LIVE, **TRAINED}
-"""Every claim once; the record of the live test where there are two."""
+GROUP = "moe_claims.packs"
+"""Each entry names a ``Pack``: ``their_pack = "their_package.pack:PACK"``."""
+_OURS = "moe-claims"
 
 
-def record(claim: str, evidence: str) -> Claim | None:
-    """The record that a row of results was judged by: its claim's id and its evidence, live, public or trained.
+@final
+@dataclass(frozen=True)
+class Installed:
+    """An entry of the group, not yet loaded."""
 
-    None for a claim that this version does not know.
+    name: str
+    entry: EntryPoint
+
+    @property
+    def distribution(self) -> str:
+        """Name and version of the distribution that brings it."""
+        dist = self.entry.dist
+        return "an unknown distribution" if dist is None else f"{dist.name} {dist.version}"
+
+    @property
+    def ours(self) -> bool:
+        """Whether it comes with this package."""
+        return self.entry.dist is not None and self.entry.dist.name.replace("_", "-").lower() == _OURS
+
+
+@cache
+def installed() -> dict[str, Installed]:
+    """All entries by name: those that come with this package first, then by name.
+
+    Raises:
+        UsageError: two distributions bring a pack of one name.
     """
-    return {"public": COUNTED, "trained": TRAINED}.get(evidence, LIVE).get(claim)
+    found: dict[str, Installed] = {}
+    for entry in entry_points(group=GROUP):
+        one = Installed(entry.name, entry)
+        # One distribution may be seen twice, as from a clone that is installed and stands on the path too.
+        if entry.name in found and found[entry.name].distribution != one.distribution:
+            both = f"{found[entry.name].distribution} and {one.distribution}"
+            raise UsageError(f"{both} both bring a pack named '{entry.name}': uninstall one of them")
+        found[entry.name] = one
+    return dict(sorted(found.items(), key=lambda item: (not item[1].ours, item[0])))
+
+
+def default() -> tuple[str, ...]:
+    """Names of the packs that come with this package.
+
+    Raises:
+        UsageError: there are none, because the package is not installed or was installed before it had packs.
+    """
+    names = tuple(name for name, one in installed().items() if one.ours)
+    if not names:
+        raise UsageError("no pack of claims is installed: 'pip install -e .' in the clone (or 'pip install') adds them")
+    return names
+
+
+def usable() -> tuple[str, ...]:
+    """Names of all packs that can be loaded, ours first."""
+    found = []
+    for name in installed():
+        try:
+            load(name)
+        except UsageError:
+            continue
+        found.append(name)
+    return tuple(found)
+
+
+@cache
+def load(name: str) -> Pack:
+    """One pack.
+
+    Raises:
+        UsageError: there is none of this name, or what its entry names cannot be imported or is no usable pack.
+    """
+    known = installed()
+    if name not in known:
+        close = get_close_matches(name, known, n=1)
+        hint = f"did you mean '{close[0]}'?" if close else "'python -m moe_claims packs' lists those that are installed"
+        raise UsageError(f"there is no pack '{name}': {hint}")
+    one = known[name]
+    said = f"pack '{name}' of {one.distribution} ({one.entry.value})"
+    try:
+        pack = one.entry.load()
+    except Exception as error:
+        raise UsageError(
+            f"{said} cannot be loaded: {type(error).__name__}: {error}; mend or uninstall it, or leave it out"
+        ) from error
+    if not isinstance(pack, Pack):
+        raise UsageError(f"{said} is not a moe_claims.packs.Pack but a {type(pack).__name__}: name one there")
+    if pack.id != name:
+        raise UsageError(f"{said} has the id '{pack.id}': entry and id must be the same")
+    return pack
+
+
+def chosen(names: Sequence[str] | None) -> tuple[Pack, ...]:
+    """The packs of these names, each once; None for those that come with this package.
+
+    Raises:
+        UsageError: one is not installed or cannot be loaded.
+    """
+    return tuple(load(name) for name in dict.fromkeys(default() if names is None else names))
+
+
+def record(key: str, evidence: str) -> Claim | None:
+    """The record that a row of results was judged by.
+
+    Args:
+        key: ``pack/claim``.
+        evidence: of the row.
+
+    Returns:
+        None for a pack that is not installed or cannot be loaded, and for a claim that this version of it does not
+        know: results are shown without.
+    """
+    name, _, claim = key.rpartition("/")
+    if name not in installed():
+        return None
+    try:
+        kind = load(name).kinds.get(evidence)
+    except UsageError:
+        return None
+    return None if kind is None else kind.claims.get(claim)
+
+
+def resolve(key: str, packs: Sequence[Pack]) -> tuple[Pack, str]:
+    """The pack and the id of a claim or audit that is named ``id`` or ``pack/id``.
+
+    Args:
+        key: the name.
+        packs: those in which a name without a pack is looked for.
+
+    Raises:
+        UsageError: none of them has it, or several have.
+    """
+    name, _, wanted = key.rpartition("/")
+    if name:
+        pack = load(name)
+        if wanted in _names(pack):
+            return pack, wanted
+        raise UsageError(f"there is no claim '{key}': {_hint(wanted, [pack])}")
+    having = [pack for pack in packs if wanted in _names(pack)]
+    if len(having) > 1:
+        both = " and ".join(pack.key(wanted) for pack in having)
+        raise UsageError(f"'{wanted}' may be {both}: write one of them")
+    if not having:
+        raise UsageError(f"there is no claim '{wanted}': {_hint(wanted, packs)}")
+    return having[0], wanted
+
+
+def _names(pack: Pack) -> list[str]:
+    return list(dict.fromkeys([*(claim.id for _, claim in pack.records()), *pack.audits]))
+
+
+def _hint(wanted: str, packs: Sequence[Pack]) -> str:
+    close = get_close_matches(wanted, [name for pack in packs for name in _names(pack)], n=1)
+    return f"did you mean {close[0]}?" if close else "'python -m moe_claims claims' lists them"
+
+
+def audit(pack: Pack, name: str, settings: Settings) -> Audit:
+    """Runs one audit of a pack.
+
+    Raises:
+        MoeClaimsError: what it needs cannot be had.
+    """
+    return replace(pack.audits[name](settings), pack=pack.id)

@@ -1,7 +1,7 @@
 """What the tests of a run bring together: rows, cards and errors, and the document they make."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, final
 
@@ -11,6 +11,8 @@ from moe_claims.settings import Settings
 if TYPE_CHECKING:
     import pytest
 
+    from moe_claims.judge.pack import Pack
+
 
 @final
 class Collected:
@@ -18,7 +20,7 @@ class Collected:
 
     def __init__(self) -> None:
         self.parts: dict[str, dict[str, dict[str, Any]]] = {
-            kind: {} for kind in ("result", "model", "corpus", "audit", "error", "pictures")
+            kind: {} for kind in ("result", "pack", "model", "corpus", "audit", "error", "pictures")
         }
         self.stopped = False
         """Whether somebody pressed Ctrl-C."""
@@ -40,41 +42,25 @@ class Collected:
         names = [ref.name for ref in settings.models]
         return sorted(self.rows("pictures"), key=lambda found: names.index(found["model"]["name"]))
 
-    def document(self, settings: Settings) -> dict[str, Any]:
-        """The results document, in the order of the registry, the audits and the models asked for."""
+    def document(self, settings: Settings, packs: "Sequence[Pack]") -> dict[str, Any]:
+        """The results document, in the order of the packs, their audits and claims, and the models asked for."""
+        from moe_claims.judge.registry import load
         from moe_claims.report import results
-        from moe_claims.run.session import environment
+        from moe_claims.run.document import environment, order_of
 
+        # Packs that a test file names stand behind those of the run.
+        every = {pack.id: pack for pack in packs} | {row["id"]: load(row["id"]) for row in self.rows("pack")}
         return results.document(
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             environment=environment(settings),
+            packs=self.rows("pack"),
             models=self.rows("model"),
             corpora=self.rows("corpus"),
             results=self.rows("result"),
             audits=self.rows("audit"),
             errors=self.rows("error"),
-            order=order_of(settings, self.rows("result")),
+            order=order_of(settings, list(every.values()), self.rows("result")),
         )
 
     def __bool__(self) -> bool:
         return any(self.parts.values())
-
-
-def order_of(settings: Settings, rows: Iterable[Mapping[str, Any]]) -> dict[str, int]:
-    """Rank in a report of everything that has a name: audits, claims and their variants, models and texts.
-
-    Args:
-        settings: give models and texts in the order asked for.
-        rows: of the results, whose trained models are named by what they are.
-    """
-    from moe_claims.judge.registry import COUNTED, LIVE, PUBLIC_MODELS, TRAINED
-    from moe_claims.packs.look_into_moes.audits import AUDITS
-    from moe_claims.packs.look_into_moes.audits.published_code import DEMONSTRATIONS
-
-    names = ["public", "trained", "live", *AUDITS, *DEMONSTRATIONS, *(ref.name for ref in settings.models)]
-    names += [model for models in PUBLIC_MODELS.values() for model in models]
-    trained = [(row["claim"], row["model"]) for row in rows if row["evidence"] == "trained"]
-    names += [model for claim in TRAINED for judged, model in trained if judged == claim]
-    for claim in (*LIVE.values(), *COUNTED.values(), *TRAINED.values()):
-        names += [claim.id, *(variant for variant in claim.variants if variant)]
-    return {name: rank for rank, name in enumerate(dict.fromkeys([*names, *settings.texts]))}

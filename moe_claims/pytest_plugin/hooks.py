@@ -8,7 +8,7 @@ import sys
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -20,11 +20,16 @@ from moe_claims.pytest_plugin.collector import Collected
 from moe_claims.settings import OPTIONS, Settings, option_value, settle
 
 if TYPE_CHECKING:
-    from moe_claims.run.session import Bench
+    from collections.abc import Sequence
+
+    from moe_claims.judge.pack import Pack
+    from moe_claims.run.session import Session
     from moe_claims.types import Audit, Result
 
 _SETTINGS = pytest.StashKey[Settings]()
-_BENCH = pytest.StashKey["Bench"]()
+_PACKS = pytest.StashKey["Sequence[Pack]"]()
+_ASKED = pytest.StashKey["set[parametrize.Wanted]"]()
+_SESSION = pytest.StashKey["Session"]()
 _COLLECTED = pytest.StashKey[Collected]()
 _DOCUMENT = pytest.StashKey[dict[str, Any]]()
 _FILES = pytest.StashKey[list[Path]]()
@@ -66,10 +71,11 @@ def pytest_configure(config: pytest.Config) -> None:
     for line in parametrize.MARKERS.values():
         config.addinivalue_line("markers", line)
     config.stash[_COLLECTED] = Collected()
-    config.pluginmanager.register(config.stash[_COLLECTED], "moe-claims-collected")
-    config.pluginmanager.register(attachments, "moe-claims-handover")
-    if any(config.getoption(option.dest) for option in OPTIONS):
-        settings_of(config)  # a bad option is said at once, with exit status 4
+    config.pluginmanager.register(config.stash[_COLLECTED], "moe-claims-collector")
+    config.pluginmanager.register(attachments, "moe-claims-attachments")
+    # A bad option is said at once, with exit status 4.
+    if any(config.getoption(option.dest) for option in OPTIONS) and settings_of(config).packs is not None:
+        _packs(config)
 
 
 def settings_of(config: pytest.Config) -> Settings:
@@ -97,105 +103,133 @@ def settings_of(config: pytest.Config) -> Settings:
     return config.stash[_SETTINGS]
 
 
+def _packs(config: pytest.Config) -> "Sequence[Pack]":
+    """The packs of the run, loaded once.
+
+    Raises:
+        pytest.UsageError: one is not installed or cannot be loaded.
+    """
+    if _PACKS not in config.stash:
+        from moe_claims.judge.registry import chosen
+
+        try:
+            config.stash[_PACKS] = chosen(settings_of(config).packs)
+        except UsageError as error:
+            raise pytest.UsageError(str(error)) from None
+    return config.stash[_PACKS]
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    config = metafunc.config
     for marker in metafunc.definition.iter_markers():
         if marker.name in parametrize.MARKERS:
-            found = parametrize.of(marker, lambda: settings_of(metafunc.config))
+            try:
+                found = parametrize.of(marker, settings_of(config), lambda: _packs(config))
+            except UsageError as error:
+                raise pytest.Collector.CollectError(str(error)) from None
             names = [name for name, _ in found]
-            metafunc.parametrize("moe_case", [case for _, case in found], ids=names, scope="session")
+            metafunc.parametrize("moe_case", [wanted for _, wanted in found], ids=names, scope="session")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pycollect_makeitem(collector: pytest.Collector) -> Generator[None, Any, Any]:
+    """Leaves out what the suite's test of all packs asks for beside a test that was collected before it."""
+    found = yield
+    if not isinstance(found, list):
+        return found
+    seen = collector.config.stash.setdefault(_ASKED, set())
+    kept = []
+    for item in found:
+        mark, case = _mark(item), _case(item)
+        if mark == parametrize.EVERYTHING and (case is None or case in seen):  # None: no pack has anything
+            continue
+        if case is not None:
+            seen.add(case)
+        kept.append(item)
+    return kept
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselects tests of packs that the user did not choose, and what two tests of the run ask for."""
+    ours = [(item, mark, case) for item in items if (mark := _mark(item)) and (case := _case(item))]
+    if not ours:
+        return
+    kept = parametrize.selected([(mark, case) for _, mark, case in ours], settings_of(config).packs)
+    left_out = [item for (item, _, _), keep in zip(ours, kept, strict=True) if not keep]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        gone = set(map(id, left_out))
+        items[:] = [item for item in items if id(item) not in gone]
+
+
+def _mark(item: pytest.Item) -> str | None:
+    return next((name for name in parametrize.MARKERS if item.get_closest_marker(name)), None)
+
+
+def _case(item: pytest.Item) -> "parametrize.Wanted | None":
+    callspec = getattr(item, "callspec", None)
+    found = None if callspec is None else callspec.params.get("moe_case")
+    return found if isinstance(found, parametrize.Wanted) else None
 
 
 @pytest.fixture
-def moe_result(request: pytest.FixtureRequest, moe_case: Any) -> "Result":
-    """The judged row of this test's claim, model and text; measured when first asked for."""
-    claim, variant, ref, text = moe_case
-    bench = _bench(request.config)
-    found: Result | str
+def moe_result(request: pytest.FixtureRequest, moe_case: "parametrize.Wanted") -> "Result | Audit":
+    """The judged row of this test's claim, model and text, or the audit; measured when first asked for."""
+    found: Result | Audit | str
     try:
         with _progress_shown(request.config):
-            found = bench.judged(ref).find(claim, variant, text)
+            found = _audit(request, moe_case) if moe_case.case is None else _row(request, moe_case)
     except MoeClaimsError as error:
         found = str(error)
     if isinstance(found, str):  # out of the handler, so that one line is printed and not a chain of exceptions
-        _broken(request, ref.name, claim, found)
-    from moe_claims.report.results import result_row
-
-    attach(request.node, "result", result_row(found))
-    attach(request.node, "model", bench.card(ref))
-    for corpus in bench.corpora(ref):
-        attach(request.node, "corpus", corpus)
-    if pictures := bench.pictures(ref):
-        attach(request.node, "pictures", pictures)
+        model = None if moe_case.case is None or moe_case.case.evidence != "live" else moe_case.case.model
+        attach(request.node, "error", {"model": model, "claim": moe_case.name, "message": found})
+        pytest.fail(found, pytrace=False)
     return found
 
 
-@pytest.fixture
-def moe_public_result(request: pytest.FixtureRequest, moe_case: Any) -> "Result":
-    """The judged row of a claim on published counts."""
-    from moe_claims.packs.look_into_moes.routing_counts import public_results
+def _row(request: pytest.FixtureRequest, wanted: "parametrize.Wanted") -> "Result | str":
+    """The row that a test asks for, attached with what the report says around it; or what broke."""
+    from moe_claims.judge.registry import load
     from moe_claims.report.results import result_row
 
-    claim, variant, model = moe_case
-    rows = public_results(settings_of(request.config).alpha)
-    found = next(row for row in rows if (row.claim, row.variant, row.model) == (claim, variant, model))
-    attach(request.node, "result", result_row(found))
-    return found
-
-
-@pytest.fixture
-def moe_trained_result(request: pytest.FixtureRequest, moe_case: Any) -> "Result":
-    """The judged row of a claim on trainings made for the question."""
-    from moe_claims.packs.look_into_moes.trained.judging import trained_result
-    from moe_claims.report.results import result_row
-
-    claim, variant = moe_case
-    settings = settings_of(request.config)
-    found: Result | str
-    try:
-        found = trained_result(claim, variant, settings.alpha, settings.experiments)
-    except MoeClaimsError as error:
-        found = str(error)
+    case, pack = wanted.case, load(wanted.pack)
+    assert case is not None
+    judged = pack.kinds[case.evidence].judged(pack, case, _session(request.config))
+    found = judged.find(case.claim, case.variant, case.model, case.corpus)
     if isinstance(found, str):
-        _broken(request, None, claim, found)
+        return found
     attach(request.node, "result", result_row(found))
+    attach(request.node, "pack", pack.described())
+    if judged.card is not None:
+        attach(request.node, "model", judged.card)
+    for corpus in judged.corpora:
+        attach(request.node, "corpus", corpus)
+    if judged.pictures is not None:
+        attach(request.node, "pictures", judged.pictures)
     return found
 
 
-@pytest.fixture
-def moe_audit(request: pytest.FixtureRequest, moe_case: str) -> "Audit":
-    """One audit: of the paper's printed numbers, or of its code on a model that is measured for it."""
-    from moe_claims.packs.look_into_moes.audits import AUDITS
-    from moe_claims.packs.look_into_moes.audits.published_code import DEMONSTRATIONS
+def _audit(request: pytest.FixtureRequest, wanted: "parametrize.Wanted") -> "Audit":
+    from moe_claims.judge.registry import audit, load
     from moe_claims.report.results import audit_row
 
-    found: Audit | str
-    try:
-        if moe_case in AUDITS:
-            found = AUDITS[moe_case]()
-        else:
-            with _progress_shown(request.config):
-                found = DEMONSTRATIONS[moe_case](settings_of(request.config))
-    except MoeClaimsError as error:
-        found = str(error)
-    if isinstance(found, str):  # out of the handler, as above
-        _broken(request, None, moe_case, found)
+    pack = load(wanted.pack)
+    found = audit(pack, str(wanted.audit), settings_of(request.config))
     attach(request.node, "audit", audit_row(found))
+    attach(request.node, "pack", pack.described())
     return found
 
 
-def _bench(config: pytest.Config) -> "Bench":
-    if _BENCH not in config.stash:
+def _session(config: pytest.Config) -> "Session":
+    if _SESSION not in config.stash:
         from moe_claims.figures.report_figures import Illustrator
-        from moe_claims.run.session import Bench
+        from moe_claims.run.session import Session
 
         settings = settings_of(config)
-        config.stash[_BENCH] = Bench(settings, Illustrator(settings))
-    return config.stash[_BENCH]
-
-
-def _broken(request: pytest.FixtureRequest, model: str | None, claim: str, message: str) -> NoReturn:
-    attach(request.node, "error", {"model": model, "claim": claim, "message": message})
-    pytest.fail(message, pytrace=False)
+        config.stash[_SESSION] = Session(settings, Illustrator(settings), _packs(config))
+    return config.stash[_SESSION]
 
 
 @contextmanager
@@ -218,8 +252,7 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Hands on what was found. ``--moe-report-only``: a claim that does not replicate is noted, and the test passes."""
     failed = call.excinfo is not None and isinstance(call.excinfo.value, pytest.fail.Exception)
-    is_claim = any(item.get_closest_marker(name) for name in parametrize.MARKERS)
-    if call.when == "call" and failed and is_claim and settings_of(item.config).report_only:
+    if call.when == "call" and failed and _mark(item) and settings_of(item.config).report_only:
         assert call.excinfo is not None
         item.add_report_section("call", "note", str(call.excinfo.value))
         call.excinfo = None
@@ -234,10 +267,10 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if not collected or hasattr(session.config, "workerinput"):
         return
     from moe_claims.report import report_folder
-    from moe_claims.report.github import add_summary
+    from moe_claims.report.step_summary import add_summary
 
     settings = settings_of(session.config)
-    document = collected.document(settings)
+    document = collected.document(settings, _packs(session.config))
     session.config.stash[_FILES] = report_folder.write(settings.report, document, collected.pictures(settings))
     session.config.stash[_DOCUMENT] = document
     session.config.stash[_NO_SUMMARY] = add_summary(document, settings.report)
@@ -250,7 +283,8 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     from moe_claims.report import table
 
     writer = terminalreporter
-    writer.section("reproducibility of arXiv 2406.18219", sep="=")
+    papers = ", ".join(one_line(pack["paper"]) for pack in document["packs"])
+    writer.section(f"reproducibility of {papers or 'nothing'}", sep="=")
     encoding = getattr(sys.stdout, "encoding", None) or "ascii"
     text = table.render(document, width=writer._tw.fullwidth)
     writer.write_line(text.encode(encoding, "replace").decode(encoding))

@@ -1,77 +1,107 @@
-"""The cases of a test of the suite: one per variant, model and text of its claim, or per audit; each with its name."""
+"""Which tests a marked function stands for: one per variant, model and text of its claim, or per audit."""
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, final
+
+from moe_claims.judge.pack import Case, Pack
 
 if TYPE_CHECKING:
     import pytest
 
     from moe_claims.settings import Settings
 
+EVERYTHING = "moe_pack"
+"""Mark of the suite's test that judges packs without test files of their own."""
+
 MARKERS = {
-    "moe_claim": "moe_claim(id): tests a claim on every model and text of the run",
-    "moe_public": "moe_public(id): tests a claim on published counts",
-    "moe_trained": "moe_trained(id): tests a claim on trainings made for the question",
-    "moe_audit": "moe_audit: recomputes what the paper prints, or shows what its code does",
+    "moe_claim": "moe_claim(id, evidence='live'): tests a claim, on every model and text of the run or on the other "
+    "evidence that is named; id may be 'pack/claim'",
+    "moe_audit": "moe_audit(pack=None): runs the audits of a pack, or of all packs of the run",
+    EVERYTHING: "moe_pack: every claim and audit of the run's packs that no other test of the run asks for",
 }
 """Marks of tests that the plugin knows, as pytest lists them."""
 
-Case = tuple[str, Any]
-"""Name, and what the fixtures take."""
+
+@final
+@dataclass(frozen=True)
+class Wanted:
+    """What one test asks for."""
+
+    pack: str
+    """Id."""
+    case: Case | None
+    """Of a claim; None for an audit."""
+    audit: str | None = None
+    """Id of an audit."""
+
+    @property
+    def name(self) -> str:
+        """``pack/claim`` or ``pack/audit``."""
+        return f"{self.pack}/{self.audit if self.case is None else self.case.claim}"
 
 
-def of(marker: "pytest.Mark", settings: Callable[[], "Settings"]) -> list[Case]:
-    """The cases of a test that bears one of the marks.
+Named = tuple[str, Wanted]
+"""How pytest names a test, and what it asks for."""
+
+
+def of(marker: "pytest.Mark", settings: "Settings", packs: Callable[[], Sequence[Pack]]) -> list[Named]:
+    """The tests that a marked function stands for.
 
     Args:
         marker: one of ``MARKERS``.
-        settings: gives the run's options; asked only where models and texts matter.
+        settings: the run's options.
+        packs: gives those of the run.
+
+    Raises:
+        UsageError: there is no such claim or pack, or no such evidence for the claim.
     """
-    match marker.name:
-        case "moe_claim":
-            return _live(marker.args[0], settings())
-        case "moe_public":
-            return _public(marker.args[0])
-        case "moe_trained":
-            return _trained(marker.args[0])
-        case _:
-            return _audits()
+    if marker.name == "moe_claim":
+        return _claim(*marker.args, **marker.kwargs, settings=settings, packs=packs())
+    if marker.name == "moe_audit":
+        return _audits(_named(*marker.args, **marker.kwargs, packs=packs))
+    return [(f"{wanted.name}{name}", wanted) for name, wanted in _everything(packs(), settings)]
 
 
-def _live(claim_id: str, settings: "Settings") -> list[Case]:
-    from moe_claims.judge.registry import LIVE
+def _claim(key: str, evidence: str = "live", *, settings: "Settings", packs: Sequence[Pack]) -> list[Named]:
+    from moe_claims.errors import UsageError
+    from moe_claims.judge.registry import resolve
 
-    claim = LIVE[claim_id]
+    pack, claim = resolve(key, packs)
+    kind = pack.kinds.get(evidence)
+    if kind is None or claim not in kind.claims:
+        known = [name for name, other in pack.kinds.items() if claim in other.claims]
+        raise UsageError(f"'{key}' is not tested on evidence '{evidence}': {' and '.join(known) or 'it is an audit'}")
+    return [(case.name, Wanted(pack.id, case)) for case in kind.cases(kind.claims[claim], settings)]
+
+
+def _named(pack: str | None = None, *, packs: Callable[[], Sequence[Pack]]) -> Sequence[Pack]:
+    from moe_claims.judge.registry import load
+
+    return packs() if pack is None else [load(pack)]
+
+
+def _audits(packs: Iterable[Pack]) -> list[Named]:
+    return [(audit, Wanted(pack.id, None, audit)) for pack in packs for audit in pack.audits]
+
+
+def _everything(packs: Iterable[Pack], settings: "Settings") -> list[Named]:
+    found: list[Named] = [("", wanted) for _, wanted in _audits(packs)]
+    for pack in packs:
+        for kind in pack.kinds.values():
+            for claim in kind.claims.values():
+                found += [(f"-{case.name}", Wanted(pack.id, case)) for case in kind.cases(claim, settings)]
+    return found
+
+
+def selected(wanted: Sequence[tuple[str, Wanted]], chosen: Sequence[str] | None) -> list[bool]:
+    """Which tests of a run are kept: those of the packs that were chosen, and of two that ask for the same the own one.
+
+    Args:
+        wanted: by test, the name of its mark and what it asks for.
+        chosen: names of the packs that the user chose; None for whatever the tests name.
+    """
+    elsewhere = {one for mark, one in wanted if mark != EVERYTHING}
     return [
-        (_joined(ref.name, text, variant), (claim_id, variant, ref, text))
-        for ref in settings.models
-        for variant in claim.variants
-        for text in (settings.texts if claim.needs_of(variant) == "text" else (None,))
+        (chosen is None or one.pack in chosen) and not (mark == EVERYTHING and one in elsewhere) for mark, one in wanted
     ]
-
-
-def _public(claim_id: str) -> list[Case]:
-    from moe_claims.judge.registry import COUNTED, PUBLIC_MODELS
-
-    return [
-        (_joined(model.partition("/")[2], variant), (claim_id, variant, model))
-        for model in PUBLIC_MODELS[claim_id]
-        for variant in COUNTED[claim_id].variants
-    ]
-
-
-def _trained(claim_id: str) -> list[Case]:
-    from moe_claims.judge.registry import TRAINED
-
-    return [(variant, (claim_id, variant)) for variant in TRAINED[claim_id].variants if variant]
-
-
-def _audits() -> list[Case]:
-    from moe_claims.packs.look_into_moes.audits import AUDITS
-    from moe_claims.packs.look_into_moes.audits.published_code import DEMONSTRATIONS
-
-    return [(audit, audit) for audit in (*AUDITS, *DEMONSTRATIONS)]
-
-
-def _joined(*parts: str | None) -> str:
-    return "-".join(part for part in parts if part)

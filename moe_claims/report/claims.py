@@ -1,12 +1,11 @@
-"""The claims as text: a list of all, and the whole record of one. Pure functions of the registry."""
+"""The claims of packs as text: a list of all, and the whole record of one. Pure functions of the packs."""
 
 import re
 from collections.abc import Sequence
 from textwrap import fill
 
-from moe_claims.errors import UsageError
 from moe_claims.judge.claim import Claim
-from moe_claims.judge.registry import CLAIMS, COUNTED, LIVE, PUBLIC_MODELS, TRAINED
+from moe_claims.judge.pack import Pack
 
 _FAMILIES = {
     "headline": "Headline claims, corrected by Holm",
@@ -24,22 +23,29 @@ _NEEDS = {
 _OPTION = re.compile(r"--moe-[a-z-]+")
 
 
-def listing(width: int = 120) -> str:
-    """Every claim once, by family: statement, section, variants, needs and smallest effect of interest."""
-    sections = []
-    for family, title in _FAMILIES.items():
-        entries = [_entry(claim, width) for claim in CLAIMS.values() if claim.family == family]
-        sections += [title, *entries] if entries else []
+def listing(packs: Sequence[Pack], width: int = 120) -> str:
+    """Every claim once, by pack and family: statement, section, variants, needs and smallest effect of interest."""
+    sections, count = [], 0
+    for pack in packs:
+        sections.append(fill(f"{pack.id}: {pack.title} ({pack.paper})", width))
+        # A claim on a model and on published counts too is listed once, as it is on models.
+        claims = {claim.id: claim for _, claim in reversed(list(pack.records()))}
+        ordered = [claims[name] for name in dict.fromkeys(claim.id for _, claim in pack.records())]
+        count += len(ordered)
+        for family, title in _FAMILIES.items():
+            entries = [_entry(pack, claim, width) for claim in ordered if claim.family == family]
+            sections += [title, *entries] if entries else []
     legend = "† is tested on published counts of real models too. The whole record of a claim: claims --full ID"
-    return "\n\n".join([*sections, fill(f"{len(CLAIMS)} claims. {legend}", width)])
+    return "\n\n".join([*sections, fill(f"{count} claims. {legend}", width)])
 
 
-def _entry(claim: Claim, width: int) -> str:
-    section = f"section {claim.section}" if claim.section[0].isdigit() else claim.section
+def _entry(pack: Pack, claim: Claim, width: int) -> str:
+    section = f"section {claim.section}" if claim.section[:1].isdigit() else claim.section
     facts = [f"needs {needs(claim)}", _bound(claim)]
     if claim.variants != (None,):
         facts.append(f"tested for {_listed(claim.variants)}")
-    mark = " †" if claim.id in COUNTED else ""
+    elsewhere = claim.id in pack.live and any(claim.id in kind.claims for kind in pack.evidence)
+    mark = " †" if elsewhere else ""
     return "\n".join(
         [f"{claim.id}{mark} · {section}", _indented(claim.statement, width), _indented("; ".join(facts), width)]
     )
@@ -69,29 +75,27 @@ def _indented(text: str, width: int) -> str:
     return fill(text, width, initial_indent="    ", subsequent_indent="    ", break_on_hyphens=False)
 
 
-def full(name: str, width: int = 120) -> str:
-    """The whole record of a claim, on a model and, where it is tested on them, on published counts.
+def full(pack: Pack, name: str, width: int = 120) -> str:
+    """The whole record of a claim, on a model and on further evidence where it is tested on that.
 
-    Raises:
-        UsageError: no such claim.
+    Args:
+        pack: that has the claim.
+        name: id of the claim.
+        width: columns.
     """
-    if name not in CLAIMS:
-        from difflib import get_close_matches
-
-        close = get_close_matches(name, CLAIMS, n=1)
-        hint = f"did you mean {close[0]}?" if close else "'python -m moe_claims claims' lists them"
-        raise UsageError(f"there is no claim '{name}': {hint}")
-    records = {"": LIVE.get(name, TRAINED.get(name)), " on published counts": COUNTED.get(name)}
-    return "\n\n".join(_record(claim, suffix, width) for suffix, claim in records.items() if claim is not None)
+    found = [(evidence, claim) for evidence, claim in pack.records() if claim.id == name]
+    return "\n\n".join(_record(pack, claim, evidence, width) for evidence, claim in found)
 
 
-def _record(claim: Claim, suffix: str, width: int) -> str:
+def _record(pack: Pack, claim: Claim, evidence: str, width: int) -> str:
     rows = {
         "statement": claim.statement,
         "section": claim.section,
+        "pack": f"{pack.id}: {pack.title} ({pack.paper})",
+        "version": str(claim.version),
         "family": _FAMILIES[claim.family],
         "needs": needs(claim),
-        "applies to": ", ".join(PUBLIC_MODELS[claim.id]) if suffix else claim.applies,
+        "applies to": claim.applies,
         "tested for": _listed(claim.variants),
         "effect": claim.effect,
         "rule": _rule(claim),
@@ -102,9 +106,9 @@ def _record(claim: Claim, suffix: str, width: int) -> str:
         "null": claim.null,
         "unit": claim.unit,
         "paper": "; ".join(f"{model}: {_SAYS[says]}" for model, says in claim.paper_says.items()),
-        "analysis": claim.analysis,
+        "estimator": claim.code,
     }
-    lines = [claim.id + suffix]
+    lines = [claim.id + _ON.get(evidence, f" on evidence '{evidence}'")]
     for label, text in rows.items():
         if text:
             head = f"  {label:<12}"
@@ -112,6 +116,7 @@ def _record(claim: Claim, suffix: str, width: int) -> str:
     return "\n".join(lines)
 
 
+_ON = {"live": "", "public": " on published counts", "trained": " on trainings"}
 _SAYS = {"absent": "finds no such effect", "opposite": "finds the opposite"}
 
 

@@ -22,7 +22,7 @@ Row = Mapping[str, Any]
 # The wide forms are signs of formulas in East Asian spreadsheets.
 _FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠", "'")
 
-_OWN = ("claim", "variant", "evidence", "family", "model", "corpus", "verdict", "reason")
+_OWN = ("pack", "claim", "claim_version", "variant", "evidence", "family", "model", "corpus", "verdict", "reason")
 _EFFECT = {
     "effect_name": "name",
     "effect": "value",

@@ -76,9 +76,10 @@ def _check(document: Row, live: Sequence[Row]) -> None:
 
 def _reading(document: Row) -> str:
     environment = document["environment"]
+    papers = ", ".join(f"*{escape(pack['title'])}* ({escape(pack['paper'])})" for pack in document["packs"])
     return (
-        "This page is written by `python -m moe_claims findings` from results files. It says which claims of *A Closer "
-        "Look into Mixture-of-Experts in Large Language Models* (arXiv 2406.18219) hold on the [small "
+        "This page is written by `python -m moe_claims findings` from results files. It says which claims of "
+        f"{papers} hold on the [small "
         "models](zoo.md) that come with this package, by how they were trained. ✓ replicated, ~ right direction but "
         "less than claimed, ✗ contradicted, ○ absent, ? inconclusive, – not applicable; † replicated at random "
         "initialisation too: an artefact of the architecture. Effects have 95 % intervals.\n\n"
@@ -169,7 +170,7 @@ def _sentences(rows: Sequence[Row], names: Sequence[str]) -> str:
     for claim, members in by_id.items():
         known = record(claim, "live")
         said = escape(known.statement.rstrip(".")) if known else ""
-        parts = [f"- **{escape(claim)}** ({said})."]
+        parts = [f"- **{escape(formatting.claim(members[0]))}** ({said})."]
         for variant in dict.fromkeys(row["variant"] for row in members):
             parts.append(_said([row for row in members if row["variant"] == variant], names, variant))
         lines.append(" ".join(parts))

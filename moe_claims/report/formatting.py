@@ -32,14 +32,42 @@ class Audits:
 
 
 def audits(document: Row) -> list[Audits]:
-    """The audits of printed numbers, and those of the published code, where there are any."""
-    of_code = [row for row in document["audits"] if row["kind"] == "code"]
-    printed = [row for row in document["audits"] if row["kind"] == "printed"]
-    kinds = (
-        Audits("the paper's printed numbers", "recomputed from each other", tuple(printed)),
-        Audits("the published code", "on our own measurements", tuple(of_code)),
-    )
+    """By pack, the audits of printed numbers, and those of the published code, where there are any."""
+    kinds = []
+    for pack, said in packs(document):
+        rows = [row for row in document["audits"] if row["pack"] == pack["id"]]
+        for kind, what, how in (
+            ("printed", "the paper's printed numbers", "recomputed from each other"),
+            ("code", "the published code", "on our own measurements"),
+        ):
+            kinds.append(Audits(f"{what}{said}", how, tuple(row for row in rows if row["kind"] == kind)))
     return [kind for kind in kinds if kind.rows]
+
+
+def packs(document: Row) -> list[tuple[Row, str]]:
+    """The packs of a document, each with what a title ends in to tell it from the others; nothing where it is alone."""
+    several = len(document["packs"]) > 1
+    return [(pack, f" ({pack['paper']})" if several else "") for pack in document["packs"]]
+
+
+def by_evidence(document: Row) -> list[tuple[str, list[Row]]]:
+    """Title and rows of every evidence of every pack, live measurements last; without those that have none."""
+    found = []
+    for pack, said in packs(document):
+        for evidence, title in (*pack["evidence"].items(), ("live", "Live measurements")):
+            rows = [row for row in document["results"] if (row["pack"], row["evidence"]) == (pack["id"], evidence)]
+            found.append((f"{title.partition(':')[0]}{said}", rows))
+    return [(title, rows) for title, rows in found if rows]
+
+
+def papers(document: Row) -> str:
+    """The papers whose claims were judged: title and place of each."""
+    return ", ".join(f"‘{pack['title']}’ ({pack['paper']})" for pack in document["packs"])
+
+
+def claim(row: Row) -> str:
+    """A claim's id within its pack."""
+    return str(row["claim"]).rpartition("/")[2]
 
 
 @final
@@ -72,29 +100,32 @@ _FAMILIES = {
 
 
 def grouped(document: Row) -> list[Group]:
-    """Rows of the document under titles: public counts, trainings, then a group per live model, by family of tests."""
+    """Rows of the document under titles: pack by pack further evidence, then a group per live model, by family."""
     groups = []
-    public = [row for row in document["results"] if row["evidence"] == "public"]
-    if public:
-        title = "Public measurements: published expert counts of the real models"
-        groups.append(Group(title, (_part("", public),), with_text=False))
-    trained = [row for row in document["results"] if row["evidence"] == "trained"]
-    if trained:
-        kinds = dict.fromkeys((row["model"], row["corpus"]) for row in trained)
-        parts = tuple(
-            _part(f"{model}, trained on {text}", [r for r in trained if (r["model"], r["corpus"]) == (model, text)])
-            for model, text in kinds
-        )
-        title = "Trained for the question: small MoEs, chance judged over seeds (Holm)"
-        groups.append(Group(title, parts, with_text=False))
-    live = [row for row in document["results"] if row["evidence"] == "live"]
-    for model in dict.fromkeys(row["model"] for row in live):
-        rows = [row for row in live if row["model"] == model]
-        texts = {row["corpus"] for row in rows if row["corpus"] is not None}
-        families = {title: [row for row in rows if row["family"] == family] for family, title in _FAMILIES.items()}
-        parts = tuple(_part(title, members) for title, members in families.items() if members)
-        groups.append(Group(f"Live: {_described(document, model)}", parts, len(texts) > 1))
+    for pack, said in packs(document):
+        rows = [row for row in document["results"] if row["pack"] == pack["id"]]
+        for evidence, title in pack["evidence"].items():
+            if members := [row for row in rows if row["evidence"] == evidence]:
+                groups.append(Group(f"{title}{said}", _parts_of_evidence(members), with_text=False))
+    for pack, said in packs(document):
+        live = [row for row in document["results"] if (row["pack"], row["evidence"]) == (pack["id"], "live")]
+        for model in dict.fromkeys(row["model"] for row in live):
+            members = [row for row in live if row["model"] == model]
+            texts = {row["corpus"] for row in members if row["corpus"] is not None}
+            families = {title: [row for row in members if row["family"] == name] for name, title in _FAMILIES.items()}
+            parts = tuple(_part(title, some) for title, some in families.items() if some)
+            groups.append(Group(f"Live: {_described(document, model)}{said}", parts, len(texts) > 1))
     return groups
+
+
+def _parts_of_evidence(rows: Sequence[Row]) -> tuple[Part, ...]:
+    """One part where rows name their models; else one for each body of models and its text."""
+    if all(row["evidence"] == "public" for row in rows):
+        return (_part("", rows),)
+    bodies: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        bodies.setdefault((row["model"], row["corpus"]), []).append(row)
+    return tuple(_part(f"{model}, trained on {text}", some) for (model, text), some in bodies.items())
 
 
 def _part(title: str, rows: Sequence[Row]) -> Part:
@@ -107,13 +138,11 @@ def set_aside(rows: Sequence[Row]) -> dict[str, str]:
     """Rows that do not apply, by their reason: the claims, with the variants of one together."""
     found: dict[str, dict[str, list[str]]] = {}
     for row in rows:
-        variants = found.setdefault(row["reason"], {}).setdefault(row["claim"], [])
+        variants = found.setdefault(row["reason"], {}).setdefault(claim(row), [])
         if row["variant"] and row["variant"] not in variants:
             variants.append(row["variant"])
     return {
-        reason: ", ".join(
-            claim + (f" [{', '.join(variants)}]" if variants else "") for claim, variants in claims.items()
-        )
+        reason: ", ".join(name + (f" [{', '.join(variants)}]" if variants else "") for name, variants in claims.items())
         for reason, claims in found.items()
     }
 
@@ -131,9 +160,9 @@ def _described(document: Row, model: str) -> str:
     return "; ".join(parts) + ")"
 
 
-def name(row: Row, with_text: bool = False) -> str:
-    """Claim, variant, and the model or text where it does not follow from the group."""
-    parts = row["claim"] + (f" [{row['variant']}]" if row["variant"] else "")
+def name(row: Row, with_text: bool = False, with_pack: bool = False) -> str:
+    """Claim, variant, and the pack, model or text where it does not follow from the group."""
+    parts = (row["claim"] if with_pack else claim(row)) + (f" [{row['variant']}]" if row["variant"] else "")
     if row["evidence"] == "public":
         return f"{parts} · {row['model'].partition('/')[2]}"
     return f"{parts} · {row['corpus']}" if with_text and row["corpus"] else parts

@@ -49,10 +49,8 @@ def render(document: Row) -> str:
 
 def _introduction(document: Row) -> str:
     made = ", ".join(f"{name} {value}" for name, value in document["environment"].items() if value is not None)
-    said = (
-        "Claims of ‘A Closer Look into Mixture-of-Experts in Large Language Models’ (arXiv 2406.18219). A claim that "
-        "does not replicate is a finding, not a malfunction."
-    )
+    papers = formatting.papers(document)
+    said = f"Claims of {papers}. A claim that does not replicate is a finding, not a malfunction."
     return "\n\n".join([escape(said), escape(f"Made {document['created']} with {made}.")])
 
 

@@ -24,24 +24,15 @@ def render(document: Row) -> str:
 
 def summary(document: Row) -> str:
     """What the claims are of, and a tally for each kind of evidence."""
-    results = document["results"]
-    live = [row for row in results if row["evidence"] == "live"]
-    public = [row for row in results if row["evidence"] == "public"]
-    trained = [row for row in results if row["evidence"] == "trained"]
     lines = [
-        f"- {label}: {tally}"
-        for label, tally in (
-            *((f"Audits of {kind.what}", _outcomes(kind)) for kind in formatting.audits(document)),
-            ("Public measurements of the real models", formatting.tally(public, "verdict", formatting.SIGNS)),
-            ("Trainings made for the question", formatting.tally(trained, "verdict", formatting.SIGNS)),
-            ("Live measurements", formatting.tally(live, "verdict", formatting.SIGNS)),
-        )
-        if tally
+        *(f"- Audits of {escape(kind.what)}: {_outcomes(kind)}" for kind in formatting.audits(document)),
+        *(
+            f"- {escape(title)}: {formatting.tally(rows, 'verdict', formatting.SIGNS)}"
+            for title, rows in formatting.by_evidence(document)
+        ),
     ]
-    intro = (
-        "Claims of *A Closer Look into Mixture-of-Experts in Large Language Models* (arXiv 2406.18219). "
-        "A claim that does not replicate is a finding, not a malfunction."
-    )
+    papers = ", ".join(f"*{escape(pack['title'])}* ({escape(pack['paper'])})" for pack in document["packs"])
+    intro = f"Claims of {papers}. A claim that does not replicate is a finding, not a malfunction."
     return intro + "\n\n" + "\n".join(lines)
 
 
@@ -155,7 +146,14 @@ def _claims(document: Row) -> str:
     pairs = dict.fromkeys((row["claim"], row["evidence"]) for row in document["results"])
     used = [found for found in (record(*pair) for pair in pairs) if found is not None]
     rows = [
-        [f"**{c.id}**", escape(c.statement), escape(c.section), escape(_effects(c)), escape(c.null), escape(c.unit)]
+        [
+            f"**{escape(c.id)}**",
+            escape(c.statement),
+            escape(c.section),
+            escape(_effects(c)),
+            escape(c.null),
+            escape(c.unit),
+        ]
         for c in used
     ]
     headers = ["claim", "statement", "section", "effect", "null", "unit"]

@@ -21,8 +21,8 @@ class SideBySide:
     models: tuple[str, ...]
     """Names, in the order of the report."""
     rows: tuple[tuple[str, tuple[Row | None, ...]], ...]
-    """Claim, with variant and text where there are several, and its row of every model; None where there is none.
-    Without claims that apply to none of the models."""
+    """Claim, with variant, and text and pack where there are several, and its row of every model; None where there is
+    none. Without claims that apply to none of the models."""
 
 
 def side_by_side(results: Sequence[Row]) -> SideBySide:
@@ -30,9 +30,10 @@ def side_by_side(results: Sequence[Row]) -> SideBySide:
     live = [row for row in results if row["evidence"] == "live"]
     models = tuple(dict.fromkeys(str(row["model"]) for row in live))
     several = len({row["corpus"] for row in live if row["corpus"] is not None}) > 1
+    packs = len({row["pack"] for row in live}) > 1
     by_claim: dict[str, dict[str, Row]] = {}
     for row in live:
-        by_claim.setdefault(formatting.name(row, several), {})[row["model"]] = row
+        by_claim.setdefault(formatting.name(row, several, packs), {})[row["model"]] = row
     return SideBySide(
         models,
         tuple(

@@ -14,7 +14,21 @@ from moe_claims.types import Audit, Companion, NullDistribution, Result
 # 2: companions of a row; a published value says what stands for no effect and whether the claim is said to hold.
 # 3: evidence from trainings made for the question.
 # 4: null distribution of a row.
-SCHEMA_VERSION = 4
+# 5: packs: a row's claim is ``pack/claim`` and has a version, a row and an audit have a pack, and the document lists
+#    the packs.
+SCHEMA_VERSION = 5
+_READ = (3, 4)
+"""Older versions that are read too."""
+_FIRST_PACK = {
+    "id": "look_into_moes",
+    "title": "A Closer Look into Mixture-of-Experts in Large Language Models",
+    "paper": "arXiv 2406.18219",
+    "evidence": {
+        "public": "Public measurements: published expert counts of the real models",
+        "trained": "Trained for the question: small MoEs, chance judged over seeds (Holm)",
+    },
+}
+"""What all results before version 5 are of."""
 
 Row = Mapping[str, Any]
 
@@ -23,7 +37,9 @@ def result_row(result: Result) -> dict[str, Any]:
     """One row of ``results``."""
     interval = result.interval
     return {
-        "claim": result.claim,
+        "pack": result.pack,
+        "claim": f"{result.pack}/{result.claim}",
+        "claim_version": result.claim_version,
         "variant": result.variant,
         "evidence": result.evidence,
         "family": result.family,
@@ -91,6 +107,7 @@ def document(
     *,
     created: str,
     environment: Row,
+    packs: Iterable[Row],
     models: Iterable[Row],
     corpora: Iterable[Row],
     results: Iterable[Row],
@@ -103,6 +120,7 @@ def document(
     Args:
         created: time stamp, ISO 8601.
         environment: versions and options.
+        packs: id, title and paper of each.
         models: their cards.
         corpora: cards of the texts, one per model and text.
         results: rows as ``result_row`` makes them.
@@ -118,12 +136,13 @@ def document(
         "schema_version": SCHEMA_VERSION,
         "created": created,
         "environment": dict(environment),
+        "packs": sorted(({**p} for p in packs), key=lambda p: rank(p, "id")),
         "models": sorted(({**m} for m in models), key=lambda m: rank(m, "name")),
         "corpora": sorted(({**c} for c in corpora), key=lambda c: rank(c, "model", "name")),
         "results": sorted(
-            ({**r} for r in results), key=lambda r: rank(r, "evidence", "model", "claim", "variant", "corpus")
+            ({**r} for r in results), key=lambda r: rank(r, "evidence", "pack", "model", "claim", "variant", "corpus")
         ),
-        "audits": sorted(({**a} for a in audits), key=lambda a: rank(a, "id")),
+        "audits": sorted(({**a} for a in audits), key=lambda a: rank(a, "pack", "id")),
         "errors": sorted(({**e} for e in errors), key=lambda e: rank(e, "model", "claim")),
     }
 
@@ -154,7 +173,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Reads a results file.
+    """Reads a results file; one of an older version that is known is brought up to this one.
 
     Raises:
         UsageError: it is missing, not JSON, or of a version that this package does not know.
@@ -167,10 +186,35 @@ def read(path: Path) -> dict[str, Any]:
         ) from None
     except (ValueError, RecursionError) as error:
         raise UsageError(f"'{path}' is not a results file: {error}") from None
-    if not isinstance(loaded, dict) or loaded.get("schema_version") != SCHEMA_VERSION:
-        found = loaded.get("schema_version") if isinstance(loaded, dict) else None
-        raise UsageError(f"'{path}' has schema version {found}; this package reads version {SCHEMA_VERSION}")
+    found = loaded.get("schema_version") if isinstance(loaded, dict) else None
+    if found in _READ and not isinstance(found, bool):
+        try:
+            return _brought_up(loaded)
+        except (TypeError, KeyError, AttributeError) as error:
+            raise UsageError(
+                f"'{path}' says that it has schema version {found} and has not its parts ({type(error).__name__}: "
+                f"{error}): give a file as 'pytest claims/' wrote it"
+            ) from None
+    if found != SCHEMA_VERSION:
+        known = ", ".join(map(str, (*_READ, SCHEMA_VERSION)))
+        raise UsageError(f"'{path}' has schema version {found}; this package reads versions {known}")
     return loaded
+
+
+def _brought_up(old: Row) -> dict[str, Any]:
+    """A document of version 3 or 4 as one of this version: its rows are of the one pack that there was."""
+    pack = _FIRST_PACK["id"]
+    return {
+        **old,
+        "schema_version": SCHEMA_VERSION,
+        "packs": [_FIRST_PACK],
+        "results": [
+            {"null_distribution": None, **row, "pack": pack, "claim": f"{pack}/{row['claim']}", "claim_version": 1}
+            for row in old["results"]
+        ],
+        "audits": [{**row, "pack": pack} for row in old["audits"]],
+        "errors": [{**row, "claim": row["claim"] and f"{pack}/{row['claim']}"} for row in old["errors"]],
+    }
 
 
 def check(document: object, who: str) -> None:

@@ -1,5 +1,6 @@
 """The summary that GitHub shows of a step of a workflow: where the report is, tallies, and verdicts side by side."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from moe_claims.report.model_matrix import LEGEND, short, side_by_side
 
 Row = Mapping[str, Any]
 
+VARIABLE = "GITHUB_STEP_SUMMARY"
+"""Environment variable that names the file which a step adds Markdown to."""
 LARGEST = 1024 * 1024
 """Bytes of all that one step may say; of more, GitHub shows nothing."""
 
@@ -59,3 +62,28 @@ def _verdicts(document: Row) -> list[str]:
         return []
     rows = [[escape(claim), *(escape(short(row)) for row in of_models)] for claim, of_models in found.rows]
     return [table(["claim", *map(escape, found.models)], rows), escape(LEGEND)]
+
+
+def add_summary(document: Mapping[str, Any], folder: Path) -> str | None:
+    """Adds a summary of the results to the step's, where the run is a step of a workflow.
+
+    Args:
+        document: the results document.
+        folder: of the report.
+
+    Returns:
+        One line on why there is no summary; None if there is, or none is wanted.
+    """
+    if not os.environ.get(VARIABLE):
+        return None
+    path = Path(os.environ[VARIABLE])
+    try:
+        already = path.stat().st_size if path.exists() else 0
+        text = render(document, folder, LARGEST - already)
+        if not text:
+            return f"no step summary: '{path}' holds {already:,} bytes, and GitHub shows at most {LARGEST:,}"
+        with path.open("a", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+    except OSError as error:
+        return f"no step summary: {VARIABLE} is '{path}', which cannot be written ({error.strerror})"
+    return None

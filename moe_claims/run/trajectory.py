@@ -93,7 +93,7 @@ def models(name: str, wanted: Sequence[str] | None, points: int) -> tuple[list[M
     return [resolve(f"{name}@{revision}") for revision in ordered], len(known)
 
 
-def judged(settings: Settings) -> dict[str, Any]:
+def results_of(settings: Settings) -> dict[str, Any]:
     """The results document of a run's models, which are checkpoints of one training in order.
 
     Only the last has its random-initialisation control: it is of the same architecture for all of them. A checkpoint
@@ -102,38 +102,41 @@ def judged(settings: Settings) -> dict[str, Any]:
     Raises:
         MoeClaimsError: none of them can be.
     """
-    from moe_claims.pytest_plugin.collector import order_of
     from moe_claims.report import results
-    from moe_claims.run.session import Bench, environment
+    from moe_claims.run.document import environment, order_of
+    from moe_claims.run.session import Session
 
-    full = Bench(settings)
-    quick = Bench(replace(settings, profile="quick"))  # this profile runs no control
+    full = Session(settings)
+    quick = Session(replace(settings, profile="quick"))  # this profile runs no control
     rows: list[Mapping[str, Any]] = []
     cards: list[Mapping[str, Any]] = []
     corpora: list[Mapping[str, Any]] = []
     errors: list[Mapping[str, Any]] = []
     failure: MoeClaimsError | None = None
     for ref in track(settings.models, "points along training", unit="points"):
-        bench = full if ref is settings.models[-1] else quick
+        session = full if ref is settings.models[-1] else quick
         try:
-            found = bench.judged(ref)
+            found = [(pack, session.judged(pack, ref.name)) for pack in session.packs]
         except MoeClaimsError as error:  # loses none of the others
             errors.append({"model": ref.name, "claim": "", "message": str(error)})
             failure = error
             continue
-        rows += [results.result_row(row) for row in found.results]
-        errors += [{"model": ref.name, "claim": at, "message": message} for at, message in found.errors.items()]
-        cards.append(bench.card(ref))
-        corpora += bench.corpora(ref)
+        for pack, judged in found:
+            rows += [results.result_row(row) for row in judged.results]
+            errors += [{"model": ref.name, "claim": pack.key(one.key), "message": one.message} for one in judged.broken]
+        _, any_of_them = found[0]
+        cards += [any_of_them.card] if any_of_them.card is not None else []
+        corpora += any_of_them.corpora
     if failure is not None and not rows:
         raise failure
     return results.document(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         environment=environment(settings),
+        packs=[pack.described() for pack in full.packs],
         models=cards,
         corpora=corpora,
         results=rows,
         audits=[],
         errors=errors,
-        order=order_of(settings, rows),
+        order=order_of(settings, full.packs, rows),
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, final
 
 from moe_claims import __version__
-from moe_claims.judge.registry import LIVE
+from moe_claims.packs.look_into_moes.pack import LIVE
 from moe_claims.simulation.trials import ALPHA, THREE_TEXTS, Row, Setup, run
 from moe_claims.stats.proportions import clopper_pearson
 from moe_claims.types import Verdict

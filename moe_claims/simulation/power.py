@@ -12,8 +12,8 @@ import numpy as np
 
 from moe_claims import __version__, texts
 from moe_claims.judge.claim import Claim, key_of
-from moe_claims.judge.registry import LIVE
 from moe_claims.models.synthetic.build import Shape
+from moe_claims.packs.look_into_moes.pack import LIVE
 from moe_claims.simulation.calibration import EXTREMES, TEXTS, UPCYCLED, Rate
 from moe_claims.simulation.power_over_depth import DepthPower, effect_that_is_reached, layers_that_reach
 from moe_claims.simulation.power_over_depth import summary as depth_summary

@@ -10,8 +10,7 @@ from typing import Any, final
 from moe_claims import __version__
 from moe_claims._util.progress import track
 from moe_claims.errors import UsageError
-from moe_claims.judge.registry import LIVE
-from moe_claims.types import Finding
+from moe_claims.packs.look_into_moes.pack import LIVE, PACK
 
 ALPHA = 0.05
 ONE_TEXT = ("builtin",)
@@ -51,7 +50,7 @@ def trial(setup: Setup, seed: int) -> Row:
     import torch
 
     from moe_claims._util.progress import set_quiet
-    from moe_claims.judge.evaluate import adjusted, judge, try_all
+    from moe_claims.judge.evaluate import corrected, judge, try_all
     from moe_claims.measure.measurer import Measurer
     from moe_claims.measure.store import Forgetful
     from moe_claims.models.loading import open_model
@@ -67,18 +66,19 @@ def trial(setup: Setup, seed: int) -> Row:
     measured, _ = Measurer(settings, Forgetful()).measure(
         open_model(settings.models[0]), neurons="neuron-order" in setup.claims
     )
-    tried = try_all(measured, seed, [LIVE[claim] for claim in setup.claims])
+    tried = try_all(PACK, measured, seed, [LIVE[claim] for claim in setup.claims])
+    p_values = corrected(tried, ALPHA)
     rows = {}
-    for one, decision, p_adjusted in zip(tried, judge(tried, ALPHA), adjusted(tried)[0], strict=True):
+    for one, decision, p in zip(tried, judge(tried, p_values, PACK), p_values, strict=True):
         if decision is None:
             raise UsageError(f"{names['model']}, {one.key}: {one.outcome}")
-        finding = one.outcome if isinstance(one.outcome, Finding) else None
+        finding = one.finding
         if one.corpus in (None, setup.texts[0]):
             rows[one.key] = {
                 "verdict": decision.verdict.value,
                 "effect": None if finding is None else finding.effect,
                 "p_value": None if finding is None else finding.p_value,
-                "p_adjusted": p_adjusted,
+                "p_adjusted": None if p is None else p.towards,
             }
     return {"setup": setup.name, "seed": seed, "version": __version__, "claims": rows}
 

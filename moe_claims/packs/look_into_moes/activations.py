@@ -3,8 +3,9 @@
 import numpy as np
 
 from moe_claims.errors import NotComparableError
-from moe_claims.judge.registry import LIVE
+from moe_claims.judge.claim import Claim, Printed
 from moe_claims.measure.measured import Measured
+from moe_claims.packs.look_into_moes.paper import published
 from moe_claims.stats.cluster_bootstrap import cluster_bootstrap, jackknife_over_sequences
 from moe_claims.stats.permutation import RESAMPLES, Floats, TestResult, mean_over_layers, test_against
 from moe_claims.types import Finding
@@ -17,9 +18,7 @@ def active_share(variant: str | None, measured: Measured, rng: np.random.Generat
     """Share of |σ(W_act x)| > 0.001 over layers, experts, neurons and tokens, against the level that is claimed."""
     routed = measured.routed
     sums = routed.active_sums.mean(axis=(0, 2))[:, None]  # (S, 1)
-    found = jackknife_over_sequences(
-        sums, routed.lengths, lambda means: means[:, 0], bound=LIVE["activation-ratio"].smallest
-    )
+    found = jackknife_over_sequences(sums, routed.lengths, lambda means: means[:, 0], bound=ACTIVATION_RATIO.smallest)
     by_layer = routed.activation_share.mean(axis=-1)
     return Finding(
         effect=min(1.0, found.estimate),
@@ -100,3 +99,41 @@ def shift_test(by_step: Floats, *, rng: np.random.Generator, resamples: int = RE
         for layer in by_step:
             null += layer[rng.integers(0, steps, resamples)] / layers
     return test_against(observed, null, exact=exact)
+
+
+def _printed_share(model: str, variant: str | None) -> Printed | None:
+    share = published()["text_values"]["activation_ratio_abs_gt_1e-3"].get(model)
+    return None if share is None else Printed(share, "Appendix H", "printed share")
+
+
+ACTIVATION_RATIO = Claim(
+    id="activation-ratio",
+    statement="Nearly all neurons of every expert are active (SiLU: 99.6 %); under GELU a quarter is (Grok-1).",
+    section="Appendix H",
+    family="secondary",
+    needs="text",
+    effect="share of |σ(W_act x)| > 0.001",
+    smallest=0.95,
+    rule="level",
+    null="a share of at most 0.95 (jackknife t over sequences)",
+    unit="sequence",
+    estimator=active_share,
+    printed=_printed_share,
+    paper_says={"grok-1": "opposite"},
+)
+
+
+SAME_INDEX_NEURONS = Claim(
+    id="same-index-neurons",
+    statement="Neurons of the same index fire alike in all experts (Mixtral); not when trained from scratch.",
+    section="Appendix H",
+    family="secondary",
+    needs="text",
+    effect="mean over tokens, pairs and layers of Pearson r of two experts' activations over neuron indices",
+    smallest=0.10,
+    null="neuron indices of every expert shifted in a circle, by its number times a random step, in every layer",
+    unit="order of an expert's neurons (p); sequence (interval)",
+    estimator=same_index,
+    applies="2 experts or more",
+    paper_says={"deepseek-moe-16b": "absent"},
+)

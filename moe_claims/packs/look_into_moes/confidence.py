@@ -3,6 +3,7 @@
 import numpy as np
 
 from moe_claims.errors import NotComparableError
+from moe_claims.judge.claim import Claim
 from moe_claims.judge.combined_null import SIGNS, of_largest_p
 from moe_claims.measure.measured import Measured
 from moe_claims.stats.cluster_bootstrap import cluster_bootstrap, sign_flips
@@ -53,3 +54,19 @@ def top1_confidence(variant: str | None, measured: Measured, rng: np.random.Gene
             (flips.p_greater, flips.null_distribution(SIGNS, per=counts.sum())),
         ),
     )
+
+
+TOP1_CONFIDENCE = Claim(
+    id="top1-confidence",
+    statement="The first expert's score is far above the second's.",
+    section="5.2, Figure 10",
+    family="secondary",
+    needs="text",
+    effect="mean log ratio of first to second softmax score, less that of Gaussian logits of the same variance",
+    smallest=0.18,
+    null="logits rotated at random over the experts, one rotation per layer; and signs of whole sequences flipped "
+    "(the larger p)",
+    unit="rotation of a layer's logits (p); sequence (signs, interval)",
+    estimator=top1_confidence,
+    applies="3 experts or more",
+)

@@ -1,8 +1,8 @@
 """Whether the claims on behaviour hold on every text of the run (paper, appendix F)."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from importlib import import_module
+from functools import partial
 from statistics import NormalDist
 
 import numpy as np
@@ -10,32 +10,27 @@ import numpy as np
 from moe_claims.errors import NotComparableError
 from moe_claims.judge.claim import Claim
 from moe_claims.judge.combined_null import of_largest_p
-from moe_claims.judge.registry import LIVE
 from moe_claims.measure.measured import Measured
 from moe_claims.measure.measurement import RoutedMeasurement
 from moe_claims.stats.heterogeneity import heterogeneity
 from moe_claims.stats.replication import Z95
 from moe_claims.types import Finding, Interval, NullDistribution, Scalar
 
-Analysis = Callable[[str | None, Measured, np.random.Generator], Finding]
 
-
-def robust(variant: str | None, measured: Measured, rng: np.random.Generator) -> Finding:
-    """The claim that the variant names, on the text where its effect is smallest.
+def robust(claims: Mapping[str, Claim], variant: str | None, measured: Measured, rng: np.random.Generator) -> Finding:
+    """The claim that the variant names, one of those given, on the text where its effect is smallest.
 
     That it holds on all texts is shown by showing it on each: the p-value is the largest of
     them (intersection–union test, Berger 1982), which needs no correction. Of a claim with
     variants the first one is taken, the total. Effects are in units of the claim's smallest
     effect of interest, positive in the claimed direction.
     """
-    claim = next(claim for claim in LIVE.values() if claim.id == variant)
+    claim = claims[str(variant)]
     texts = {name: routed for name, routed in measured.texts.items() if isinstance(routed, RoutedMeasurement)}
     if len(texts) < 2:
         raise NotComparableError("robustness over texts needs two or more: --moe-text builtin --moe-text builtin-math")
-    module, _, function = claim.analysis.partition(":")
-    analysis: Analysis = getattr(import_module(module), function)
     found = {
-        name: in_units_of(claim, analysis(claim.variants[0], replace(measured, text=routed), rng))
+        name: in_units_of(claim, claim.estimator(claim.variants[0], replace(measured, text=routed), rng))
         for name, routed in texts.items()
     }
     effects = [finding.effect for finding in found.values()]
@@ -127,3 +122,21 @@ def _where(reasons: Mapping[str, str | None]) -> str | None:
     """The reasons with the texts that they are true of; None if there are none."""
     said = [f"on '{name}' {reason}" for name, reason in reasons.items() if reason is not None]
     return "; ".join(said) or None
+
+
+def corpus_robust(claims: Sequence[Claim]) -> Claim:
+    """The record of ``corpus-robust``, with one variant per claim that is tried on several texts."""
+    return Claim(
+        id="corpus-robust",
+        statement="The claims on behaviour hold on encyclopaedic, mathematical and code text alike.",
+        section="Appendix F",
+        family="secondary",
+        needs="texts",
+        effect="smallest over texts of the effect, in units of that claim's smallest effect of interest",
+        smallest=1.0,
+        null="that of the claim, on every text (the largest p)",
+        unit="that of the claim",
+        estimator=partial(robust, {claim.id: claim for claim in claims}),
+        variants=tuple(claim.id for claim in claims),
+        applies="runs with two texts or more (--moe-text)",
+    )

@@ -3,11 +3,13 @@
 import numpy as np
 
 from moe_claims.errors import NotComparableError
-from moe_claims.judge.combined_null import SIGNS, of_largest_p
+from moe_claims.judge.claim import Claim, Printed
+from moe_claims.judge.combined_null import EXPERT_WITHIN_LAYER, SIGNS, of_largest_p
 from moe_claims.measure.dense import append_dense
 from moe_claims.measure.measured import Measured
 from moe_claims.measure.measurement import RoutedMeasurement
 from moe_claims.models.families.table import ROLES, Role
+from moe_claims.packs.look_into_moes.paper import published
 from moe_claims.stats.cluster_bootstrap import cluster_bootstrap, sign_flips
 from moe_claims.stats.permutation import Floats, off_diagonal
 from moe_claims.stats.reference_point import OnePointResult, one_point
@@ -104,3 +106,30 @@ def _output_means(routed: RoutedMeasurement, measured: Measured) -> tuple[Floats
         assert measured.against_dense  # raises why there are none
         raise NotComparableError("the outputs of the dense model were not measured on this text")
     return routed.angular_mean, np.asarray(routed.dense_sums.sum(axis=1) / routed.lengths.sum())
+
+
+def _printed_distance(model: str, variant: str | None) -> Printed | None:
+    said = published()["text_values"]["matrix_similarity"].get(model, {})
+    if "expert_dense_reference" not in said or not str(variant).startswith("matrix"):
+        return None
+    value = said["expert_dense_reference"] - said["mean_about"]
+    return Printed(value, "section 4.1.1", "difference of two values said to be 'about' so much; of no one matrix")
+
+
+DENSE_REFERENCE = Claim(
+    id="dense-reference",
+    statement="Experts' matrices are more like the dense model's than each other's; W_act means and outputs less.",
+    section="4.1.1, 5.1 and Appendix D",
+    family="secondary",
+    needs="weights",
+    effect="difference of expert–dense and expert–expert similarity, in the claimed direction",
+    smallest=0.05,
+    null="the dense model is one more expert: any of the E + 1 could be it, independently in every layer; on "
+    "outputs also signs of whole sequences flipped (the larger p)",
+    unit=f"{EXPERT_WITHIN_LAYER}; sequence (outputs)",
+    estimator=compared,
+    printed=_printed_distance,
+    variants=("matrix up", "matrix act", "matrix down", "mean act", "outputs"),
+    on_text=("outputs",),
+    applies="models with a dense model of the same shape (--moe-dense-reference)",
+)

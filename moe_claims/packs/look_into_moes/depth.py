@@ -3,7 +3,8 @@
 import numpy as np
 
 from moe_claims.errors import NotComparableError
-from moe_claims.judge.combined_null import CURVES
+from moe_claims.judge.claim import Claim
+from moe_claims.judge.combined_null import CURVES, CURVES_WITHOUT_TREND
 from moe_claims.measure.measured import Measured
 from moe_claims.measure.measurement import RoutedMeasurement
 from moe_claims.models.families.table import ROLES, Role
@@ -129,3 +130,65 @@ def last(values: Floats, intervals: tuple[Interval, ...], rng: np.random.Generat
             CURVES, "externally studentised residual of the last layer"
         ),
     )
+
+
+DIVERSITY_DEPTH = Claim(
+    id="diversity-depth",
+    statement="Expert outputs grow less alike with depth, the last layer left out.",
+    section="5.1, Figures 2, 3 and 9",
+    family="headline",
+    needs="text",
+    effect="Kendall τ_b of depth and mean output similarity",
+    smallest=-0.30,
+    null=CURVES_WITHOUT_TREND,
+    unit="layer; sequence (interval)",
+    estimator=output_diversity,
+    applies="6 MoE layers or more",
+)
+
+
+LAST_LAYER_OUTLIER = Claim(
+    id="last-layer-outlier",
+    statement="Expert outputs of the last layer are far more alike than the trend of the others foretells.",
+    section="5.1, Figures 2 and 3",
+    family="headline",
+    needs="text",
+    effect="residual of the last layer, in median absolute deviations of the others'",
+    smallest=3.0,
+    null=CURVES_WITHOUT_TREND,
+    unit="layer; sequence (interval)",
+    estimator=output_last_layer,
+    applies="6 MoE layers or more",
+)
+
+
+WEIGHT_DIVERSITY_DEPTH = Claim(
+    id="weight-diversity-depth",
+    statement="Weights of experts grow less alike with depth, the last layer left out (Mixtrals).",
+    section="4.1.1, Figure 1",
+    family="headline",
+    needs="weights",
+    effect="Kendall τ_b of depth and mean matrix similarity",
+    smallest=-0.30,
+    null=CURVES_WITHOUT_TREND,
+    unit="layer",
+    estimator=weight_diversity,
+    variants=("up", "act", "down"),
+    applies="6 MoE layers or more",
+)
+
+
+WEIGHT_LAST_LAYER_OUTLIER = Claim(
+    id="weight-last-layer-outlier",
+    statement="Weights of experts in the last layer are far more alike than the trend foretells (Mixtrals).",
+    section="4.1.1, Figure 1",
+    family="headline",
+    needs="weights",
+    effect="residual of the last layer, in median absolute deviations of the others'",
+    smallest=3.0,
+    null=CURVES_WITHOUT_TREND,
+    unit="layer",
+    estimator=weight_last_layer,
+    variants=("up", "act", "down"),
+    applies="6 MoE layers or more",
+)

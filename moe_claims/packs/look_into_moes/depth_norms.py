@@ -10,7 +10,8 @@ from dataclasses import replace
 import numpy as np
 
 from moe_claims.errors import NotComparableError
-from moe_claims.judge.combined_null import CURVES
+from moe_claims.judge.claim import Claim
+from moe_claims.judge.combined_null import CURVES, CURVES_WITHOUT_TREND
 from moe_claims.measure.measured import Measured
 from moe_claims.measure.measurement import RoutedMeasurement
 from moe_claims.packs.look_into_moes.depth import enough_layers, last, unit_of_spread
@@ -103,3 +104,49 @@ def norm_variation(norms: Floats) -> Floats:
     mean = norms.mean(axis=-1, dtype=np.float64)
     spread = norms.std(axis=-1, ddof=1, dtype=np.float64)
     return np.asarray(np.divide(spread, mean, out=np.zeros_like(mean), where=mean > 0))
+
+
+NORM_GROWS_WITH_DEPTH = Claim(
+    id="norm-grows-with-depth",
+    statement="Output norms of experts grow with depth (Mixtral, DeepSeek).",
+    section="5.2, Figure 4",
+    family="secondary",
+    needs="text",
+    effect="Kendall τ_b of depth and mean output norm",
+    smallest=0.30,
+    null=CURVES_WITHOUT_TREND,
+    unit="layer; sequence (interval)",
+    estimator=norms_grow,
+    applies="6 MoE layers or more",
+    paper_says={"grok-1": "absent"},
+)
+
+
+LAST_LAYER_NORM_SPREAD = Claim(
+    id="last-layer-norm-spread",
+    statement="Output norms vary most between the experts of the last layer (DeepSeek).",
+    section="5.2",
+    family="secondary",
+    needs="text",
+    effect="residual of the last layer's coefficient of variation, in median absolute deviations of the others'",
+    smallest=3.0,
+    null=CURVES_WITHOUT_TREND,
+    unit="layer; sequence (interval)",
+    estimator=last_layer_norm_spread,
+    applies="6 MoE layers or more",
+)
+
+
+ACTIVATION_GROWS_WITH_DEPTH = Claim(
+    id="activation-grows-with-depth",
+    statement="Intermediate states of experts grow in magnitude with depth.",
+    section="Appendix H",
+    family="secondary",
+    needs="text",
+    effect="Kendall τ_b of depth and mean |σ(W_act x)|",
+    smallest=0.30,
+    null=CURVES_WITHOUT_TREND,
+    unit="layer; sequence (interval)",
+    estimator=activations_grow,
+    applies="6 MoE layers or more",
+)

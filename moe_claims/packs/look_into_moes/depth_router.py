@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from moe_claims.judge.combined_null import CURVES, of_largest_p
+from moe_claims.judge.claim import Claim
+from moe_claims.judge.combined_null import CURVES, CURVES_WITHOUT_TREND, of_largest_p
 from moe_claims.measure.measured import Measured
 from moe_claims.packs.look_into_moes.depth import enough_layers, last, unit_of_spread
 from moe_claims.stats.opposite_trends import diverging_trends
@@ -47,3 +48,33 @@ def opposite_trends(variant: str | None, measured: Measured, rng: np.random.Gene
             (falls.p_less, falls.null_distribution(CURVES, "Kendall τ of depth and mean S_g", tail="lower")),
         ),
     )
+
+
+GATE_ACT_OPPOSITE_TRENDS = Claim(
+    id="gate-act-opposite-trends",
+    statement="Router rows grow less alike with depth while mean neurons of W_act grow more alike (DeepSeek).",
+    section="Appendix E",
+    family="secondary",
+    needs="weights",
+    effect="Kendall τ of depth and mean S_act less that of depth and mean S_g",
+    smallest=0.60,
+    null=f"{CURVES_WITHOUT_TREND}; both trends must pass (the larger p)",
+    unit="layer",
+    estimator=opposite_trends,
+    applies="6 MoE layers or more",
+)
+
+
+GATE_LAST_LAYER = Claim(
+    id="gate-last-layer",
+    statement="Router rows of the last layer are far more alike than the trend foretells (Mixtral).",
+    section="Appendix E",
+    family="secondary",
+    needs="weights",
+    effect="residual of the last layer, in median absolute deviations of the others'",
+    smallest=3.0,
+    null=CURVES_WITHOUT_TREND,
+    unit="layer",
+    estimator=gate_last_layer,
+    applies="6 MoE layers or more",
+)

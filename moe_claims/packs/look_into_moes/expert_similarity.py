@@ -3,11 +3,12 @@
 import numpy as np
 
 from moe_claims.errors import NotComparableError
-from moe_claims.judge.combined_null import LABELS
-from moe_claims.judge.registry import LIVE
+from moe_claims.judge.claim import Claim, Printed
+from moe_claims.judge.combined_null import EXPERT_WITHIN_LAYER, LABELS, LABELS_OF_ONE_SIDE
 from moe_claims.measure.measured import Measured
 from moe_claims.models.families.table import ROLES, Role
 from moe_claims.packs.look_into_moes.neuron_experts import FEWEST_EXPERTS
+from moe_claims.packs.look_into_moes.paper import published
 from moe_claims.stats.cadm import concordance
 from moe_claims.stats.jackknife import jackknife
 from moe_claims.stats.mantel import pearson
@@ -45,7 +46,7 @@ def matrices_agree(variant: str | None, measured: Measured, rng: np.random.Gener
 
     spread = jackknife(mean_r, experts)
     up_act, act_down, up_down = result.r.mean(axis=0)
-    least, smallest = min(up_act, act_down, up_down), LIVE["matrices-agree"].smallest
+    least, smallest = min(up_act, act_down, up_down), MATRICES_AGREE.smallest
     short = None if least >= smallest else f"two of the three agree less than that (r = {least:.2f})"
     return Finding(
         effect=result.mean_r.statistic,
@@ -136,3 +137,64 @@ def mean_mirrors_matrix(variant: str | None, measured: Measured, rng: np.random.
 
 def _nearly(differences: Floats) -> bool:
     return abs(float(differences.mean())) <= NEARLY_EQUAL
+
+
+MATRICES_AGREE = Claim(
+    id="matrices-agree",
+    statement="The similarity heat maps of W_up, W_act and W_down share one pattern.",
+    section="4.1.1, Figure 1",
+    family="secondary",
+    needs="weights",
+    effect="mean over layers of the mean Pearson r of the three pairs of matrix-level similarities",
+    smallest=0.20,
+    null=LABELS_OF_ONE_SIDE.replace("one side", "two of the three matrices"),
+    unit=EXPERT_WITHIN_LAYER,
+    estimator=matrices_agree,
+    applies="5 experts or more",
+)
+
+
+def _printed_level(model: str, variant: str | None) -> Printed | None:
+    said = published()["text_values"]["matrix_similarity"].get(model)
+    if said is None:
+        return None
+    if "mean_about" in said:
+        low, high = said["expert_expert"]
+        return Printed(
+            said["mean_about"], "section 4.1.1", f"'about', with a range of {low} to {high}; of no one matrix"
+        )
+    return Printed(said["expert_expert_about"], "section 4.1.1", "'about'; of no one matrix")
+
+
+EXPERT_SIMILARITY_LEVEL = Claim(
+    id="expert-similarity-level",
+    statement="Matrices of experts have cosines of 0.2 to 0.4 (Mixtral); trained from scratch, about 0.",
+    section="4.1.1, Figure 1",
+    family="secondary",
+    needs="weights",
+    effect="mean over layers and pairs of the matrix-level cosine",
+    smallest=0.20,
+    negligible=0.05,
+    null="none at all: jackknife t over experts within layers",
+    unit=EXPERT_WITHIN_LAYER,
+    estimator=similarity_level,
+    printed=_printed_level,
+    variants=ROLES,
+    applies="5 experts or more",
+    paper_says={"deepseek-moe-16b": "absent", "grok-1": "absent"},
+)
+
+
+MEAN_MIRRORS_MATRIX = Claim(
+    id="mean-mirrors-matrix",
+    statement="Mean neurons of W_up and W_down are as alike as the matrices; those of W_act are much more alike.",
+    section="Appendix D",
+    family="secondary",
+    needs="weights",
+    effect="mean of S_act mean − S_act matrix, less the mean of the same for W_up and W_down",
+    smallest=0.10,
+    null="none at all: Student t over layers",
+    unit="layer",
+    estimator=mean_mirrors_matrix,
+    applies="5 experts and 2 MoE layers or more",
+)

@@ -1,11 +1,15 @@
 """Neurons act like fine-grained experts: router rows against mean neurons (paper, section 4.2)."""
 
+from statistics import mean, stdev
+
 import numpy as np
 
 from moe_claims.errors import NotComparableError
-from moe_claims.judge.combined_null import LABELS
+from moe_claims.judge.claim import Claim, Printed
+from moe_claims.judge.combined_null import EXPERT_WITHIN_LAYER, LABELS, LABELS_OF_ONE_SIDE
 from moe_claims.measure.measured import Measured
 from moe_claims.models.families.table import Role
+from moe_claims.packs.look_into_moes.paper import published
 from moe_claims.stats.jackknife import jackknife
 from moe_claims.stats.mantel import mantel, pearson
 from moe_claims.stats.mrqap import mrqap
@@ -109,3 +113,53 @@ def sign(variant: str | None, measured: Measured, rng: np.random.Generator) -> F
         },
         null_distribution=result.mean_r.null_distribution(LABELS),
     )
+
+
+def _printed_difference(model: str, variant: str | None) -> Printed | None:
+    r2 = published()["table3_r2_avg"].get(model)
+    if r2 is None:
+        return None
+    return Printed(r2["act"] - max(r2["up"], r2["down"]), "Table 3", "difference of printed R²_avg")
+
+
+def _printed_sign(model: str, variant: str | None) -> Printed | None:
+    by_layer = published()["table5_r_gate_act_by_layer"].get(model)
+    if by_layer is None:
+        return None
+    r = list(by_layer.values())
+    note = "mean of printed r; error from their spread over layers"
+    return Printed(mean(r), "Table 5", note, standard_error=stdev(r) / len(r) ** 0.5)
+
+
+NEURON_EXPERTS = Claim(
+    id="neuron-experts",
+    statement="The similarity pattern of router rows follows that of W_act, more than that of W_up or W_down.",
+    section="4.2, Tables 3 and 5",
+    family="headline",
+    needs="weights",
+    effect="mean over layers of r²(act) − max(r²(up), r²(down))",
+    smallest=0.10,
+    null=f"residual of S_act given S_up and S_down relabeled (MRQAP): {LABELS_OF_ONE_SIDE}; and jackknife interval "
+    "above 0",
+    unit=EXPERT_WITHIN_LAYER,
+    estimator=unique_association,
+    printed=_printed_difference,
+    applies="5 experts or more",
+)
+
+
+NEURON_EXPERTS_SIGN = Claim(
+    id="neuron-experts-sign",
+    statement="The association of router rows and W_act is positive in nearly all layers (Mixtral, DeepSeek).",
+    section="4.2 and Appendix B, Table 5",
+    family="headline",
+    needs="weights",
+    effect="mean over layers of Pearson r",
+    smallest=0.20,
+    null=LABELS_OF_ONE_SIDE,
+    unit=EXPERT_WITHIN_LAYER,
+    estimator=sign,
+    printed=_printed_sign,
+    paper_says={"grok-1": "absent"},
+    applies="5 experts or more",
+)

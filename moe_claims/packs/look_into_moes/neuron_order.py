@@ -3,8 +3,11 @@
 import numpy as np
 
 from moe_claims.errors import NotComparableError
+from moe_claims.judge.claim import Claim, Printed
+from moe_claims.judge.combined_null import EXPERT_WITHIN_LAYER
 from moe_claims.measure.measured import Measured
-from moe_claims.models.families.table import Role
+from moe_claims.models.families.table import ROLES, Role
+from moe_claims.packs.look_into_moes.paper import published
 from moe_claims.stats.jackknife import jackknife
 from moe_claims.stats.neuron_order import FEWEST_NEURONS, order_test
 from moe_claims.stats.permutation import Floats, Labels, off_diagonal
@@ -58,3 +61,29 @@ def order(variant: str | None, measured: Measured, rng: np.random.Generator) -> 
         },
         null_distribution=chance.null_distribution(),
     )
+
+
+def _printed_order(model: str, variant: str | None) -> Printed | None:
+    row = published()["table2_reordering"].get(model)
+    if row is None:
+        return None
+    return Printed(row["kendall_tau_mean"], "Table 2", "one mean is printed for all three matrices")
+
+
+NEURON_ORDER = Claim(
+    id="neuron-order",
+    statement="Matching neurons one to one keeps their order (Mixtral); trained from scratch, it shuffles them.",
+    section="4.1.2, Table 2",
+    family="secondary",
+    needs="weights",
+    effect="mean Kendall τ between the optimal matching and the original order of the neurons",
+    smallest=0.30,
+    negligible=0.05,
+    null="every expert's neurons in random order: exact mean and variance of τ over independent orders",
+    unit=f"{EXPERT_WITHIN_LAYER} (interval); order of an expert's neurons (p)",
+    estimator=order,
+    printed=_printed_order,
+    variants=ROLES,
+    applies="4 experts of 8 neurons or more, in layers whose neurons were matched (--moe-layers)",
+    paper_says={"deepseek-moe-16b": "absent", "grok-1": "absent"},
+)

@@ -6,8 +6,8 @@ from typing import final
 import numpy as np
 
 from moe_claims.errors import NotComparableError
-from moe_claims.judge.combined_null import LABELS, SIGNS, of_largest_p
-from moe_claims.judge.registry import LIVE
+from moe_claims.judge.claim import Claim
+from moe_claims.judge.combined_null import EXPERT_WITHIN_LAYER, LABELS, LABELS_OF_ONE_SIDE, SIGNS, of_largest_p
 from moe_claims.measure.measured import Measured
 from moe_claims.measure.measurement import RoutedMeasurement
 from moe_claims.models.families.table import ROLES
@@ -136,7 +136,7 @@ def chosen_alike(variant: str | None, measured: Measured, rng: np.random.Generat
     static = float(among[0] - among[1]) - token_specific
     short = None
     # The p-value of the total is that of its static part: the rest must not make up for a small one.
-    if variant == "total" and abs(static) < LIVE["chosen-alike"].smallest:
+    if variant == "total" and abs(static) < CHOSEN_ALIKE.smallest:
         short = f"pairs that are alike on average make only {static:.3f} of it"
     return Finding(
         effect=float(sums.sum() / counts.sum()),
@@ -176,3 +176,37 @@ def _contrast(routed: RoutedMeasurement) -> _Contrast:
         weights.append(by_sequence.sum(axis=0) / counts.sum())
     total = routed.chosen_similarity[..., 0] - routed.chosen_similarity[..., 1]
     return _Contrast(total, total - np.asarray(static), np.asarray(weights))
+
+
+WEIGHTS_MIRROR_OUTPUTS = Claim(
+    id="weights-mirror-outputs",
+    statement="Average output similarity shows the pattern of weight similarity.",
+    section="5.1, Figure 3",
+    family="secondary",
+    needs="text",
+    effect="mean over layers of Pearson r of S_out and the matrix-level similarity",
+    smallest=0.20,
+    null=LABELS_OF_ONE_SIDE,
+    unit=EXPERT_WITHIN_LAYER,
+    estimator=weights_mirror,
+    variants=ROLES,
+    applies="5 experts or more",
+)
+
+
+CHOSEN_ALIKE = Claim(
+    id="chosen-alike",
+    statement="Outputs of the chosen experts are more alike than those of the others.",
+    section="5.1, Figure 2",
+    family="secondary",
+    needs="text",
+    effect="angular similarity among chosen − among other experts of a token, mean over tokens and layers",
+    smallest=0.02,
+    null="total: expert labels of the mean similarities permuted per layer, and signs of whole sequences flipped; "
+    "token-specific (each pair's mean over the other sequences taken out): signs of whole sequences flipped, "
+    "and of whole layers (the larger p)",
+    unit=f"{EXPERT_WITHIN_LAYER} (total); sequence (signs, intervals), and layer (token-specific)",
+    estimator=chosen_alike,
+    variants=("total", "token-specific"),
+    applies="top-k of 2 or more that leaves 2 or more experts out; 2 MoE layers or more (token-specific)",
+)

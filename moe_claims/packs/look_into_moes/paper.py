@@ -72,6 +72,12 @@ def published() -> Mapping[str, Any]:
     return _facts("published_values.json")
 
 
+@cache
+def models() -> Mapping[str, str]:
+    """The models that the paper treats: id on the hub → key in the published values."""
+    return {str(facts["hub"]): str(key) for key, facts in published()["models"].items()}
+
+
 def routing_counts() -> Mapping[str, Any]:
     """Expert-choice counts of real models, by model, domain and layer; every call returns a fresh copy.
 

@@ -6,9 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moe_claims.errors import NotComparableError
-from moe_claims.judge.combined_null import LABELS, SIGNS, of_largest_p
+from moe_claims.judge.claim import Claim, Printed
+from moe_claims.judge.combined_null import EXPERT_WITHIN_LAYER, LABELS, SIGNS, of_largest_p
 from moe_claims.measure.measured import Measured
 from moe_claims.measure.measurement import Floats, RoutedMeasurement
+from moe_claims.packs.look_into_moes.audits.figure_10 import BARS, MODEL, figure10_effects
+from moe_claims.packs.look_into_moes.paper import published
 from moe_claims.stats.association import (
     CrossTable,
     centre_across_sequences,
@@ -189,3 +192,58 @@ def _same_rank(routed: RoutedMeasurement) -> CrossTable:
             b = (score[:, start:stop] == rank).astype(np.float64)
             sums[sequence] += np.swapaxes(a, 1, 2) @ b
     return CrossTable(sums / experts, counts)
+
+
+def _printed_association(model: str, variant: str | None) -> Printed | None:
+    if model != MODEL or variant != "total":
+        return None
+    facts = published()
+    effects, of = figure10_effects(facts), facts["models"][model]
+    experts, chosen = of["routed_experts"], of["top_k"]
+    companions = {
+        "top-1 agreement": Printed(effects.top1_agreement, "Figure 10", BARS, none=1 / experts),
+        "top-k overlap": Printed(effects.top2_overlap, "Figure 10", BARS, none=chosen / experts),
+    }
+    return Printed(effects.mean_spearman, "Figure 10", BARS, companions=companions)
+
+
+def _printed_diagonal(model: str, variant: str | None) -> Printed | None:
+    if model != MODEL:
+        return None
+    facts = published()
+    value = figure10_effects(facts).diagonal_mass - 1 / facts["models"][model]["routed_experts"]
+    return Printed(value, "Figure 10", BARS)
+
+
+ROUTER_NORM = Claim(
+    id="router-norm",
+    statement="The router gives higher scores to experts with larger output norms.",
+    section="5.2, Figure 10",
+    family="headline",
+    needs="text",
+    effect="mean Spearman ρ of norms and scores within a token",
+    smallest=0.10,
+    null="expert labels of the norms permuted per layer; and signs of whole sequences flipped (the larger p)",
+    unit="expert within layer (labels); sequence (signs, intervals)",
+    estimator=association,
+    printed=_printed_association,
+    variants=("total", "token-specific"),
+    paper_says={"grok-1": "opposite"},
+    applies="3 experts or more",
+)
+
+
+ROUTER_NORM_DIAGONAL = Claim(
+    id="router-norm-diagonal",
+    statement="For every i, the expert with the i-th largest norm most often gets the i-th highest score.",
+    section="5.2, Figure 10",
+    family="headline",
+    needs="text",
+    effect="diagonal mass of the rank table − 1/E",
+    smallest=0.05,
+    null="expert labels of the norms permuted per layer; and signs of whole sequences flipped (the larger p)",
+    unit=f"{EXPERT_WITHIN_LAYER}; sequence (signs, interval)",
+    estimator=diagonal,
+    printed=_printed_diagonal,
+    applies="3 experts or more",
+)

@@ -3,9 +3,12 @@
 import numpy as np
 
 from moe_claims.errors import NotComparableError
-from moe_claims.judge.combined_null import LABELS, SIGNS, of_largest_p
+from moe_claims.judge.claim import Claim, Printed
+from moe_claims.judge.combined_null import EXPERT_WITHIN_LAYER, LABELS, SIGNS, of_largest_p
 from moe_claims.measure.measured import Measured
 from moe_claims.measure.measurement import RoutedMeasurement
+from moe_claims.packs.look_into_moes.audits.figure_10 import BARS, MODEL
+from moe_claims.packs.look_into_moes.paper import published
 from moe_claims.stats.association import CrossTable, centred_ranks, cross_table, label_test
 from moe_claims.stats.cluster_bootstrap import cluster_bootstrap, sign_flips
 from moe_claims.stats.permutation import Floats
@@ -99,3 +102,37 @@ def _rho_of_the_rest(routed: RoutedMeasurement, top: int) -> float:
             _spearman(np.take_along_axis(norms, others, axis=-1), np.take_along_axis(logits, others, axis=-1))
         )
     return float(np.mean(by_layer))
+
+
+def _printed_extremes(model: str, variant: str | None) -> Printed | None:
+    if model != MODEL:
+        return None
+    facts = published()
+    bars = facts["figure10_rank_counts_mixtral_8x7b_read_from_bars_approx"]
+    ranks = range(1, facts["models"][model]["routed_experts"] + 1)
+    return Printed(extremes_of(np.array([bars[str(rank)] for rank in ranks], dtype=np.float64)), "Figure 10", BARS)
+
+
+def extremes_of(counts: Floats) -> float:
+    """(E, E) counts by norm rank and score rank, smallest first → the effect of ``router-norm-extremes``."""
+    experts = len(counts)
+    score_rank = counts @ np.linspace(0.0, 1.0, experts) / counts.sum(axis=1)
+    quarter = experts // 4
+    return float(score_rank[experts - largest(experts) :].mean() - score_rank[quarter : experts - quarter].mean())
+
+
+ROUTER_NORM_EXTREMES = Claim(
+    id="router-norm-extremes",
+    statement="Only the few largest norms get the highest scores (DeepSeek: the 5 largest of 64).",
+    section="5.2 and Appendix G, Figure 10",
+    family="headline",
+    needs="text",
+    effect="mean score rank (0 to 1) of the largest norms − of the middle half",
+    smallest=0.10,
+    null="expert labels of the norms permuted per layer; and signs of whole sequences flipped (the larger p)",
+    unit=f"{EXPERT_WITHIN_LAYER}; sequence (signs, interval)",
+    estimator=largest_norms,
+    printed=_printed_extremes,
+    applies="8 experts or more",
+    paper_says={"grok-1": "opposite"},
+)

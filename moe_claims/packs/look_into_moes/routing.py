@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moe_claims.errors import NotComparableError
-from moe_claims.judge.combined_null import LABELS, SIGNS, of_largest_p
-from moe_claims.judge.registry import LIVE
+from moe_claims.judge.claim import Claim
+from moe_claims.judge.combined_null import EXPERT_WITHIN_LAYER, LABELS, SIGNS, of_largest_p
 from moe_claims.measure.measured import Measured
 from moe_claims.measure.measurement import Floats, RoutedMeasurement
 from moe_claims.stats.association import CrossTable, label_test
@@ -57,7 +57,7 @@ def balanced(variant: str | None, measured: Measured, rng: np.random.Generator) 
         return np.asarray(normalised_entropy(means.reshape(-1, *shape)).mean(axis=-1))
 
     found = jackknife_over_sequences(
-        counts.reshape(len(counts), -1), routed.lengths, evenness, bound=LIVE["balanced-routing"].smallest
+        counts.reshape(len(counts), -1), routed.lengths, evenness, bound=BALANCED_ROUTING.smallest
     )
     loads = counts.sum(axis=0)
     return Finding(
@@ -200,3 +200,51 @@ def _co_choices(first: RoutedMeasurement, second: RoutedMeasurement) -> CrossTab
         covariance = together - np.outer(*loads)
         np.divide(covariance, spread, out=table[layer], where=spread > 1e-12)
     return CrossTable(tokens * table[None], np.asarray([tokens]))
+
+
+BALANCED_ROUTING = Claim(
+    id="balanced-routing",
+    statement="Experts are chosen fairly evenly.",
+    section="Appendix I",
+    family="secondary",
+    needs="text",
+    effect="normalised entropy of loads less its small-sample bias, mean over layers",
+    smallest=0.95,
+    rule="level",
+    null="an entropy of at most 0.95 (jackknife t over sequences)",
+    unit="sequence",
+    estimator=balanced,
+    applies="top-k smaller than the number of experts",
+)
+
+
+ROUTING_RUNS = Claim(
+    id="routing-runs",
+    statement="Runs of more than four tokens to the same expert are common.",
+    section="Appendix I",
+    family="secondary",
+    needs="text",
+    effect="share of choices in runs of more than four tokens, less that in shuffled order",
+    smallest=0.05,
+    null="order of the tokens of every sequence shuffled, alike in all layers; and signs of whole sequences "
+    "flipped (the larger p)",
+    unit="token within sequence (order); sequence (signs, interval)",
+    estimator=runs,
+    applies="top-k smaller than the number of experts, sequences of 5 tokens or more",
+)
+
+
+TUNING_KEEPS_ROUTING = Claim(
+    id="tuning-keeps-routing",
+    statement="Routing after instruction tuning is almost that of the base model.",
+    section="Appendix I",
+    family="secondary",
+    needs="text",
+    effect="agreement of the two models' chosen experts beyond what their loads give (κ), mean over layers",
+    smallest=0.50,
+    null="expert labels of the second model's choices permuted, independently in every layer (statistic: "
+    "correlation over tokens of the two models' choices of an expert)",
+    unit=f"{EXPERT_WITHIN_LAYER}; sequence (interval)",
+    estimator=tuning_keeps,
+    applies="models with a second model of the same shape and tokenizer (--moe-second-model)",
+)

@@ -6,14 +6,18 @@ known of a model is three of its layers (0, 7 and 15), which are taken as given.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, final
 
 import numpy as np
 
+from moe_claims.judge.claim import Claim
 from moe_claims.judge.combined_null import of_largest_p
-from moe_claims.judge.registry import COUNTED, PUBLIC_MODELS
-from moe_claims.packs.look_into_moes.loads_verdicts import LoadTrial, judge_all, judge_difference, judge_evenness
+from moe_claims.judge.evaluate import Trial, rows_of
+from moe_claims.judge.judged import Judged
+from moe_claims.judge.pack import Case, Pack, Session
 from moe_claims.packs.look_into_moes.paper import published, routing_counts
+from moe_claims.settings import Settings
 from moe_claims.stats.domain_tests import (
     Loads,
     domain_distances,
@@ -30,7 +34,7 @@ from moe_claims.stats.domain_tests import (
     total_variation,
 )
 from moe_claims.stats.permutation import test_against
-from moe_claims.types import Finding, Result
+from moe_claims.types import Finding
 
 MIXTRAL = "mistralai/Mixtral-8x7B-v0.1"
 OLMOE = "allenai/OLMoE-1B-7B-0924"
@@ -40,29 +44,39 @@ TUNING_TEXT = "tulu"
 LAYERS = ("0", "7", "15")
 _ANY_LABEL = "experts relabelled in every layer, alike in all domains"
 
-BALANCED, SPECIAL, TUNING = (COUNTED[name] for name in PUBLIC_MODELS)
 
+def trials(counts: Mapping[str, Any] | None = None) -> list[Trial]:
+    """All claims on loads, estimated; those on one model are corrected together.
 
-def public_results(alpha: float = 0.05, counts: Mapping[str, Any] | None = None) -> list[Result]:
-    """All claims on loads; those on one model are one family of tests (Benjamini–Hochberg at ``alpha``).
+    Args:
+        counts: laid out as ``routing_counts`` of the paper's numbers returns them, and by default these.
 
-    ``counts`` is laid out as ``moe_claims.packs.look_into_moes.paper.routing_counts`` returns it, and defaults to it.
-    Raises ValueError if base and tuned model were counted on different numbers of choices.
+    Raises:
+        ValueError: base and tuned model were counted on different numbers of choices.
     """
     models = (routing_counts() if counts is None else counts)["models"]
     domains = {model: list(facts["domains"]) for model, facts in models.items()}
     # The same domains for both models, so that their rows can be compared.
     shared = [domain for domain in domains[MIXTRAL] if domain in domains[OLMOE]]
-    rows = []
+    found = []
     for model in (MIXTRAL, OLMOE):
         load = loads(models[model], shared)
-        rows += [balanced_routing(model, shared, load, layer) for layer in range(len(LAYERS))]
-    rows.append(special_expert_chosen_less(loads(models[MIXTRAL], domains[MIXTRAL])))
+        found += [
+            _trial(BALANCED_ROUTING, BALANCED_ROUTING.variants[layer], model, balanced_routing(shared, load, layer))
+            for layer in range(len(LAYERS))
+        ]
+    special = special_expert_chosen_less(loads(models[MIXTRAL], domains[MIXTRAL]))
+    found.append(_trial(SPECIAL_EXPERT_CHOSEN_LESS, None, MIXTRAL, special))
     base, tuning_text = loads(models[OLMOE], domains[OLMOE]), domains[OLMOE].index(TUNING_TEXT)
     for variant, tuned in TUNED.items():
         _check_same_text(models[OLMOE], models[tuned])
-        rows.append(tuning_keeps_routing(variant, base, loads(models[tuned], [TUNING_TEXT])[0], tuning_text))
-    return judge_all(rows, alpha)
+        kept = tuning_keeps_routing(base, loads(models[tuned], [TUNING_TEXT])[0], tuning_text)
+        found.append(_trial(TUNING_KEEPS_ROUTING, variant, OLMOE, kept))
+    return found
+
+
+def _trial(claim: Claim, variant: str | None, model: str, finding: Finding) -> Trial:
+    return Trial(claim, variant, "public-counts", finding, model=model, group=model)
 
 
 def loads(model: Mapping[str, Any], domains: Sequence[str]) -> Loads:
@@ -73,40 +87,34 @@ def loads(model: Mapping[str, Any], domains: Sequence[str]) -> Loads:
     return shares
 
 
-def balanced_routing(model: str, domains: Sequence[str], load: Loads, layer: int) -> LoadTrial:
-    """Test ``balanced-routing`` on one layer (its place in ``LAYERS``); ``load`` (D, layers, E)."""
+def balanced_routing(domains: Sequence[str], load: Loads, layer: int) -> Finding:
+    """Estimate ``balanced-routing`` on one layer (its index in ``LAYERS``); ``load`` (D, layers, E)."""
     entropy = {name: normalised_entropy(domain) for name, domain in zip(domains, load[:, layer], strict=True)}
     values = list(entropy.values())
     over_even = load[:, layer] * load.shape[-1]
-    above = t_test(values, BALANCED.smallest)
-    return LoadTrial(
-        claim=BALANCED,
-        variant=BALANCED.variants[layer],
-        model=model,
-        finding=Finding(
-            effect=float(np.mean(values)),
-            interval=t_interval(values, 0.95),
-            equivalence=t_interval(values, 0.90),
-            p_value=above,
-            p_opposite=1.0 - above,
-            smallest_p=0.0,
-            n_units=len(values),
-            details={f"entropy {name}": value for name, value in entropy.items()}
-            | {
-                "lowest_entropy": min(values),
-                "largest_load_over_even_share": float(over_even.max()),
-                "smallest_load_over_even_share": float(over_even.min()),
-            },
-            null_distribution=t_null(values, BALANCED.smallest),
-        ),
+    above = t_test(values, BALANCED_ROUTING.smallest)
+    return Finding(
+        effect=float(np.mean(values)),
+        interval=t_interval(values, 0.95),
+        equivalence=t_interval(values, 0.90),
+        p_value=above,
+        p_opposite=1.0 - above,
+        smallest_p=0.0,
+        n_units=len(values),
+        details={f"entropy {name}": value for name, value in entropy.items()}
+        | {
+            "lowest_entropy": min(values),
+            "largest_load_over_even_share": float(over_even.max()),
+            "smallest_load_over_even_share": float(over_even.min()),
+        },
+        null_distribution=t_null(values, BALANCED_ROUTING.smallest),
         summary=f"Normalised entropy of loads {np.mean(values):.3f} over {len(values)} domains, "
         f"{min(values):.3f} in the lowest",
-        judge=judge_evenness,
     )
 
 
-def special_expert_chosen_less(load: Loads) -> LoadTrial:
-    """Test ``special-expert-chosen-less``: Mixtral's loads (D, layers, E), and the expert that the paper names.
+def special_expert_chosen_less(load: Loads) -> Finding:
+    """Estimate ``special-expert-chosen-less``: Mixtral's loads (D, layers, E), and the expert that the paper names.
 
     Two explanations by chance have to be ruled out, so the p-value is the larger of two:
 
@@ -126,43 +134,37 @@ def special_expert_chosen_less(load: Loads) -> LoadTrial:
     labels, text = label_test(over_even, special), sign_p(by_domain, "less")
     least = over_even.argmin(axis=-1) == special
     effect = float(by_domain.mean())
-    return LoadTrial(
-        claim=SPECIAL,
-        variant=None,
-        model=MIXTRAL,
-        finding=Finding(
-            effect=effect,
-            interval=t_interval(by_domain, 0.95),
-            equivalence=t_interval(by_domain, 0.90),
-            p_value=max(labels.p_less, text),
-            p_opposite=max(labels.p_greater, sign_p(by_domain, "greater")),
-            smallest_p=max(labels.smallest_p, 0.5**domains),
-            n_units=domains,
-            details={
-                f"load over even share layer {layer}": float(over_even[:, place, special].mean())
-                for place, layer in enumerate(LAYERS)
-            }
-            | {
-                "special_expert": special,
-                "cells_least_chosen": int(least.sum()),
-                "cells": domains * layers,
-                "p_sign_domains": text,
-                "p_labels": labels.p_less,
-                "p_labels_same_in_all_layers": same_label_test(over_even, special).p_less,
-            },
-            null_distribution=of_largest_p(
-                (labels.p_less, labels.null_distribution(_ANY_LABEL, tail="lower", origin=layers, per=layers)),
-                (text, sign_null(by_domain, "domains in which the special expert has more than the even share")),
-            ),
+    return Finding(
+        effect=effect,
+        interval=t_interval(by_domain, 0.95),
+        equivalence=t_interval(by_domain, 0.90),
+        p_value=max(labels.p_less, text),
+        p_opposite=max(labels.p_greater, sign_p(by_domain, "greater")),
+        smallest_p=max(labels.smallest_p, 0.5**domains),
+        n_units=domains,
+        details={
+            f"load over even share layer {layer}": float(over_even[:, place, special].mean())
+            for place, layer in enumerate(LAYERS)
+        }
+        | {
+            "special_expert": special,
+            "cells_least_chosen": int(least.sum()),
+            "cells": domains * layers,
+            "p_sign_domains": text,
+            "p_labels": labels.p_less,
+            "p_labels_same_in_all_layers": same_label_test(over_even, special).p_less,
+        },
+        null_distribution=of_largest_p(
+            (labels.p_less, labels.null_distribution(_ANY_LABEL, tail="lower", origin=layers, per=layers)),
+            (text, sign_null(by_domain, "domains in which the special expert has more than the even share")),
         ),
         summary=f"Expert {special} has {abs(effect):.0%} {'less' if effect < 0 else 'more'} than the even share and is "
         f"the least chosen in {least.sum()} of {least.size} cells of domain and layer",
-        judge=judge_difference,
     )
 
 
-def tuning_keeps_routing(variant: str, base: Loads, tuned: Loads, domain: int) -> LoadTrial:
-    """Test ``tuning-keeps-routing``: tuning moves the loads on the same text less than another domain does.
+def tuning_keeps_routing(base: Loads, tuned: Loads, domain: int) -> Finding:
+    """Estimate ``tuning-keeps-routing``: tuning moves the loads on the same text less than another domain does.
 
     ``base`` (D, layers, E) are the base model's loads, ``tuned`` (layers, E) the tuned model's on domain
     number ``domain``. The rank takes the base model's pairs of domains as reference; pairs share
@@ -173,35 +175,29 @@ def tuning_keeps_routing(variant: str, base: Loads, tuned: Loads, domain: int) -
     every = list(distances.values())
     rank = test_against(moved, every, exact=False)
     own = test_against(moved, [distance for pair, distance in distances.items() if domain in pair], exact=False)
-    return LoadTrial(
-        claim=TUNING,
-        variant=variant,
-        model=OLMOE,
-        finding=Finding(
-            effect=kept_part(moved, base),
-            interval=kept_interval(moved, base, 0.95),
-            equivalence=kept_interval(moved, base, 0.90),
-            p_value=rank.p_less,
-            p_opposite=rank.p_greater,
-            smallest_p=rank.smallest_p,
-            n_units=len(base),
-            details={
-                f"distance_base_tuned layer {layer}": total_variation(base[domain, place], tuned[place])
-                for place, layer in enumerate(LAYERS)
-            }
-            | {
-                "distance_base_tuned": moved,
-                "distance_domains_mean": float(np.mean(every)),
-                "distance_domains_smallest": min(every),
-                "domain_pairs": len(every),
-                "p_among_pairs_with_the_tuning_text": own.p_less,
-            },
-            null_distribution=rank.null_distribution(
-                "the base model's loads on any two domains", "distance of two loads", tail="lower"
-            ),
+    return Finding(
+        effect=kept_part(moved, base),
+        interval=kept_interval(moved, base, 0.95),
+        equivalence=kept_interval(moved, base, 0.90),
+        p_value=rank.p_less,
+        p_opposite=rank.p_greater,
+        smallest_p=rank.smallest_p,
+        n_units=len(base),
+        details={
+            f"distance_base_tuned layer {layer}": total_variation(base[domain, place], tuned[place])
+            for place, layer in enumerate(LAYERS)
+        }
+        | {
+            "distance_base_tuned": moved,
+            "distance_domains_mean": float(np.mean(every)),
+            "distance_domains_smallest": min(every),
+            "domain_pairs": len(every),
+            "p_among_pairs_with_the_tuning_text": own.p_less,
+        },
+        null_distribution=rank.null_distribution(
+            "the base model's loads on any two domains", "distance of two loads", tail="lower"
         ),
         summary=f"Tuning moves {moved:.1%} of the choices on the same text, another domain {np.mean(every):.1%}",
-        judge=judge_difference,
     )
 
 
@@ -210,3 +206,80 @@ def _check_same_text(base: Mapping[str, Any], tuned: Mapping[str, Any]) -> None:
     totals = [sum(model["domains"][TUNING_TEXT]["topk"][LAYERS[0]]) for model in (base, tuned)]
     if totals[0] != totals[1]:
         raise ValueError(f"base and tuned model made {totals[0]} and {totals[1]} choices: count both on the same text")
+
+
+BALANCED_ROUTING = Claim(
+    id="balanced-routing",
+    statement="Experts are chosen fairly evenly.",
+    section="Appendix I",
+    family="public",
+    needs="counts",
+    effect="normalised entropy of loads, mean over domains",
+    smallest=0.95,
+    rule="level",
+    null="mean over domains of at most 0.95 (one-sided t)",
+    unit="domain",
+    estimator=balanced_routing,
+    variants=("layer 0", "layer 7", "layer 15"),
+)
+
+
+SPECIAL_EXPERT_CHOSEN_LESS = Claim(
+    id="special-expert-chosen-less",
+    statement="The expert whose weights stand apart is chosen less than the others (Mixtral).",
+    section="Appendix I",
+    family="public",
+    needs="counts",
+    effect="load of the special expert over the even share, less 1",
+    smallest=-0.10,
+    null="sign test over domains, and expert labels permuted in every layer, alike in all domains (the larger p)",
+    unit="domain",
+    estimator=special_expert_chosen_less,
+)
+
+
+TUNING_KEEPS_ROUTING = Claim(
+    id="tuning-keeps-routing",
+    statement="Routing after instruction tuning is almost that of the base model.",
+    section="Appendix I",
+    family="public",
+    needs="counts",
+    effect="1 − distance of base and tuned loads / mean distance between domains",
+    smallest=0.5,
+    null="rank of the distance among those between the base model's domains",
+    unit="domain",
+    estimator=tuning_keeps_routing,
+    variants=("against SFT", "against Instruct"),
+)
+
+
+PUBLIC_MODELS: Mapping[str, tuple[str, ...]] = {
+    BALANCED_ROUTING.id: (MIXTRAL, OLMOE),
+    SPECIAL_EXPERT_CHOSEN_LESS.id: (MIXTRAL,),
+    TUNING_KEEPS_ROUTING.id: (OLMOE,),
+}
+"""Models whose published counts a claim is tested on."""
+
+
+@final
+@dataclass(frozen=True)
+class PublicCounts:
+    """Published expert counts of the real models, as evidence for some of the same claims: another unit and null."""
+
+    name: str = "public"
+    title: str = "Public measurements: published expert counts of the real models"
+
+    @property
+    def claims(self) -> Mapping[str, Claim]:
+        """The claims on loads, by id."""
+        return {claim.id: claim for claim in (BALANCED_ROUTING, SPECIAL_EXPERT_CHOSEN_LESS, TUNING_KEEPS_ROUTING)}
+
+    def cases(self, claim: Claim, settings: Settings) -> Sequence[Case]:
+        """A test per model that was counted, and variant."""
+        return [
+            Case(self.name, claim.id, variant, model) for model in PUBLIC_MODELS[claim.id] for variant in claim.variants
+        ]
+
+    def judged(self, pack: Pack, case: Case, session: Session) -> Judged:
+        """All rows on published counts."""
+        return rows_of(pack, self.name, trials(), session.settings.alpha)

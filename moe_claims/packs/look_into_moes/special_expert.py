@@ -5,7 +5,8 @@ from math import ceil, isqrt
 import numpy as np
 
 from moe_claims.errors import NotComparableError
-from moe_claims.judge.combined_null import MARKS, SIGNS, of_largest_p
+from moe_claims.judge.claim import Claim
+from moe_claims.judge.combined_null import EXPERT_WITHIN_LAYER, MARKS, SIGNS, of_largest_p
 from moe_claims.measure.measured import Measured
 from moe_claims.measure.measurement import DenseWeights, Floats, Integers, RoutedMeasurement
 from moe_claims.models.families.table import ROLES
@@ -263,3 +264,52 @@ def _score_rank(routed: RoutedMeasurement, marked: Marks) -> float:
         below, level = (logits < own).sum(axis=1), (logits == own).sum(axis=1) - 1
         ranks.append(float((below + level / 2).mean()) / others)
     return float(np.mean(ranks))
+
+
+SPECIAL_EXPERT = Claim(
+    id="special-expert",
+    statement="One expert stands apart from the others, most often the same one in every layer.",
+    section="4.1.1, Figure 1",
+    family="secondary",
+    needs="weights",
+    effect="share of layers in which one and the same expert is a low outlier of mean similarity",
+    smallest=0.25,
+    null="outliers at the test's own level by chance, each any expert: simulated count of the most frequent one, "
+    "and the same given how many there were (the larger p)",
+    unit="layer",
+    estimator=stands_apart,
+    variants=ROLES,
+    applies="7 experts or more",
+)
+
+
+PCA_CLUSTERS = Claim(
+    id="pca-clusters",
+    statement="In two principal components half the experts cluster and the rest are outliers, the special ones.",
+    section="Appendix C",
+    family="secondary",
+    needs="weights",
+    effect="share of outliers among experts that stand apart − among the others",
+    smallest=0.30,
+    null="expert labels of the outliers permuted, independently in every layer",
+    unit=f"{EXPERT_WITHIN_LAYER}; layer (interval)",
+    estimator=pca_clusters,
+    variants=ROLES,
+    applies="models with an expert that stands apart in a quarter of the layers",
+)
+
+
+SPECIAL_EXPERT_CHOSEN_LESS = Claim(
+    id="special-expert-chosen-less",
+    statement="The expert whose weights stand apart is chosen less than the others (Mixtral).",
+    section="Appendix I",
+    family="secondary",
+    needs="text",
+    effect="load of experts that stand apart over the even share, less 1",
+    smallest=-0.10,
+    null="which expert of a layer stands apart: labels permuted, independently in every layer; and signs of whole "
+    "sequences flipped (the larger p)",
+    unit=f"{EXPERT_WITHIN_LAYER}; sequence (interval)",
+    estimator=chosen_less,
+    applies="models with an expert that stands apart in a quarter of the layers",
+)

@@ -44,8 +44,8 @@ def render(document: Row, figures: Sequence[Mapping[str, str]] = ()) -> str:
         errors=list(dict.fromkeys((e["model"] or e["claim"], e["message"]) for e in document["errors"])),
         matrix=view.matrix(results),
         live=view.sections(results, "live"),
-        public=view.sections(results, "public"),
-        trained=view.sections(results, "trained"),
+        elsewhere=_elsewhere(document),
+        papers=", ".join(str(pack["paper"]) for pack in document["packs"]),
         audits=formatting.audits(document),
         several_texts=several_texts,
         tallies=_tallies(document),
@@ -72,6 +72,15 @@ def _hash(text: str) -> str:
     return "'sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() + "'"
 
 
+def _elsewhere(document: Row) -> list[tuple[str, str, list[view.Section]]]:
+    """Name, title and claims of every evidence beside live measurements."""
+    titles: dict[str, str] = {}
+    for pack in document["packs"]:
+        titles = pack["evidence"] | titles
+    found = [(name, title, view.sections(document["results"], name)) for name, title in titles.items()]
+    return [one for one in found if one[2]]
+
+
 def _tallies(document: Row) -> list[tuple[str, str]]:
     """What was judged, and how often which came of it."""
     rows = document["results"]
@@ -79,13 +88,10 @@ def _tallies(document: Row) -> list[tuple[str, str]]:
         (f"Audits of {kind.what}", formatting.tally(kind.rows, "outcome", formatting.AUDIT_SIGNS))
         for kind in formatting.audits(document)
     ]
-    evidence = {
-        "public": "Published counts of the real models",
-        "trained": "Trainings made for the question",
-    }
     kinds += [
-        (label, formatting.tally([row for row in rows if row["evidence"] == kind], "verdict", formatting.SIGNS))
-        for kind, label in evidence.items()
+        (title, formatting.tally(found, "verdict", formatting.SIGNS))
+        for title, found in formatting.by_evidence(document)
+        if found[0]["evidence"] != "live"
     ]
     live = [row for row in rows if row["evidence"] == "live"]
     for model in dict.fromkeys(row["model"] for row in live):

@@ -117,20 +117,22 @@ def matrix(results: Sequence[Row]) -> Matrix:
     live = [row for row in results if row["evidence"] == "live"]
     known = anchors(results)
     columns = _columns(live)
+    packs = len({row["pack"] for row in live}) > 1
     lines = (
-        Line(formatting.name(rows[0]), claim, rows[0]["family"], tuple(_cells(rows, columns, known)))
+        Line(formatting.name(rows[0], with_pack=packs), claim, rows[0]["family"], tuple(_cells(rows, columns, known)))
         for (claim, _), rows in _by(live, "claim", "variant").items()
     )
     return Matrix(columns, tuple(lines))
 
 
 def sections(results: Sequence[Row], evidence: str) -> list[Section]:
-    """The claims of one kind of evidence (``live``, ``public`` or ``trained``), one by one."""
+    """The claims of one kind of evidence, such as ``live``, one by one."""
     chosen = [row for row in results if row["evidence"] == evidence]
+    packs = len({row["pack"] for row in results}) > 1
     return [
         Section(
             f"{evidence}-{place}",
-            claim,
+            claim if packs else formatting.claim(rows[0]),
             record(claim, evidence),
             rows[0]["family"],
             tuple(_variant(name, members) for (name,), members in _by(rows, "variant").items()),

@@ -1,12 +1,18 @@
 """Whether one dense layer hurts an MoE more the deeper it lies, save in the last place (paper, Table 6)."""
 
 from dataclasses import dataclass
+from math import log
 from typing import final
 
 import numpy as np
 
 from moe_claims.errors import NotComparableError
-from moe_claims.packs.look_into_moes.trained.seeds import Document, over_seeds
+from moe_claims.judge.claim import Claim, Estimand, Printed
+from moe_claims.judge.pack import as_published
+from moe_claims.packs.look_into_moes.audits.parameters_and_table_6 import decline_with_depth
+from moe_claims.packs.look_into_moes.audits.rounding import Paper
+from moe_claims.packs.look_into_moes.paper import published
+from moe_claims.packs.look_into_moes.trained.seeds import Document, PrintedBeside, over_seeds
 from moe_claims.stats.permutation import Floats
 from moe_claims.stats.regression_line import line
 from moe_claims.types import Finding, Scalar
@@ -91,3 +97,66 @@ def _details(document: Document, found: Excess) -> dict[str, Scalar]:
         "dense_width": found.width,
         "steps": document["recipe"]["steps"],
     }
+
+
+def printed_position(variant: str, facts: Paper | None = None) -> PrintedBeside:
+    """The same line through the rows of Table 6 before the last: one training each, so that chance is their scatter.
+
+    Its layers count from 1. The exact p over all orders of the rows is the audit's.
+    """
+    what, facts = variant.partition("-")[0], published() if facts is None else facts
+    layers = int(facts["table7_architecture"]["num_layers"])
+    depths, perplexities = _by_depth("ppl", facts)
+    _, averages = _by_depth("bench_avg", facts)
+    nats = [log(perplexity) for perplexity in perplexities]
+    loss, average = line(depths[:-1], nats[:-1]), line(depths[:-1], averages[:-1])
+    note = f"ln perplexity; error from the scatter about a line through {len(depths) - 1} trainings"
+    details: dict[str, Scalar]
+    if what == "slope":
+        audit = decline_with_depth(facts).values
+        value, error = float(rise(loss.slope, layers)), float(rise(loss.slope_error, layers))
+        note += f"; p = {audit['p_perplexity']:.3f} by the order of rows, where {audit['smallest_p']:.3f} is the least"
+        details = {
+            "paper_bench_average_rise": float(rise(average.slope, layers)),
+            "paper_p_by_order_perplexity": audit["p_perplexity"],
+            "paper_p_by_order_bench_average": audit["p_average"],
+            "paper_smallest_p_by_order": audit["smallest_p"],
+        }
+    else:
+        last = depths[-1]
+        value, error = nats[-1] - float(loss.at(last)), float(loss.error_of_new(last))
+        details = {"paper_bench_average_of_last": averages[-1] - float(average.at(last))}
+    printed = Printed(value, "Table 6", note, error)
+    return PrintedBeside(as_published(printed, f"{layers}-layer MoEs of Table 7", "holds"), details)
+
+
+def _by_depth(column: str, facts: Paper) -> tuple[list[int], list[float]]:
+    """Places of the dense layer, rising, and what a column of Table 6 has of them."""
+    table = facts["table6_non_moe_layer"]
+    depths = sorted(int(row) for row in table["rows"] if row != "none")
+    return depths, [float(table["rows"][str(depth)][table["columns"].index(column)]) for depth in depths]
+
+
+_LAST = Estimand(
+    effect="excess loss of the last layer over the line through the others, in nats per token",
+    # As much as the rise: an exception is one that undoes what the layers before it cost.
+    smallest=-0.01,
+)
+
+DEPTH_NEEDS_EXPERTS = Claim(
+    id="depth-needs-experts",
+    statement="Replacing one MoE layer by a dense one hurts more the deeper it lies, except in the last place.",
+    section="Table 6, Figure 5",
+    family="trained",
+    needs="trainings",
+    effect="rise of the excess loss from the first to the last-but-one layer, in nats per token",
+    # About what the paper has: perplexities of 8.50 with the dense layer in place 1 and of 8.59 in place 18 are
+    # ln(8.59 / 8.50) = 0.0105 nats apart (Table 6); the line through its four places rises by 0.013.
+    smallest=0.01,
+    estimands={"last-total": _LAST, "last-activated": _LAST},
+    null="no difference on average: Student t over seeds",
+    unit="seed",
+    estimator=needs_experts,
+    variants=("slope-total", "last-total", "slope-activated", "last-activated"),
+    applies="the trainings of the dense-layer-position experiment, 3 seeds or more (--moe-experiments)",
+)

@@ -1,53 +1,50 @@
 """Claims on trainings made for the question: from results files to judged rows."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
-from importlib import import_module
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
 from moe_claims.errors import MoeClaimsError
-from moe_claims.judge.evaluate import Trial, adjusted, judge, row_of
-from moe_claims.judge.registry import TRAINED
-from moe_claims.packs.look_into_moes.trained.published_trained import printed_for
+from moe_claims.judge.claim import Claim
+from moe_claims.judge.evaluate import Trial, rows_of
+from moe_claims.judge.judged import Judged
+from moe_claims.judge.pack import Case, Pack, Session
+from moe_claims.packs.look_into_moes.trained.dense_layer_position import DEPTH_NEEDS_EXPERTS, printed_position
 from moe_claims.packs.look_into_moes.trained.results import EXPERT_COUNTS, load
-from moe_claims.packs.look_into_moes.trained.seeds import Document
+from moe_claims.packs.look_into_moes.trained.seeds import Document, PrintedBeside
+from moe_claims.packs.look_into_moes.trained.training_scheme import TRAINING_SCHEME, printed_scheme
+from moe_claims.settings import Settings
 from moe_claims.types import Finding, Result
 
 EXPERIMENTS: Mapping[str, str] = {
-    "depth-needs-experts": "dense-layer-position",
-    "training-scheme": "training-scheme",
+    DEPTH_NEEDS_EXPERTS.id: "dense-layer-position",
+    TRAINING_SCHEME.id: "training-scheme",
 }
 """By claim, the experiment whose results it is tested on."""
 
 
-def trained_results(alpha: float = 0.05, folder: Path | None = None) -> list[Result]:
-    """All claims on trainings; they are one family of tests (Holm at ``alpha``).
+@final
+@dataclass(frozen=True)
+class Trainings:
+    """Results of trainings that were made for a question, as evidence: the seed is the unit."""
 
-    Args:
-        alpha: error rate of the family.
-        folder: of the results files; None for those in the package.
+    name: str = "trained"
+    title: str = "Trained for the question: small MoEs, chance judged over seeds (Holm)"
 
-    Raises:
-        UsageError: a file is missing, is not of its experiment, or is not whole.
-    """
-    found = rows_of(_documents(folder), alpha)
-    for row in found.values():
-        if isinstance(row, MoeClaimsError):
-            raise row
-    return [row for row in found.values() if isinstance(row, Result)]
+    @property
+    def claims(self) -> Mapping[str, Claim]:
+        """The claims on trainings, by id; one family of tests."""
+        return {claim.id: claim for claim in (DEPTH_NEEDS_EXPERTS, TRAINING_SCHEME)}
 
+    def cases(self, claim: Claim, settings: Settings) -> Sequence[Case]:
+        """A test per variant."""
+        return [Case(self.name, claim.id, variant) for variant in claim.variants]
 
-def trained_result(claim: str, variant: str, alpha: float = 0.05, folder: Path | None = None) -> Result:
-    """One row of ``trained_results``; the file of another experiment may be missing, which makes the family smaller.
-
-    Raises:
-        UsageError: the file of this claim's experiment cannot be used.
-    """
-    row = rows_of(_documents(folder), alpha)[claim, variant]
-    if isinstance(row, MoeClaimsError):
-        raise row
-    return row
+    def judged(self, pack: Pack, case: Case, session: Session) -> Judged:
+        """All rows on trainings; without those of an experiment whose file cannot be used, which are broken."""
+        settings = session.settings
+        return judged(pack, _documents(settings.experiments), settings.alpha)
 
 
 def _documents(folder: Path | None) -> dict[str, Document | MoeClaimsError]:
@@ -60,50 +57,51 @@ def _documents(folder: Path | None) -> dict[str, Document | MoeClaimsError]:
     return found
 
 
-def rows_of(
-    documents: Mapping[str, Document | MoeClaimsError], alpha: float
-) -> dict[tuple[str, str], Result | MoeClaimsError]:
-    """Judges every variant of every claim; by claim and variant a row, or why there is none.
+def judged(pack: Pack, documents: Mapping[str, Document | MoeClaimsError], alpha: float) -> Judged:
+    """Judges every variant of every claim on trainings.
 
     Args:
+        pack: whose claims they are.
         documents: results by experiment, or why they cannot be used.
         alpha: error rate of the family.
     """
-    trials = [_trial(claim, variant, documents[EXPERIMENTS[claim]]) for claim, variant in _places()]
-    towards, _ = adjusted(trials)
-    found: dict[tuple[str, str], Result | MoeClaimsError] = {}
-    for place, trial, decision, p in zip(_places(), trials, judge(trials, alpha), towards, strict=True):
-        document = documents[EXPERIMENTS[trial.claim.id]]
-        if decision is None or isinstance(document, MoeClaimsError):
-            assert isinstance(trial.outcome, MoeClaimsError)
-            found[place] = trial.outcome
-            continue
-        printed = printed_for(*place)
-        row = row_of(trial, decision, p, evidence="trained", model=_models(document), published=dict(printed.published))
-        criteria = row.criteria
-        if criteria is not None and printed.published["standard_error"] is None:
-            reason = "no error follows from what it prints, so the criteria cannot be computed"
-            criteria = {"reason": reason, "companions": {}}
-        found[place] = replace(row, criteria=criteria, details={**row.details, **printed.details})
-    return found
+    claims = Trainings().claims.values()
+    trials = [
+        _trial(claim, variant, documents[EXPERIMENTS[claim.id]])
+        for claim in claims
+        for variant in claim.variants
+        if variant is not None
+    ]
+    found = rows_of(pack, "trained", trials, alpha, published=lambda trial: dict(_printed_for(trial).published))
+    beside = {(trial.claim.id, trial.variant): _printed_for(trial) for trial in trials}
+    return replace(found, results=tuple(_completed(row, beside[row.claim, row.variant]) for row in found.results))
 
 
-def _places() -> list[tuple[str, str]]:
-    return [(claim.id, variant) for claim in TRAINED.values() for variant in claim.variants if variant]
+def _completed(row: Result, printed: PrintedBeside) -> Result:
+    """A row with what the paper's own trainings say; without criteria where no error follows from what it prints."""
+    criteria = row.criteria
+    if criteria is not None and printed.published["standard_error"] is None:
+        reason = "no error follows from what it prints, so the criteria cannot be computed"
+        criteria = {"reason": reason, "companions": {}}
+    return replace(row, criteria=criteria, details={**row.details, **printed.details})
 
 
-def _trial(claim: str, variant: str, document: Document | MoeClaimsError) -> Trial:
-    record = TRAINED[claim].of(variant)
+def _printed_for(trial: Trial) -> PrintedBeside:
+    """What the paper has beside one variant of a claim on trainings."""
+    printed = printed_position if trial.claim.id == DEPTH_NEEDS_EXPERTS.id else printed_scheme
+    return printed(str(trial.variant))
+
+
+def _trial(claim: Claim, variant: str, document: Document | MoeClaimsError) -> Trial:
+    record = claim.of(variant)
     if isinstance(document, MoeClaimsError):
         return Trial(record, variant, None, document)
-    module, _, function = record.analysis.partition(":")
-    analysis: Callable[[str, Document], Finding] = getattr(import_module(module), function)
     outcome: Finding | MoeClaimsError
     try:
-        outcome = analysis(variant, document)
+        outcome = record.estimator(variant, document)
     except MoeClaimsError as error:  # a variant that has no models loses none of the others
         outcome = error
-    return Trial(record, variant, document["text"], outcome)
+    return Trial(record, variant, document["text"], outcome, model=_models(document))
 
 
 def _models(document: Document) -> str:

@@ -1,7 +1,8 @@
 """What claims on trainings share: the seed is the unit, and Student's t the test."""
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, final
 
 import numpy as np
 
@@ -16,6 +17,17 @@ FEWEST_SEEDS = 3
 
 Document = Mapping[str, Any]
 """Results of an experiment, as ``moe_claims.packs.look_into_moes.trained.results.load`` returns them."""
+
+
+@final
+@dataclass(frozen=True)
+class PrintedBeside:
+    """What the paper has beside a row on trainings."""
+
+    published: Mapping[str, Any]
+    """As ``as_published`` returns it."""
+    details: Mapping[str, Scalar] = field(default_factory=dict)
+    """Further numbers that go with it."""
 
 
 def over_seeds(by_seed: Floats, direction: int, details: Mapping[str, Scalar]) -> Finding:

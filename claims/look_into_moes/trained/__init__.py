@@ -1,0 +1,1 @@
+"""Claims on how models come to be, tested on trainings made for the question."""
