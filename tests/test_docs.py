@@ -25,7 +25,8 @@ from moe_claims import __version__
 from moe_claims.models.embedded import embedded_directory
 from moe_claims.models.names import ALIASES
 from moe_claims.packs.look_into_moes.audits import run_audits
-from moe_claims.packs.look_into_moes.routing_counts import public_results
+from moe_claims.packs.look_into_moes.pack import PACK
+from moe_claims.packs.look_into_moes.routing_counts import judged_counts
 from moe_claims.report import results
 
 ROOT = Path(__file__).parents[1]
@@ -112,7 +113,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         environment=environment,
         models=[],
         corpora=[],
-        results=[results.result_row(row) for row in public_results()],
+        results=[results.result_row(row) for row in judged_counts(PACK).results],
         audits=[results.audit_row(audit) for audit in run_audits()],
         errors=[],
         order={},

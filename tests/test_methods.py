@@ -10,7 +10,7 @@ import pytest
 
 import moe_claims
 from moe_claims.judge.claim import Claim
-from moe_claims.judge.registry import COUNTED, LIVE, TRAINED
+from moe_claims.packs.look_into_moes.pack import COUNTED, LIVE, TRAINED
 
 PAGE = Path(__file__).parents[1] / "docs" / "methods.md"
 PACKAGE = Path(moe_claims.__file__).parent

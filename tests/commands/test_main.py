@@ -16,7 +16,8 @@ from moe_claims.models.embedded import EMBEDDED
 from moe_claims.models.loading import open_model
 from moe_claims.models.names import ALIASES, resolve
 from moe_claims.packs.look_into_moes.audits import run_audits
-from moe_claims.packs.look_into_moes.routing_counts import public_results
+from moe_claims.packs.look_into_moes.pack import PACK
+from moe_claims.packs.look_into_moes.routing_counts import judged_counts
 from moe_claims.report import results
 
 TINY = "synthetic:planted?layers=3&experts=5&hidden=16&intermediate=16&context=24"
@@ -125,7 +126,7 @@ def results_file(tmp_path: Path) -> Path:
         environment={},
         models=[],
         corpora=[],
-        results=map(results.result_row, public_results()),
+        results=map(results.result_row, judged_counts(PACK).results),
         audits=map(results.audit_row, run_audits()),
         errors=[{"model": "byte \udcff", "claim": "x", "message": "it broke"}],
         order={},

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from moe_claims.errors import UsageError
-from moe_claims.packs.look_into_moes.trained.judging import EXPERIMENTS, rows_of, trained_results
+from moe_claims.packs.look_into_moes.trained.judging import EXPERIMENTS, rows_of
 from moe_claims.packs.look_into_moes.trained.results import load
 from moe_claims.types import Result
 from moe_claims.zoo.runs import Plan
@@ -47,7 +47,7 @@ def test_what_is_whole_is_read_as_it_is(tmp_path: Path, positions: Document, sch
 
 
 def test_the_results_in_the_package_are_whole_and_judged() -> None:
-    rows = trained_results()
+    rows = judged_trainings(PACK).results
     assert {row.claim for row in rows} == set(EXPERIMENTS)
     assert all(row.n_units is not None and row.n_units >= 3 for row in rows if row.effect is not None)
 

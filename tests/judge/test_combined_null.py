@@ -9,9 +9,9 @@ import pytest
 
 from moe_claims.judge.combined_null import of_largest_p
 from moe_claims.judge.evaluate import Trial, try_all
-from moe_claims.judge.registry import LIVE, TRAINED
 from moe_claims.measure.measured import Measured
-from moe_claims.packs.look_into_moes.routing_counts import public_results
+from moe_claims.packs.look_into_moes.pack import LIVE, PACK, TRAINED
+from moe_claims.packs.look_into_moes.routing_counts import judged_counts
 from moe_claims.packs.look_into_moes.trained.judging import rows_of
 from moe_claims.stats.permutation import test_against
 from moe_claims.stats.quantiles import LEVELS, OPEN_LEVELS
@@ -77,7 +77,7 @@ def test_every_live_claim_has_the_null_of_its_p(
         _check(trial.outcome.null_distribution, trial.outcome.effect, trial.outcome.p_value, room_for_p)
 
 
-@pytest.mark.parametrize("row", public_results(), ids=lambda row: f"{row.claim} {row.variant} {row.model}")
+@pytest.mark.parametrize("row", judged_counts(PACK).results, ids=lambda row: f"{row.claim} {row.variant} {row.model}")
 def test_every_row_on_published_counts_has_the_null_of_its_p(row: Result, room_for_p: Room) -> None:
     assert row.effect is not None
     assert row.p_value is not None

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from moe_claims.judge.evaluate import Trial, at_best, judge, try_all
-from moe_claims.judge.registry import LIVE
 from moe_claims.measure.measured import Measured
+from moe_claims.packs.look_into_moes.pack import LIVE
 from moe_claims.stats.corrections import holm
 from moe_claims.types import Finding, Interval, Verdict
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 
 from moe_claims.judge.claim import Claim
-from moe_claims.judge.registry import LIVE
 from moe_claims.judge.sample_size import Corrected, times_as_many, what_would_settle
+from moe_claims.packs.look_into_moes.pack import LIVE
 from moe_claims.types import Finding, Interval
 
 SIGNS = Claim(

@@ -11,7 +11,8 @@ from moe_claims.errors import UsageError
 from moe_claims.judge.registry import CLAIMS
 from moe_claims.models.names import ALIASES
 from moe_claims.packs.look_into_moes.audits import run_audits
-from moe_claims.packs.look_into_moes.routing_counts import public_results
+from moe_claims.packs.look_into_moes.pack import PACK
+from moe_claims.packs.look_into_moes.routing_counts import judged_counts
 from moe_claims.publish.scan import check_paths, check_tokens, holds_path, holds_token
 
 Make = Callable[..., dict[str, Any]]
@@ -56,7 +57,7 @@ def test_secrets_are_found_by_their_letters() -> None:
 def test_nothing_that_the_package_says_of_itself_is_refused(a_results_file: Make) -> None:
     from moe_claims.report import results
 
-    rows = [results.result_row(row) for row in public_results()]
+    rows = [results.result_row(row) for row in judged_counts(PACK).results]
     document = a_results_file(results=rows, audits=[results.audit_row(audit) for audit in run_audits()])
     check_tokens(document, "r.json")
     check_paths(document, "r.json")

@@ -14,7 +14,8 @@ from xml.etree import ElementTree
 import pytest
 
 from moe_claims.packs.look_into_moes.audits import run_audits
-from moe_claims.packs.look_into_moes.routing_counts import public_results
+from moe_claims.packs.look_into_moes.pack import PACK
+from moe_claims.packs.look_into_moes.routing_counts import judged_counts
 from moe_claims.pytest_plugin import attachments
 from moe_claims.report import results
 
@@ -81,7 +82,7 @@ def properties(path: Path) -> dict[str, dict[str, str]]:
 
 def test_junit_has_flat_properties_and_the_report_has_all(whole: Run) -> None:
     found, document = properties(whole.folder / "junit.xml"), whole.document()
-    rows = [results.result_row(row) for row in public_results() if row.claim == "balanced-routing"]
+    rows = [results.result_row(row) for row in judged_counts(PACK).results if row.claim == "balanced-routing"]
     assert sorted(map(json.dumps, document["results"])) == sorted(map(json.dumps, rows))
     assert len(document["audits"]) == len(run_audits())
     assert {error["claim"] for error in document["errors"]} == {"training-scheme"}
@@ -126,7 +127,7 @@ def shown(page: Path) -> dict[str, dict[str, Any]]:
 @pytest.mark.skipif(PYTEST_HTML is None, reason="pytest-html is not installed")
 def test_rows_of_pytest_html_show_what_was_found(whole: Run) -> None:
     found = shown(whole.folder / "page.html")
-    row = next(row for row in public_results() if row.claim == "balanced-routing")
+    row = next(row for row in judged_counts(PACK).results if row.claim == "balanced-routing")
     (extra,) = found[f"test_balanced_routing[{row.model.partition('/')[2]}-{row.variant}]"]["extras"]
     assert extra["format_type"] == "html"
     assert row.effect_name in extra["content"]

@@ -16,12 +16,12 @@ import pytest
 from safetensors import safe_open
 from transformers import AutoModelForCausalLM
 
-from moe_claims.judge.registry import LIVE
 from moe_claims.models.embedded import embedded_directory
 from moe_claims.models.names import resolve
 from moe_claims.packs.look_into_moes.audits import AUDITS, published_code
 from moe_claims.packs.look_into_moes.audits.published_code import DEMONSTRATIONS
-from moe_claims.packs.look_into_moes.routing_counts import public_results
+from moe_claims.packs.look_into_moes.pack import LIVE, PACK
+from moe_claims.packs.look_into_moes.routing_counts import judged_counts
 from moe_claims.pytest_plugin.outcomes import OUTCOME_OF
 from moe_claims.report import html, markdown, results, table  # noqa: F401 - imported before any run inside this process
 from moe_claims.report.html import pictures
@@ -61,7 +61,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     inside it imported, and torch, of which parts are imported late, cannot be imported twice.
     """
     folder = tmp_path_factory.mktemp("cache")
-    public_results()
+    judged_counts(PACK).results
     Bench(settle({"model": [TINY], "cache": str(folder)})).judged(resolve(TINY))
     return folder
 

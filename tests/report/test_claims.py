@@ -5,7 +5,8 @@ import re
 import pytest
 
 from moe_claims.errors import UsageError
-from moe_claims.judge.registry import CLAIMS, COUNTED, LIVE
+from moe_claims.judge.registry import CLAIMS
+from moe_claims.packs.look_into_moes.pack import COUNTED, LIVE
 from moe_claims.report import claims
 
 

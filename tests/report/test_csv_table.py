@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moe_claims.judge.registry import LIVE
-from moe_claims.packs.look_into_moes.routing_counts import public_results
+from moe_claims.packs.look_into_moes.pack import LIVE, PACK
+from moe_claims.packs.look_into_moes.routing_counts import judged_counts
 from moe_claims.report import csv_table, results
 from moe_claims.types import Companion, Interval
 
@@ -72,7 +72,7 @@ def test_every_value_of_a_row_has_its_column(made_row: Maker, made_document: Mak
 
 
 def test_a_line_for_every_row_with_line_ends_of_the_standard(made_row: Maker, made_document: Maker) -> None:
-    rows = [made_row(reason='one\nand, "two"'), *map(results.result_row, public_results())]
+    rows = [made_row(reason='one\nand, "two"'), *map(results.result_row, judged_counts(PACK).results)]
     text = csv_table.render(made_document(rows))
     assert text.count("\r\n") == text.count("\n") == 1 + len(rows)
     (live,) = [found for found in read(made_document(rows)) if found["evidence"] == "live"]

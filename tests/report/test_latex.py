@@ -8,7 +8,8 @@ import pytest
 from pylatexenc.latexwalker import LatexEnvironmentNode, LatexWalker
 
 from moe_claims.packs.look_into_moes.audits import run_audits
-from moe_claims.packs.look_into_moes.routing_counts import public_results
+from moe_claims.packs.look_into_moes.pack import PACK
+from moe_claims.packs.look_into_moes.routing_counts import judged_counts
 from moe_claims.report import latex, latex_text, results
 from moe_claims.types import Verdict
 
@@ -25,7 +26,7 @@ def document(made_row: Maker, made_document: Maker) -> dict[str, Any]:
         made_row(claim="last-layer-outlier", verdict=Verdict.CONTRADICTED, family="secondary", variant=None),
         made_row(claim="pca-clusters", variant="up", verdict=Verdict.NOT_APPLICABLE, reason="needs 100 % & more"),
         made_row(claim="training-scheme", variant="order", evidence="trained", family="trained", corpus="a.gz"),
-        *map(results.result_row, public_results()),
+        *map(results.result_row, judged_counts(PACK).results),
     ]
     errors = [{"model": "c#model", "claim": c, "message": "has no config.json"} for c in ("x", "y")]
     audits = [results.audit_row(audit) for audit in run_audits()]

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from pylatexenc.latexwalker import LatexCharsNode, LatexGroupNode, LatexMacroNode, LatexNode, LatexWalker
 
 import moe_claims
-from moe_claims.judge.registry import COUNTED, LIVE, TRAINED
 from moe_claims.packs.look_into_moes.audits import run_audits
+from moe_claims.packs.look_into_moes.pack import COUNTED, LIVE, TRAINED
 from moe_claims.printable import one_line
 from moe_claims.report import latex_text
 from moe_claims.report.formatting import ARTEFACT, AUDIT_SIGNS, SIGNS

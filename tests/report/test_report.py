@@ -12,9 +12,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from moe_claims.errors import UsageError
-from moe_claims.judge.registry import LIVE
 from moe_claims.packs.look_into_moes.audits import run_audits
-from moe_claims.packs.look_into_moes.routing_counts import public_results
+from moe_claims.packs.look_into_moes.pack import LIVE, PACK
+from moe_claims.packs.look_into_moes.routing_counts import judged_counts
 from moe_claims.report import formatting, markdown, markdown_text, results, table
 from moe_claims.types import Audit, AuditOutcome, Companion, Interval, NullDistribution, Result, Verdict
 
@@ -64,7 +64,9 @@ def document(rows: list[Result] | None = None, **changes: Any) -> dict[str, Any]
         "environment": {"moe_claims": "0", "python": "3.11", "seed": 0},
         "models": [CARD],
         "corpora": [TEXT],
-        "results": [results.result_row(r) for r in (rows if rows is not None else [row(), *public_results()])],
+        "results": [
+            results.result_row(r) for r in (rows if rows is not None else [row(), *judged_counts(PACK).results])
+        ],
         "audits": [results.audit_row(audit) for audit in run_audits()],
         "errors": [],
         "order": {"public": 0, "live": 1},
@@ -295,7 +297,7 @@ def test_trainings_have_a_group_of_their_own_between_public_and_live() -> None:
                 smallest=0.01, published=printed, criteria={"reason": "no error follows", "companions": {}}),
         trained("training-scheme", "8-layer b", variant="order"),
     ]  # fmt: skip
-    shown = document([row(), *public_results(), *rows], order={"public": 0, "trained": 1, "live": 2})
+    shown = document([row(), *judged_counts(PACK).results, *rows], order={"public": 0, "trained": 1, "live": 2})
     jsonschema.validate(shown, results.schema())
     for text in (table.render(shown), markdown.render(shown)):
         places = [text.index(part) for part in ("Public measurements: ", "Trained for the question", "Live: a-model")]

@@ -8,10 +8,10 @@ import pytest
 
 from moe_claims.errors import ModelError
 from moe_claims.judge.evaluate import Judged
-from moe_claims.judge.registry import LIVE
 from moe_claims.models import dense, loading
 from moe_claims.models.names import ModelRef, resolve
 from moe_claims.models.storage.location import Place
+from moe_claims.packs.look_into_moes.pack import LIVE
 from moe_claims.run.session import Bench, environment
 from moe_claims.settings import settle
 from moe_claims.types import Verdict

@@ -2,7 +2,7 @@
 
 import pytest
 
-from moe_claims.judge.registry import LIVE
+from moe_claims.packs.look_into_moes.pack import LIVE
 from moe_claims.simulation import calibration, trials
 from moe_claims.simulation.calibration import KINDS, Kind, Rate, acceptable, rates
 from moe_claims.simulation.trials import Row

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from moe_claims.errors import UsageError
-from moe_claims.judge.registry import LIVE
+from moe_claims.packs.look_into_moes.pack import LIVE
 from moe_claims.simulation.calibration import Rate
 from moe_claims.simulation.power import STRENGTHS, Curve, Point, curve, setup_of, summary, times_as_many
 from moe_claims.simulation.power_figure import draw

@@ -261,6 +261,20 @@ PUBLIC_MODELS: Mapping[str, tuple[str, ...]] = {
 """Models whose published counts a claim is tested on."""
 
 
+def judged_counts(pack: Pack, alpha: float = 0.05, counts: Mapping[str, Any] | None = None) -> Judged:
+    """All rows on published counts; those on one model are one family of tests (Benjamini–Hochberg at ``alpha``).
+
+    Args:
+        pack: whose claims they are.
+        alpha: error rate of a family.
+        counts: as ``trials`` takes them.
+
+    Raises:
+        ValueError: base and tuned model were counted on different numbers of choices.
+    """
+    return rows_of(pack, "public", trials(counts), alpha)
+
+
 @final
 @dataclass(frozen=True)
 class PublicCounts:
@@ -282,4 +296,4 @@ class PublicCounts:
 
     def judged(self, pack: Pack, case: Case, session: Session) -> Judged:
         """All rows on published counts."""
-        return rows_of(pack, self.name, trials(), session.settings.alpha)
+        return judged_counts(pack, session.settings.alpha)

@@ -9,11 +9,11 @@ import pytest
 from scipy.stats import binomtest, kstest
 
 from moe_claims.errors import NotComparableError
-from moe_claims.judge.registry import LIVE
 from moe_claims.judge.verdict import decide
 from moe_claims.measure.measured import Measured
 from moe_claims.measure.measurement import RoutedMeasurement
 from moe_claims.packs.look_into_moes.activations import active_share, same_index, shift_test
+from moe_claims.packs.look_into_moes.pack import LIVE
 from moe_claims.types import Finding, Verdict
 
 Made = Callable[..., RoutedMeasurement]

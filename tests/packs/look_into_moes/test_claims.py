@@ -10,10 +10,10 @@ import pytest
 from moe_claims.errors import ModelError, NotComparableError, NotMeasuredError
 from moe_claims.judge import evaluate
 from moe_claims.judge.evaluate import Trial, adjusted, judge, try_all
-from moe_claims.judge.registry import HEADLINE, LIVE
 from moe_claims.measure.measured import Measured
 from moe_claims.measure.measurement import RoutedMeasurement, WeightMeasurement
 from moe_claims.packs.look_into_moes import depth, neuron_experts, router_norm
+from moe_claims.packs.look_into_moes.pack import HEADLINE, LIVE
 from moe_claims.stats.corrections import benjamini_hochberg, holm
 from moe_claims.types import Finding, Interval, Verdict
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from moe_claims.errors import NotComparableError
-from moe_claims.judge.registry import LIVE
 from moe_claims.judge.verdict import decide
 from moe_claims.measure.measured import Measured
 from moe_claims.measure.measurement import Floats, RoutedMeasurement, WeightMeasurement
 from moe_claims.packs.look_into_moes.confidence import top1_confidence
+from moe_claims.packs.look_into_moes.pack import LIVE
 from moe_claims.types import Finding, Verdict
 
 Find = Callable[..., Finding]

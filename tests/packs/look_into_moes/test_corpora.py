@@ -9,12 +9,12 @@ import pytest
 from scipy.stats import binomtest, norm
 
 from moe_claims.errors import ModelError, NotComparableError
-from moe_claims.judge.registry import LIVE
 from moe_claims.judge.verdict import decide
 from moe_claims.measure.measured import Measured
 from moe_claims.measure.measurement import RoutedMeasurement
 from moe_claims.packs.look_into_moes import corpora
 from moe_claims.packs.look_into_moes.corpora import differences, in_units_of, of_smallest, robust
+from moe_claims.packs.look_into_moes.pack import LIVE
 from moe_claims.stats.heterogeneity import heterogeneity
 from moe_claims.types import Finding, Interval, Verdict
 

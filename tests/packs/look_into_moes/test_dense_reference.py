@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from scipy.stats import binom
 
 from moe_claims.errors import ModelError, MoeClaimsError, NotComparableError, TextError
-from moe_claims.judge.registry import LIVE
 from moe_claims.measure.measured import Measured
 from moe_claims.measure.measurement import DenseWeights, RoutedMeasurement
 from moe_claims.packs.look_into_moes.dense_reference import compared
+from moe_claims.packs.look_into_moes.pack import LIVE
 
 Array = NDArray[np.float64]
 VARIANTS = LIVE["dense-reference"].variants

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from moe_claims.errors import NotComparableError
-from moe_claims.judge.registry import LIVE
 from moe_claims.judge.verdict import decide
 from moe_claims.measure.measured import Measured
 from moe_claims.measure.measurement import WeightMeasurement
 from moe_claims.packs.look_into_moes.depth_router import gate_last_layer, opposite_trends
+from moe_claims.packs.look_into_moes.pack import LIVE
 from moe_claims.types import Finding, Verdict
 
 MakeWeights = Callable[..., WeightMeasurement]

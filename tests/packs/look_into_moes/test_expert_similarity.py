@@ -7,11 +7,11 @@ import pytest
 from scipy.stats import binomtest
 
 from moe_claims.errors import NotComparableError
-from moe_claims.judge.registry import LIVE
 from moe_claims.judge.verdict import decide
 from moe_claims.measure.measured import Measured
 from moe_claims.measure.measurement import WeightMeasurement
 from moe_claims.packs.look_into_moes.expert_similarity import matrices_agree, mean_mirrors_matrix, similarity_level
+from moe_claims.packs.look_into_moes.pack import LIVE
 from moe_claims.types import Finding, Verdict
 
 MakeWeights = Callable[..., WeightMeasurement]

@@ -8,11 +8,11 @@ import pytest
 from scipy.stats import binom
 
 from moe_claims.errors import NotComparableError, NotMeasuredError
-from moe_claims.judge.registry import LIVE
 from moe_claims.measure.measured import Measured
 from moe_claims.measure.measurement import MatchingMeasurement, WeightMeasurement
 from moe_claims.models.families.table import ROLES
 from moe_claims.packs.look_into_moes.neuron_order import order
+from moe_claims.packs.look_into_moes.pack import LIVE
 from moe_claims.types import Finding
 
 LAYERS, EXPERTS, NEURONS = 3, 8, 24

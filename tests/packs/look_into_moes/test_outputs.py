@@ -7,11 +7,11 @@ import pytest
 from scipy.stats import binomtest
 
 from moe_claims.errors import NotComparableError
-from moe_claims.judge.registry import LIVE
 from moe_claims.judge.verdict import decide
 from moe_claims.measure.measured import Measured
 from moe_claims.measure.measurement import Floats, RoutedMeasurement, WeightMeasurement
 from moe_claims.packs.look_into_moes.outputs import chosen_alike, r_over_sequences, weights_mirror
+from moe_claims.packs.look_into_moes.pack import LIVE
 from moe_claims.stats.cluster_bootstrap import cluster_bootstrap
 from moe_claims.stats.mantel import pearson
 from moe_claims.stats.permutation import off_diagonal

@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from moe_claims.judge.registry import LIVE
 from moe_claims.judge.replication import PAPER_SEQUENCES, against_published, extremes_of, published_value
 from moe_claims.measure.measured import Measured
 from moe_claims.packs.look_into_moes import paper
+from moe_claims.packs.look_into_moes.pack import LIVE
 from moe_claims.packs.look_into_moes.router_norm_extremes import largest_norms
 from moe_claims.types import Companion, Finding, Interval
 

@@ -8,10 +8,10 @@ import pytest
 from scipy.stats import binomtest, rankdata, spearmanr
 
 from moe_claims.errors import NotComparableError
-from moe_claims.judge.registry import LIVE
 from moe_claims.judge.verdict import decide
 from moe_claims.measure.measured import Measured
 from moe_claims.measure.measurement import Floats, RoutedMeasurement, WeightMeasurement
+from moe_claims.packs.look_into_moes.pack import LIVE
 from moe_claims.packs.look_into_moes.router_norm_extremes import largest, largest_norms
 from moe_claims.types import Finding, Verdict
 

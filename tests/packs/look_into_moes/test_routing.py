@@ -9,10 +9,10 @@ import pytest
 from scipy.stats import binomtest, entropy
 
 from moe_claims.errors import ModelError, NotComparableError
-from moe_claims.judge.registry import LIVE
 from moe_claims.judge.verdict import decide
 from moe_claims.measure.measured import Measured
 from moe_claims.measure.measurement import RoutedMeasurement
+from moe_claims.packs.look_into_moes.pack import LIVE
 from moe_claims.packs.look_into_moes.routing import balanced, loads_by_sequence, normalised_entropy, runs, tuning_keeps
 from moe_claims.types import Finding, Verdict
 

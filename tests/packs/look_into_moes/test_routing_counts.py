@@ -8,17 +8,18 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from moe_claims.packs.look_into_moes.loads_verdicts import LoadTrial, judge_all
 from scipy.stats import binomtest, entropy, false_discovery_control, ttest_1samp
 
-from moe_claims.judge.registry import PUBLIC, PUBLIC_MODELS
-from moe_claims.packs.look_into_moes.loads_verdicts import LoadTrial, judge_all
+from moe_claims.judge.registry import PUBLIC
 from moe_claims.packs.look_into_moes.paper import routing_counts
 from moe_claims.packs.look_into_moes.routing_counts import (
     MIXTRAL,
     OLMOE,
+    PUBLIC_MODELS,
     TUNED,
     balanced_routing,
-    public_results,
+    judged_counts,
     special_expert_chosen_less,
     tuning_keeps_routing,
 )
@@ -37,7 +38,7 @@ def altered(change: Callable[[Counts], None]) -> Counts:
 
 
 def rows(claim: str) -> list[Result]:
-    return [result for result in public_results() if result.claim == claim]
+    return [result for result in judged_counts(PACK).results if result.claim == claim]
 
 
 def judged(tested: LoadTrial) -> Result:
@@ -56,12 +57,12 @@ def test_every_claim_and_variant_has_its_row() -> None:
         for model in PUBLIC_MODELS[claim.id]
         for variant in claim.variants
     ]
-    assert [(r.claim, r.variant, r.model) for r in public_results()] == expected
+    assert [(r.claim, r.variant, r.model) for r in judged_counts(PACK).results] == expected
     assert len(expected) == 9
 
 
 def test_verdicts_on_the_published_counts() -> None:
-    assert {(r.claim, r.model, r.verdict) for r in public_results()} == {
+    assert {(r.claim, r.model, r.verdict) for r in judged_counts(PACK).results} == {
         ("balanced-routing", MIXTRAL, Verdict.REPLICATED),
         ("balanced-routing", OLMOE, Verdict.INCONCLUSIVE),
         ("special-expert-chosen-less", MIXTRAL, Verdict.REPLICATED),
@@ -69,7 +70,7 @@ def test_verdicts_on_the_published_counts() -> None:
     }
 
 
-@pytest.mark.parametrize("result", public_results(), ids=lambda r: f"{r.claim} {r.variant} {r.model}")
+@pytest.mark.parametrize("result", judged_counts(PACK).results, ids=lambda r: f"{r.claim} {r.variant} {r.model}")
 def test_every_row_is_complete_and_counts_domains_only(result: Result) -> None:
     assert (result.evidence, result.family, result.corpus, result.unit) == (
         "public",
@@ -90,7 +91,7 @@ def test_every_row_is_complete_and_counts_domains_only(result: Result) -> None:
 
 @pytest.mark.parametrize("model", [MIXTRAL, OLMOE])
 def test_p_values_are_adjusted_over_the_claims_on_one_model(model: str) -> None:
-    results = [result for result in public_results() if result.model == model]
+    results = [result for result in judged_counts(PACK).results if result.model == model]
     expected = false_discovery_control([result.p_value for result in results], method="bh")
     assert [result.p_adjusted for result in results] == pytest.approx(list(expected))
 
@@ -129,7 +130,7 @@ def test_tuning_stays_far_below_the_distance_of_domains_but_15_pairs_are_too_few
 
 def test_what_is_missing_is_domains_not_effect() -> None:
     # At four times the error level the same counts pass, because both effects are well beyond the smallest.
-    loose = {r.claim: r.verdict for r in public_results(alpha=0.20) if r.claim != "balanced-routing"}
+    loose = {r.claim: r.verdict for r in judged_counts(PACK, alpha=0.20) if r.claim != "balanced-routing"}
     assert set(loose.values()) == {Verdict.REPLICATED}
 
 
@@ -216,7 +217,7 @@ def test_counts_on_another_text_are_refused() -> None:
         models[TUNED["against SFT"]]["domains"]["tulu"]["topk"]["0"][0] += 8
 
     with pytest.raises(ValueError, match=r"made 1641944 and 1641952 choices: count both on the same text"):
-        public_results(counts=altered(change))
+        judged_counts(PACK, counts=altered(change))
 
 
 # --- statistics ----------------------------------------------------------------------------------

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from moe_claims.errors import ModelError, NotComparableError
-from moe_claims.judge.registry import LIVE
 from moe_claims.judge.verdict import decide
 from moe_claims.measure.measured import Measured
 from moe_claims.measure.measurement import DenseWeights, RoutedMeasurement, WeightMeasurement
+from moe_claims.packs.look_into_moes.pack import LIVE
 from moe_claims.packs.look_into_moes.special_expert import chosen_less, flags, pca_clusters, stands_apart
 from moe_claims.types import Finding, Verdict
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from moe_claims.judge.registry import LIVE
 from moe_claims.packs.look_into_moes.audits import run_audits
-from moe_claims.packs.look_into_moes.routing_counts import public_results
-from moe_claims.packs.look_into_moes.trained.judging import trained_results
+from moe_claims.packs.look_into_moes.pack import LIVE, PACK
+from moe_claims.packs.look_into_moes.routing_counts import judged_counts
+from moe_claims.packs.look_into_moes.trained.judging import judged_trainings
 from moe_claims.report import results
 from moe_claims.stats.quantiles import LEVELS
 from moe_claims.types import Interval, NullDistribution, Result, Verdict
@@ -88,7 +88,7 @@ def made() -> Callable[..., Document]:
     def make(
         models: Sequence[str] = ("a", "b", "c", "d", "e"), texts: Sequence[str] = ("builtin",), **changes: Any
     ) -> Document:
-        others = [results.result_row(row) for row in (*public_results(), *trained_results())]
+        others = [results.result_row(row) for row in (*judged_counts(PACK).results, *judged_trainings(PACK).results)]
         parts: Document = {
             "created": "2026-01-01T00:00:00+00:00",
             "environment": {"moe_claims": "0", "python": "3.11", "seed": 0, "tokens": None},

@@ -43,8 +43,18 @@ class Trainings:
 
     def judged(self, pack: Pack, case: Case, session: Session) -> Judged:
         """All rows on trainings; without those of an experiment whose file cannot be used, which are broken."""
-        settings = session.settings
-        return judged(pack, _documents(settings.experiments), settings.alpha)
+        return judged_trainings(pack, session.settings.alpha, session.settings.experiments)
+
+
+def judged_trainings(pack: Pack, alpha: float = 0.05, folder: Path | None = None) -> Judged:
+    """All rows on trainings; one family of tests (Holm at ``alpha``).
+
+    Args:
+        pack: whose claims they are.
+        alpha: error rate of the family.
+        folder: of the results files; None for those in the package. What cannot be used of them is ``broken``.
+    """
+    return judged_documents(pack, _documents(folder), alpha)
 
 
 def _documents(folder: Path | None) -> dict[str, Document | MoeClaimsError]:
@@ -57,7 +67,7 @@ def _documents(folder: Path | None) -> dict[str, Document | MoeClaimsError]:
     return found
 
 
-def judged(pack: Pack, documents: Mapping[str, Document | MoeClaimsError], alpha: float) -> Judged:
+def judged_documents(pack: Pack, documents: Mapping[str, Document | MoeClaimsError], alpha: float) -> Judged:
     """Judges every variant of every claim on trainings.
 
     Args:

@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from moe_claims.packs.look_into_moes.trained.published_trained import printed_for
 from scipy.stats import binomtest, ttest_1samp
 
 from moe_claims.errors import MoeClaimsError, NotComparableError, NotMeasuredError, UsageError
-from moe_claims.judge.registry import TRAINED
 from moe_claims.packs.look_into_moes.audits.parameters_and_table_6 import decline_with_depth
+from moe_claims.packs.look_into_moes.pack import TRAINED
 from moe_claims.packs.look_into_moes.paper import published
 from moe_claims.packs.look_into_moes.trained.dense_layer_position import needs_experts
-from moe_claims.packs.look_into_moes.trained.judging import EXPERIMENTS, rows_of, trained_result, trained_results
-from moe_claims.packs.look_into_moes.trained.published_trained import printed_for
+from moe_claims.packs.look_into_moes.trained.judging import EXPERIMENTS, rows_of, trained_result
 from moe_claims.packs.look_into_moes.trained.training_scheme import stay_alike
 from moe_claims.stats.corrections import holm
 from moe_claims.types import Result, Verdict
@@ -314,7 +314,7 @@ def test_the_order_of_seeds_changes_nothing_between_schemes(
 
 
 def test_every_claim_and_variant_has_its_row(folder: Path) -> None:
-    rows = trained_results(folder=folder)
+    rows = judged_trainings(PACK, folder=folder).results
     assert [(row.claim, row.variant) for row in rows] == [(c.id, v) for c in TRAINED.values() for v in c.variants]
     assert {(row.evidence, row.family, row.unit, row.n_units) for row in rows} == {("trained", "trained", "seed", 5)}
     assert {(row.claim, row.model, row.corpus) for row in rows} == {
@@ -336,7 +336,10 @@ def test_a_file_that_cannot_be_used_loses_none_of_the_other_rows(folder: Path) -
     assert found.p_adjusted is not None
     assert whole.p_adjusted is not None
     assert found.p_adjusted <= whole.p_adjusted  # a family of four and not of six
-    for call in (lambda: trained_result(SCHEME, "order", 0.05, folder), lambda: trained_results(folder=folder)):
+    for call in (
+        lambda: trained_result(SCHEME, "order", 0.05, folder),
+        lambda: judged_trainings(PACK, folder=folder).results,
+    ):
         with pytest.raises(UsageError, match=r"there is no file '.*training-scheme\.json' with results of trainings"):
             call()
 

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from moe_claims.report import results, step_summary
-from moe_claims.report.github import VARIABLE, add_summary
+from moe_claims.report.step_summary import VARIABLE, add_summary
 
 DOCUMENT: dict[str, Any] = results.document(
-    created="2026-01-01", environment={}, models=[], corpora=[], results=[], audits=[], errors=[], order={}
+    created="2026-01-01", environment={}, packs=[], models=[], corpora=[], results=[], audits=[], errors=[], order={}
 )
 
 
