@@ -7,14 +7,15 @@ listed in ``__all__`` is stable: it changes only with a major version, and a tes
   evidence other than models that are measured here.
 - ``Measured``: what an estimator is given, with ``WeightMeasurement``, ``RoutedMeasurement``, ``MatchingMeasurement``
   and ``DenseWeights``, frozen arrays by layer. ``Settings``: what an audit is given.
-- ``Finding``, ``Interval``, ``Companion``, ``NullDistribution``: what an estimator returns. ``Audit``,
-  ``AuditOutcome``: what an audit returns.
+- ``Finding``, ``Interval``, ``Companion``, ``NullDistribution``: what an estimator returns; ``of_largest_p`` gives the
+  null of the claim where several tests must all reject. ``Audit``, ``AuditOutcome``: what an audit returns.
 - ``NotComparableError``: raised by an estimator for a model that the claim does not apply to.
 - ``conclude``: ends a test as its verdict asks.
 """
 
 from moe_claims.errors import MoeClaimsError, NotComparableError
 from moe_claims.judge.claim import Claim, Estimand, Printed
+from moe_claims.judge.combined_null import of_largest_p
 from moe_claims.judge.judged import Judged
 from moe_claims.judge.pack import Case, Evidence, Pack, Session
 from moe_claims.measure.measured import Measured
@@ -54,4 +55,5 @@ __all__ = [
     "Verdict",
     "WeightMeasurement",
     "conclude",
+    "of_largest_p",
 ]

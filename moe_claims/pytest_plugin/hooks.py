@@ -52,10 +52,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) -> Iterator[None]:
-    """Before any conftest.py runs: those of models are none.
+    """Before any conftest.py runs: keeps pytest from running one that lies in a model's folder.
 
     Raises:
-        pytest.UsageError: settings were read from beside a model.
+        pytest.UsageError: pytest has read its settings from a file in a model's folder.
     """
     known, start = early_config.known_args_namespace, early_config.invocation_params.dir
     known.file_or_dir = untrusted_paths.tests(known.file_or_dir, args, start)

@@ -13,22 +13,22 @@ OPTIONS = ("--model", "--moe-model", "--moe-second-model", "--moe-dense-referenc
 
 
 def named(arguments: Sequence[str]) -> list[str]:
-    """What stands behind such an option as an argument of its own."""
+    """Values of ``OPTIONS`` that are arguments of their own: of ``--model DIR``, and not of ``--model=DIR``."""
     return [value for option, value in pairwise(arguments) if option in OPTIONS]
 
 
 def in_clone(paths: Iterable[Path]) -> bool:
-    """Whether one of these is in a clone of this repository; elsewhere ``--model`` may be another's."""
-    return any((base / "moe_claims" / "guard.py").exists() for path in paths for base in (path, *path.parents))
+    """Whether one of these paths lies in a clone of this repository; elsewhere ``--model`` may be another project's."""
+    return any((base / "moe_claims" / "plugin.py").exists() for path in paths for base in (path, *path.parents))
 
 
 def tests(places: Sequence[str], arguments: Sequence[str], start: Path) -> list[str]:
-    """Of what pytest takes for places of tests, those that are: models are none.
+    """Takes the folders of models out of the paths in which pytest looks for tests.
 
     Args:
-        places: what it takes for them.
+        places: paths in which pytest looks, files and folders, with a test's name behind ``::`` where one is given.
         arguments: of the command line.
-        start: where it was started.
+        start: folder in which pytest was started.
     """
     models = named(arguments)
     if not in_clone([start, *(start / place.partition("::")[0] for place in places if place not in models)]):
@@ -43,7 +43,7 @@ def tests(places: Sequence[str], arguments: Sequence[str], start: Path) -> list[
 def settings_of_a_model(
     settings: Path | None, places: Sequence[str], arguments: Sequence[str], start: Path
 ) -> str | None:
-    """The model because of which pytest took its settings from a file, if that lies neither above it nor above tests.
+    """The model in whose folder pytest found its settings file, unless that file lies above the tests or the start too.
 
     Args:
         settings: the file.

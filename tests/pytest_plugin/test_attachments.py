@@ -23,17 +23,17 @@ TESTS = """
 import pytest
 from moe_claims.pytest_plugin.outcomes import conclude
 
-@pytest.mark.moe_public("balanced-routing")
-def test_balanced_routing(moe_public_result):
-    conclude(moe_public_result)
+@pytest.mark.moe_claim("balanced-routing", evidence="public")
+def test_balanced_routing(moe_result):
+    conclude(moe_result)
 
 @pytest.mark.moe_audit
-def test_audit(moe_audit):
-    conclude(moe_audit)
+def test_audit(moe_result):
+    conclude(moe_result)
 
-@pytest.mark.moe_trained("training-scheme")
-def test_training_scheme(moe_trained_result):
-    conclude(moe_trained_result)
+@pytest.mark.moe_claim("look_into_moes/training-scheme", evidence="trained")
+def test_training_scheme(moe_result):
+    conclude(moe_result)
 
 def test_of_something_else(record_property):
     record_property("own", 1)
@@ -85,7 +85,7 @@ def test_junit_has_flat_properties_and_the_report_has_all(whole: Run) -> None:
     rows = [results.result_row(row) for row in judged_counts(PACK).results if row.claim == "balanced-routing"]
     assert sorted(map(json.dumps, document["results"])) == sorted(map(json.dumps, rows))
     assert len(document["audits"]) == len(run_audits())
-    assert {error["claim"] for error in document["errors"]} == {"training-scheme"}
+    assert {error["claim"] for error in document["errors"]} == {"look_into_moes/training-scheme"}
     for row in rows:
         told = found[f"test_balanced_routing[{row['model'].partition('/')[2]}-{row['variant']}]"]
         assert told == {
@@ -97,7 +97,7 @@ def test_junit_has_flat_properties_and_the_report_has_all(whole: Run) -> None:
         }
     for audit in run_audits():
         assert found[f"test_audit[{audit.id}]"]["outcome"] == audit.outcome
-    assert found["test_training_scheme[order]"]["claim"] == "training-scheme"
+    assert found["test_training_scheme[order]"]["claim"] == "look_into_moes/training-scheme"
     assert "there is no file" in found["test_training_scheme[order]"]["error"]
     assert found["test_of_something_else"] == {"own": "1"}
 
@@ -143,7 +143,7 @@ def test_rows_of_pytest_html_show_what_was_found(whole: Run) -> None:
 def test_a_step_of_a_workflow_gets_one_summary(whole: Run) -> None:
     text = (whole.folder / "summary.md").read_text(encoding="utf-8")
     assert text.count("## Reproducibility report") == 1
-    assert "- Public measurements of the real models: 3 replicated, 3 inconclusive" in text
+    assert "- Public measurements: 3 replicated, 3 inconclusive" in text
     assert "<code>claims-report/results.json</code>" in text
     assert "step summary" not in whole.printed
 

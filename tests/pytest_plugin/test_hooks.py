@@ -17,7 +17,6 @@ from safetensors import safe_open
 from transformers import AutoModelForCausalLM
 
 from moe_claims.models.embedded import embedded_directory
-from moe_claims.models.names import resolve
 from moe_claims.packs.look_into_moes.audits import AUDITS, published_code
 from moe_claims.packs.look_into_moes.audits.published_code import DEMONSTRATIONS
 from moe_claims.packs.look_into_moes.pack import LIVE, PACK
@@ -25,7 +24,7 @@ from moe_claims.packs.look_into_moes.routing_counts import judged_counts
 from moe_claims.pytest_plugin.outcomes import OUTCOME_OF
 from moe_claims.report import html, markdown, results, table  # noqa: F401 - imported before any run inside this process
 from moe_claims.report.html import pictures
-from moe_claims.run.session import Bench
+from moe_claims.run.session import Session
 from moe_claims.settings import OPTIONS, settle
 from moe_claims.types import Verdict
 
@@ -61,8 +60,8 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     inside it imported, and torch, of which parts are imported late, cannot be imported twice.
     """
     folder = tmp_path_factory.mktemp("cache")
-    judged_counts(PACK).results
-    Bench(settle({"model": [TINY], "cache": str(folder)})).judged(resolve(TINY))
+    judged_counts(PACK)
+    Session(settle({"model": [TINY], "cache": str(folder)})).judged(PACK, TINY)
     return folder
 
 
@@ -140,7 +139,9 @@ def test_a_run_that_is_stopped_keeps_what_was_judged_and_says_how_it_goes_on(pyt
     )
     result = pytester.runpytest_subprocess("--moe-model", TINY, "--moe-cache", "kept", *QUICK)
     assert result.ret == pytest.ExitCode.INTERRUPTED
-    assert [row["claim"] for row in load(pytester.path / "claims-report")["results"]] == ["neuron-experts-sign"]
+    assert [row["claim"] for row in load(pytester.path / "claims-report")["results"]] == [
+        "look_into_moes/neuron-experts-sign"
+    ]
     last = [line for line in result.outlines if line.startswith(("stopped", "claims: "))]
     assert last[0] == "stopped: what was measured is kept in 'kept', and the same command goes on from there"
     assert last[1].startswith("claims: 1 ")
@@ -286,8 +287,8 @@ def test_results_of_trainings_are_judged_from_a_folder_of_ones_own(
     document = load(pytester.path / "claims-report")
     jsonschema.validate(document, results.schema())
     assert [(row["claim"], row["verdict"]) for row in document["results"]] == [
-        *[("depth-needs-experts", "replicated")] * 4,
-        *[("training-scheme", "absent")] * 2,
+        *[("look_into_moes/depth-needs-experts", "replicated")] * 4,
+        *[("look_into_moes/training-scheme", "absent")] * 2,
     ]
     assert document["models"] == []
     assert document["environment"]["experiments"] == str(trainings)
@@ -335,9 +336,9 @@ def test_an_audit_whose_model_is_missing_is_an_error_of_its_own(
     jsonschema.validate(document, results.schema())
     assert [audit["id"] for audit in document["audits"]] == ["total-parameters"]
     message = f"'{broken}' has no config.json: give the folder of a saved model"
-    assert document["errors"] == [{"model": None, "claim": "row-order", "message": message}]
+    assert document["errors"] == [{"model": None, "claim": "look_into_moes/row-order", "message": message}]
     printed = result.stdout.str()
-    assert f"  row-order: {message}" in printed
+    assert f"  look_into_moes/row-order: {message}" in printed
     assert "Traceback" not in printed and "exception" not in printed
     assert "1 thing(s) could not be measured" in result.outlines[-1]
 
@@ -357,7 +358,8 @@ def test_a_text_that_is_too_short_stops_only_what_needs_it(run, pytester: pytest
 def test_references_are_compared_and_named_in_the_report(run, pytester: pytest.Pytester) -> None:
     dense, second = TINY.replace("planted", "dense"), f"{TINY}&noise=0.1"
     references = ("--moe-dense-reference", dense, "--moe-second-model", second)
-    run("--moe-model", TINY, *references, *QUICK, "-k", "dense_reference or tuning_keeps_routing and not public")
+    only = "dense_reference or tuning_keeps_routing and not routing_counts"
+    run("--moe-model", TINY, *references, *QUICK, "-k", only)
     document = load(pytester.path / "claims-report")
     jsonschema.validate(document, results.schema())
     environment = document["environment"]
@@ -369,7 +371,7 @@ def test_references_are_compared_and_named_in_the_report(run, pytester: pytest.P
 def test_references_that_cannot_be_read_are_errors_of_their_own_claims(run, pytester: pytest.Pytester) -> None:
     broken = str(pytester.mkdir("broken"))
     references = ("--moe-dense-reference", broken, "--moe-second-model", broken)
-    only = "dense_reference or tuning_keeps_routing and not public or neuron_experts_sign"
+    only = "dense_reference or tuning_keeps_routing and not routing_counts or neuron_experts_sign"
     result = run("--moe-model", TINY, *references, *QUICK, "-k", only)
     result.assert_outcomes(errors=len(LIVE["dense-reference"].variants) + 1, passed=1)
     document = load(pytester.path / "claims-report")
@@ -390,7 +392,7 @@ def test_both_layouts_give_identical_rows(run, pytester: pytest.Pytester) -> Non
     with safe_open(fused / "model.safetensors", "pt") as file:
         assert "model.layers.0.mlp.experts.gate_up_proj" in file.keys()  # noqa: SIM118 - not a dict
     few = ("--moe-tokens", "600", "--moe-layers", "0", *QUICK)
-    run("--moe-model", str(original), "--moe-model", str(fused), *few, "-k", "not audit and not public")
+    run("--moe-model", str(original), "--moe-model", str(fused), *few, "-k", "not audit and not routing_counts")
     document = load(pytester.path / "claims-report")
     one, other = (
         [{**row, "model": None} for row in document["results"] if row["model"] == str(folder)]

@@ -18,7 +18,9 @@ CRITERIA = {
 
 def row(verdict: Verdict) -> Result:
     return Result(
+        pack="look_into_moes",
         claim="router-norm",
+        claim_version=1,
         variant=None,
         evidence="live",
         family="headline",

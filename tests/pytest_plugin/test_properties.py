@@ -11,7 +11,7 @@ AUDIT = {"id": "an-audit", "outcome": "agrees", "printed": "0.5", "recomputed": 
 
 def test_properties_of_a_result(made_row: Maker) -> None:
     assert properties("result", made_row()) == [
-        ("claim", "router-norm"), ("variant", "total"), ("evidence", "live"), ("model", "a-model"),
+        ("claim", "look_into_moes/router-norm"), ("variant", "total"), ("evidence", "live"), ("model", "a-model"),
         ("text", "builtin"), ("verdict", "replicated"), ("effect", 0.63123456789012345), ("ci_low", -0.1),
         ("ci_high", 1 / 3), ("p_adjusted", 0.0013), ("reason", "p ≤ 0.001"),
     ]  # fmt: skip

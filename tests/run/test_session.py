@@ -1,4 +1,4 @@
-"""A whole run of the bench: parts that fail never take the rest with them, and the report names what was compared."""
+"""A whole run of a session: parts that fail never take the rest with them, and the report names what was compared."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 
 from moe_claims.errors import ModelError
-from moe_claims.judge.evaluate import Judged
+from moe_claims.judge.judged import Judged
+from moe_claims.judge.pack import Pack
 from moe_claims.models import dense, loading
-from moe_claims.models.names import ModelRef, resolve
+from moe_claims.models.names import ModelRef
 from moe_claims.models.storage.location import Place
-from moe_claims.packs.look_into_moes.pack import LIVE
-from moe_claims.run.session import Bench, environment
+from moe_claims.packs.look_into_moes.pack import LIVE, PACK
+from moe_claims.run.document import environment
+from moe_claims.run.session import Session
 from moe_claims.settings import settle
 from moe_claims.types import Verdict
 
@@ -22,13 +24,13 @@ ROWS = {key for claim in LIVE.values() for key in claim.row_keys()}
 
 
 @pytest.fixture(scope="module")
-def bench_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Bench]:
-    """(**options) → a bench; measurements are kept from test to test."""
+def session_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Session]:
+    """(**options) → a session; measurements are kept from test to test."""
     cache = str(tmp_path_factory.mktemp("cache"))
 
-    def make(**options: Any) -> Bench:
+    def make(**options: Any) -> Session:
         values = {"model": [MODEL], "tokens": "200", "device": "cpu", "cache": cache, "profile": "quick"}
-        return Bench(settle(values | {name.replace("_", "-"): value for name, value in options.items()}))
+        return Session(settle(values | {name.replace("_", "-"): value for name, value in options.items()}))
 
     return make
 
@@ -38,14 +40,14 @@ def _keys(judged: Judged) -> set[str]:
 
 
 def _row(judged: Judged, claim: str, variant: str | None, text: str | None) -> Any:
-    row = judged.find(claim, variant, text)
+    row = judged.find(claim, variant, None, text)
     assert not isinstance(row, str), row
     return row
 
 
-def test_every_row_is_judged_or_said_to_be_broken(bench_of: Callable[..., Bench]) -> None:
-    judged = bench_of(dense_reference=DENSE, second_model=MODEL).judged(resolve(MODEL))
-    assert judged.errors == {}
+def test_every_row_is_judged_or_said_to_be_broken(session_of: Callable[..., Session]) -> None:
+    judged = session_of(dense_reference=DENSE, second_model=MODEL).judged(PACK, MODEL)
+    assert judged.broken == ()
     assert _keys(judged) == ROWS
     assert len(judged.results) == len(ROWS)
     assert _row(judged, "tuning-keeps-routing", None, "builtin").effect == 1
@@ -54,9 +56,9 @@ def test_every_row_is_judged_or_said_to_be_broken(bench_of: Callable[..., Bench]
         assert _row(judged, "dense-reference", variant, text).verdict != Verdict.NOT_APPLICABLE
 
 
-def test_what_was_not_asked_for_does_not_apply(bench_of: Callable[..., Bench]) -> None:
-    judged = bench_of().judged(resolve(MODEL))
-    assert judged.errors == {}
+def test_what_was_not_asked_for_does_not_apply(session_of: Callable[..., Session]) -> None:
+    judged = session_of().judged(PACK, MODEL)
+    assert judged.broken == ()
     assert "--moe-second-model" in _row(judged, "tuning-keeps-routing", None, "builtin").reason
     for variant in LIVE["dense-reference"].variants:
         row = _row(judged, "dense-reference", variant, "builtin" if variant == "outputs" else None)
@@ -64,17 +66,19 @@ def test_what_was_not_asked_for_does_not_apply(bench_of: Callable[..., Bench]) -
         assert "--moe-dense-reference" in row.reason
 
 
-def test_broken_references_are_errors_of_their_own_rows(bench_of: Callable[..., Bench], tmp_path: Path) -> None:
-    judged = bench_of(dense_reference=str(tmp_path), second_model=str(tmp_path), layers="9").judged(resolve(MODEL))
+def test_broken_references_are_errors_of_their_own_rows(session_of: Callable[..., Session], tmp_path: Path) -> None:
+    judged = session_of(dense_reference=str(tmp_path), second_model=str(tmp_path), layers="9").judged(PACK, MODEL)
     needing = {f"|dense-reference[{v}]" for v in LIVE["dense-reference"].variants if v != "outputs"}
     needing |= {"builtin|dense-reference[outputs]", "builtin|tuning-keeps-routing"}
     unmatched = {f"|neuron-order[{role}]" for role in ("up", "act", "down")}
-    assert set(judged.errors) == needing | unmatched
-    assert all("has no config.json" in judged.errors[place] for place in needing)
-    assert all("--moe-layers" in judged.errors[place] for place in unmatched)
-    assert len(judged.results) == len(ROWS) - len(judged.errors)
-    whole = bench_of().judged(resolve(MODEL))
-    plain = [row for row in whole.results if _place(row) not in judged.errors]
+    broken = {f"{one.corpus or ''}|{one.key}": one.message for one in judged.broken}
+    assert set(broken) == needing | unmatched
+    assert all("has no config.json" in broken[place] for place in needing)
+    assert all("--moe-layers" in broken[place] for place in unmatched)
+    assert len(judged.results) == len(ROWS) - len(broken)
+    assert judged.find("neuron-order", "up", MODEL, None) == broken["|neuron-order[up]"]
+    whole = session_of().judged(PACK, MODEL)
+    plain = [row for row in whole.results if _place(row) not in broken]
     assert [(row.claim, row.effect, row.p_value) for row in judged.results] == [
         (row.claim, row.effect, row.p_value) for row in plain
     ]
@@ -86,26 +90,27 @@ def _place(row: Any) -> str:
 
 
 def test_a_text_that_cannot_be_read_leaves_the_claims_on_weights(
-    bench_of: Callable[..., Bench], tmp_path: Path
+    session_of: Callable[..., Session], tmp_path: Path
 ) -> None:
     short = tmp_path / "short.txt"
     short.write_text("one passage only")
-    judged = bench_of(text=[str(short)], dense_reference=DENSE, second_model=MODEL).judged(resolve(MODEL))
+    judged = session_of(text=[str(short)], dense_reference=DENSE, second_model=MODEL).judged(PACK, MODEL)
     assert {row.corpus for row in judged.results} == {None}
-    assert all("too short" in message for message in judged.errors.values())
-    on_text = {key for claim in LIVE.values() for key in claim.row_keys() if f"{short}|{key}" in judged.errors}
+    assert all("too short" in one.message for one in judged.broken)
+    broken = {(one.corpus, one.key) for one in judged.broken}
+    on_text = {key for claim in LIVE.values() for key in claim.row_keys() if (str(short), key) in broken}
     assert _keys(judged) | on_text == ROWS
 
 
-def test_two_models_in_one_run_share_the_references(bench_of: Callable[..., Bench]) -> None:
+def test_two_models_in_one_run_share_the_references(session_of: Callable[..., Session]) -> None:
     other = f"synthetic:planted?{SIZES}&seed=1"
     wide = f"synthetic:planted?{SIZES.replace('intermediate=8', 'intermediate=12')}"
-    bench = bench_of(model=[MODEL, other, wide], dense_reference=DENSE, second_model=MODEL)
-    first, second, third = (bench.judged(ref) for ref in bench.settings.models)
-    assert first.errors == second.errors == third.errors == {}
-    assert bench.judged(resolve(MODEL)) is first
-    assert [bench.card(ref)["name"] for ref in bench.settings.models] == [MODEL, other, wide]
-    assert [card["model"] for ref in bench.settings.models for card in bench.corpora(ref)] == [MODEL, other, wide]
+    session = session_of(model=[MODEL, other, wide], dense_reference=DENSE, second_model=MODEL)
+    first, second, third = found = [session.judged(PACK, ref.name) for ref in session.settings.models]
+    assert first.broken == second.broken == third.broken == ()
+    assert session.judged(PACK, MODEL) is first
+    assert [judged.card and judged.card["name"] for judged in found] == [MODEL, other, wide]
+    assert [card["model"] for judged in found for card in judged.corpora] == [MODEL, other, wide]
     effects = {_row(judged, "tuning-keeps-routing", None, "builtin").effect for judged in (first, second)}
     assert len(effects) == 2
     row = _row(third, "dense-reference", "matrix up", None)
@@ -113,9 +118,9 @@ def test_two_models_in_one_run_share_the_references(bench_of: Callable[..., Benc
     assert "has not the shape of the experts of" in row.reason
 
 
-def test_random_control_is_judged_with_the_same_references(bench_of: Callable[..., Bench]) -> None:
-    judged = bench_of(profile="full", dense_reference=DENSE, second_model=MODEL).judged(resolve(MODEL))
-    assert judged.errors == {}
+def test_random_control_is_judged_with_the_same_references(session_of: Callable[..., Session]) -> None:
+    judged = session_of(profile="full", dense_reference=DENSE, second_model=MODEL).judged(PACK, MODEL)
+    assert judged.broken == ()
     controls = {_place(row): row.controls["random_init"] for row in judged.results}
     assert len(controls) == len(ROWS)
     assert controls["|dense-reference[matrix up]"]["verdict"] != Verdict.NOT_APPLICABLE
@@ -123,32 +128,32 @@ def test_random_control_is_judged_with_the_same_references(bench_of: Callable[..
 
 
 def test_a_control_that_cannot_be_made_leaves_the_verdicts(
-    bench_of: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+    session_of: Callable[..., Session], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loading, "_LARGEST_CONTROL", 10)
-    judged = bench_of(profile="full").judged(resolve(MODEL))
+    judged = session_of(profile="full").judged(PACK, MODEL)
     assert _keys(judged) == ROWS
     for row in judged.results:
         assert row.controls["random_init"]["verdict"] is None
         assert "which would take hours to make" in row.controls["random_init"]["reason"]
 
 
-def test_a_model_that_cannot_be_opened_says_so_every_time(bench_of: Callable[..., Bench], tmp_path: Path) -> None:
-    bench = bench_of(model=[str(tmp_path), MODEL])
-    broken, whole = bench.settings.models
+def test_a_model_that_cannot_be_opened_says_so_every_time(session_of: Callable[..., Session], tmp_path: Path) -> None:
+    session = session_of(model=[str(tmp_path), MODEL])
+    broken, whole = session.settings.models
     said = []
     for _ in range(2):
         with pytest.raises(ModelError) as caught:
-            bench.judged(broken)
+            session.judged(PACK, broken.name)
         said.append(str(caught.value))
     assert said[0] == said[1]
     assert "has no config.json" in said[0]
-    assert _keys(bench.judged(whole)) == ROWS
+    assert _keys(session.judged(PACK, whole.name)) == ROWS
 
 
 @pytest.mark.parametrize("download", [True, False])
 def test_download_reaches_every_model_of_the_hub(
-    download: bool, bench_of: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+    download: bool, session_of: Callable[..., Session], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: dict[str, bool] = {}
 
@@ -159,10 +164,10 @@ def test_download_reaches_every_model_of_the_hub(
     for module in (loading, dense):
         monkeypatch.setattr(module, "place_of", place_of)
     others = {"dense_reference": "hub:org/dense", "second_model": "hub:org/second"}
-    bench = bench_of(model=["hub:org/first", MODEL], download=download, **others)
+    session = session_of(model=["hub:org/first", MODEL], download=download, **others)
     with pytest.raises(ModelError, match="no hub:org/first here"):
-        bench.judged(bench.settings.models[0])
-    bench.judged(resolve(MODEL))
+        session.judged(PACK, "hub:org/first")
+    session.judged(PACK, MODEL)
     assert asked == dict.fromkeys(("hub:org/first", "hub:org/dense", "hub:org/second"), download)
 
 
@@ -173,3 +178,33 @@ def test_environment_names_what_was_compared() -> None:
     plain = environment(settle({"model": [MODEL]}))
     assert (plain["dense_reference"], plain["second_model"], plain["layers"]) == (None, None, None)
     assert all(isinstance(value, str | int | float | bool | None) for value in (found | plain).values())
+
+
+def test_packs_are_judged_together_while_a_model_is_in_memory(
+    session_of: Callable[..., Session], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pack that the run does not name is judged when a test asks for it."""
+    from moe_claims.run import session as module
+
+    asked: list[str] = []
+
+    def counted(ref: ModelRef, *, download: bool) -> Any:
+        asked.append(ref.name)
+        return loading.open_model(ref, download=download)
+
+    monkeypatch.setattr(module, "open_model", counted)
+    claims = (LIVE["router-norm"], LIVE["neuron-order"])
+    other, third = (Pack(id=name, title="T", paper="P", claims=claims) for name in ("other", "third"))
+    settings = session_of().settings
+    session = Session(settings, packs=(PACK, other))
+    whole, few = session.judged(PACK, MODEL), session.judged(other, MODEL)
+    assert asked == [MODEL]
+    assert {row.pack for row in few.results} == {"other"}
+    assert {row.claim for row in few.results} == {"router-norm", "neuron-order"}
+    ours = {(row.claim, row.variant): row for row in whole.results}
+    for row in few.results:
+        beside = ours[row.claim, row.variant]
+        assert row.effect == beside.effect  # the same numbers were measured,
+        assert row.interval != beside.interval or row.interval.method.startswith("jackknife")  # and resampled anew
+    assert session.judged(third, MODEL).results[0].pack == "third"
+    assert asked == [MODEL, MODEL]
