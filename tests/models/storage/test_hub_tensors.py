@@ -5,8 +5,9 @@ import json
 import struct
 import time
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -62,6 +63,36 @@ def source(one_file: Path, repository_of: Callable[..., Repository], hub_here: A
     read = RemoteSource(repository_of(one_file))
     hub_here.log.clear()
     return read
+
+
+class InMemory:
+    """A repository that needs no network."""
+
+    name = "org/memory"
+
+    def __init__(self, folder: Path) -> None:
+        self._content = {path.name: path.read_bytes() for path in folder.iterdir()}
+        self.files = frozenset(self._content)
+
+    def whole(self, file: str) -> bytes:
+        return self._content[file]
+
+    def fill(self, file: str, start: int, targets: Sequence[memoryview], stop: Event) -> None:
+        for target in targets:
+            target[:] = self._content[file][start : start + len(target)]
+            start += len(target)
+
+    def size(self, file: str) -> int:
+        return len(self._content[file])
+
+
+@pytest.mark.parametrize("layout", ["fused", "original-sharded"])
+def test_any_files_by_range_are_a_source(layout: str, saved: Callable[..., Path]) -> None:
+    folder = saved("mixtral", False, layout)
+    local, source = SafetensorsFolder(folder), RemoteSource(InMemory(folder), largest=1_000)
+    assert source.names() == local.names()
+    for name in sorted(local.names()):
+        assert torch.equal(source.get(name), local.get(name))
 
 
 @pytest.mark.parametrize("layout", ["original", "fused", "original-sharded", "fused-sharded"])
