@@ -62,6 +62,10 @@ class Repository:
         self._sizes: dict[str, int] = {}
         self.sha, self.files = self._resolve()
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Another process reads the same commit; signed addresses of storage servers stay in this one."""
+        return self.__dict__ | {"_elsewhere": {}}
+
     def _resolve(self) -> tuple[str, frozenset[str]]:
         from huggingface_hub import HfApi, constants
         from huggingface_hub.errors import HfHubHTTPError

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import partial
 from threading import Event
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, final
 
@@ -127,6 +128,10 @@ class RemoteSource:
         label = f"reading headers of {repository.name}"
         list(track(at_once(files, self._read_header), label, unit="files", total=len(files)))
         self._where = indexed or {name: file for file in files for name in self._headers[file]}
+
+    def __reduce__(self) -> "tuple[Callable[..., RemoteSource], tuple[RemoteFiles]]":
+        """Another process reads the headers anew."""
+        return partial(RemoteSource, largest=self._largest), (self._repository,)
 
     def _read_header(self, file: str, stop: Event) -> None:
         first = bytearray(8)

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import pickle
 import struct
 import time
 import tracemalloc
@@ -575,3 +576,19 @@ def test_headers_of_many_files_show_progress(
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 60
     assert said[-1].startswith("reading headers of org/tiny@main: 60/60 files in ")
+
+
+# --- sent to another process ---------------------------------------------------------------------
+
+
+def test_a_pickled_source_reads_the_same_commit(one_file: Path, repository_of: Any, hub_here: Any) -> None:
+    source = RemoteSource(repository_of(one_file), largest=300)
+    source.get("a")  # from where the hub sent on to, by a signed address
+    pickled = pickle.dumps(source)
+    assert b"signature" not in pickled
+    assert len(pickled) < 2_000
+    hub_here.log.clear()
+    again = pickle.loads(pickled)
+    assert again.names() == source.names()
+    assert torch.equal(again.get("b"), source.get("b"))
+    assert not [asked for asked in hub_here.log if "/api/" in str(asked)]  # the revision is not looked up anew
