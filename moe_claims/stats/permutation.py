@@ -1,4 +1,4 @@
-"""p-values from resampled null distributions, and the unit-wise error that all share."""
+"""p-values from resampled or enumerated null distributions, and the permutation of expert labels."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
