@@ -138,8 +138,10 @@ def measured(
 ) -> tuple[Subject, Mapping[str, Any] | None]:
     """What is drawn of a model, and what the page says about the long text.
 
+    A part that could not be measured is the error that stopped it.
+
     Raises:
-        MoeClaimsError: the weights cannot be measured. What stops anything else is kept in its place.
+        MoeClaimsError: the weights cannot be measured.
     """
     blocks = None if isinstance(reference, MoeClaimsError) else reference[1]
     weights = measurer.parts.weights(model)

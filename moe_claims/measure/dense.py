@@ -28,7 +28,7 @@ class Blocks(Protocol):
 
     @property
     def identity(self) -> str:
-        """A text that is another one for other weights; the MoE that they are compared with is known besides."""
+        """Differs where the weights differ; of shared experts a fixed text, since their MoE identifies these."""
 
     def matrix(self, layer: int, role: Role) -> "torch.Tensor":
         """One matrix of a layer's block: up and act (m, d), down (d, m), stored dtype."""

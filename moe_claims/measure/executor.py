@@ -22,11 +22,11 @@ class ModelWork(Protocol):
     """Something to be measured of a model as a whole, such as a pass of a text through all its layers."""
 
     def measure(self) -> Iterator[Arrays]:
-        """Its arrays in a fixed order, each as soon as it is there. Whoever has enough stops asking."""
+        """Its arrays in a fixed order, each as soon as it is there; nothing beyond what is asked for is measured."""
 
 
 class Executor(Protocol):
-    """Has work done. What it yields does not depend on where and in which order the work is done.
+    """Runs work, here or elsewhere. What it yields does not depend on where, or in which order, the work is done.
 
     An error that the work raises is raised where its arrays would have come; what came before stands.
     """

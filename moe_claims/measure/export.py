@@ -66,7 +66,7 @@ def export(
     if tokens is not None and tokens < 4:
         raise UsageError(f"--tokens {tokens}: give a whole number of tokens, 4 or more")
     if dense_reference is not None and shared_experts:
-        raise UsageError("--dense-reference and --shared-experts ask for the same place: give one of them")
+        raise UsageError("--dense-reference and --shared-experts both come last on the expert axes: give one of them")
     measurer = PartMeasurer(_store(), device=device_of(device), dtype=dtype)
     model = open_model(resolve(name), download=download)
     blocks = _blocks(model, dense_reference, shared_experts=shared_experts, download=download)
@@ -127,7 +127,7 @@ def weight_arrays(weights: WeightMeasurement) -> Arrays:
 
 
 def with_dense(arrays: Arrays, dense: DenseWeights) -> Arrays:
-    """The similarities with the dense reference, 'F', or the shared experts, 'SE', as last of the experts."""
+    """The similarities with one more expert, which comes last: the dense reference, 'F', or shared experts, 'SE'."""
     return {
         f"similarity.{level}.{role}": append_dense(arrays[f"similarity.{level}.{role}"], to_dense[role])
         for level, to_dense in (("matrix", dense.matrix), ("mean", dense.mean))
@@ -136,7 +136,7 @@ def with_dense(arrays: Arrays, dense: DenseWeights) -> Arrays:
 
 
 def routed_arrays(routed: RoutedMeasurement) -> Arrays:
-    """What the reference documents: sums turned into means, ranks counted."""
+    """The arrays of a text as the reference documents them: sums turned into means, and ranks counted."""
     arrays = {name: routed.arrays()[name] for name in ("layers", "lengths", "router_logits", "output_norms", "chosen")}
     arrays |= {"nats": routed.nats, "activation_share": routed.activation_share}
     if routed.token_cosines is not None:

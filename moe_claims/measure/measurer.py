@@ -54,7 +54,7 @@ class Measurer:
         ref = self.settings.dense_reference
         try:
             return None if ref is None else open_dense(ref, download=self.settings.download)
-        except MoeClaimsError as error:  # the claims that need none stand without it
+        except MoeClaimsError as error:  # claims that need no dense reference are tested all the same
             return error
 
     @cached_property
@@ -82,7 +82,7 @@ class Measurer:
         weights = self.parts.weights(model)
         matching, against_dense = self._matching(model) if neurons else None, self._against_dense(model)
         dense: DenseModel | None = None
-        # One that does not fit or whose weights cannot be read is not run: it would take the whole text with it.
+        # A dense reference that does not fit, or whose weights cannot be read, is not run: it would stop the text too.
         if isinstance(self._dense, DenseModel) and isinstance(against_dense, DenseWeights):
             dense = self._dense
         behaviour: dict[str, RoutedMeasurement | MoeClaimsError] = {}
@@ -94,7 +94,7 @@ class Measurer:
                 found = behaviour[name] = self.parts.routed(model, sequences, dense)
                 cards.append(corpus_card(model, sequences, found))
                 second[name] = self._second_routed(model, sequences, dense)
-            except MoeClaimsError as error:  # the claims on weights stand without it
+            except MoeClaimsError as error:  # claims on weights are tested all the same
                 behaviour[name] = second[name] = error
         return {
             name: Measured(weights, text, matching, against_dense, second[name], behaviour)

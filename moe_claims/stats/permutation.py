@@ -64,7 +64,7 @@ class TestResult:
 
 
 def test_against(observed: float, null: ArrayLike, *, exact: bool) -> TestResult:
-    """Where an observed statistic stands in its null distribution.
+    """The p-values, on either side, of an observed statistic in its null distribution.
 
     Values as near to the observed one as 1e-10 of the largest count as ties, because the
     same statistic summed in another order differs by rounding; being relative, the
@@ -174,7 +174,7 @@ class LabelNull:
         return mean_over_layers(self.by_layer, exact=self.exact)
 
     def test(self, observed: float) -> TestResult:
-        """Where an observed mean over layers stands in this null."""
+        """The p-values, on either side, of an observed mean over layers in this null."""
         return test_against(observed, self.mean(), exact=self.exact)
 
 

@@ -78,7 +78,7 @@ def sign_test(positive: int, trials: int, *, alternative: Alternative = "two-sid
 
 
 def sign_quantiles(trials: int) -> tuple[float, ...]:
-    """Of the number of positive signs among so many, each as likely up as down: its quantiles at ``LEVELS``.
+    """Quantiles, at ``LEVELS``, of the number of positive signs among ``trials``, each as likely up as down.
 
     Raises ValueError for a negative number of trials.
     """

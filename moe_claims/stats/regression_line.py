@@ -53,9 +53,9 @@ def line(places: ArrayLike, values: ArrayLike) -> LineResult:
     """
     x, y = np.asarray(places, dtype=np.float64), np.asarray(values, dtype=np.float64)
     if x.ndim != 1 or y.shape[-1:] != x.shape or not np.isfinite(x).all() or not np.isfinite(y).all():
-        raise ValueError(f"a line needs finite values at finite places, not shapes {y.shape} and {x.shape}")
+        raise ValueError(f"a line needs finite values at finite positions, not shapes {y.shape} and {x.shape}")
     if len(np.unique(x)) < 2:
-        raise ValueError("a line needs values at 2 different places or more")
+        raise ValueError("a line needs values at 2 different positions or more")
     centre, mean = float(x.mean()), y.mean(axis=-1)
     spread = float(((x - centre) ** 2).sum())
     slope = ((x - centre) * y).sum(axis=-1) / spread

@@ -18,7 +18,7 @@ _NOTHING = 1e-12
 @final
 @dataclass(frozen=True)
 class StudentResult:
-    """An estimate and how sure it is."""
+    """An estimate whose error follows Student's t."""
 
     estimate: float
     """In its own unit; 0 is no effect."""

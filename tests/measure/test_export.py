@@ -95,7 +95,9 @@ def test_what_cannot_be_compared_is_one_line_and_writes_nothing(
 
 
 def test_a_dense_reference_and_shared_experts_ask_for_one_place(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"^--dense-reference and --shared-experts ask for the same place: give one"):
+    with pytest.raises(
+        UsageError, match=r"^--dense-reference and --shared-experts both come last on the expert axes: give one"
+    ):
         export(
             MODEL,
             text=None,
