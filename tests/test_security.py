@@ -329,7 +329,8 @@ def _poisoned(folder: Path, marker: Path) -> None:
 def _measure(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     output = folder.parent / "measured.npz"
     command = [sys.executable, "-m", "moe_claims", "measure", str(folder), "--output", str(output), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder.parent)
+    environment = os.environ | {"XDG_CACHE_HOME": str(folder.parent / "kept")}
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder.parent, env=environment)
 
 
 def _one_line(done: subprocess.CompletedProcess[str]) -> str:

@@ -22,9 +22,9 @@ def add(commands: Commands) -> None:
 
 
 def run(given: argparse.Namespace) -> str:
-    from moe_claims.measure.export import dump
+    from moe_claims.measure.export import export
 
-    return dump(
+    return export(
         given.name,
         text=given.text,
         token_ids=given.token_ids,

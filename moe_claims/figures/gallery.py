@@ -10,7 +10,8 @@ from moe_claims.errors import ModelError, MoeClaimsError, UsageError
 from moe_claims.figures import files, gallery_page, style
 from moe_claims.figures.data import Read, Reference, Subject
 from moe_claims.measure.dense import Blocks
-from moe_claims.measure.measurer import Measurer, corpus_card
+from moe_claims.measure.measurer import Measurer
+from moe_claims.measure.sequences import corpus_card, read_passage
 from moe_claims.measure.store import Keeper, Store
 from moe_claims.models.dense import open_dense
 from moe_claims.models.device import device_of
@@ -137,33 +138,35 @@ def measured(
 ) -> tuple[Subject, Mapping[str, Any] | None]:
     """What is drawn of a model, and what the page says about the long text.
 
+    A part that could not be measured is the error that stopped it.
+
     Raises:
-        MoeClaimsError: the weights cannot be measured. What stops anything else is kept in its place.
+        MoeClaimsError: the weights cannot be measured.
     """
     blocks = None if isinstance(reference, MoeClaimsError) else reference[1]
-    weights = measurer.weights(model)
+    weights = measurer.parts.weights(model)
     compared: Reference | MoeClaimsError
     if isinstance(reference, MoeClaimsError):
         compared = reference
     else:
-        compared = Reference(reference[0], reference[1].name, measurer.against(model, reference[1]))
+        compared = Reference(reference[0], reference[1].name, measurer.parts.against(model, reference[1]))
     text: Read | MoeClaimsError
     short: Read | MoeClaimsError
     card = None
     try:
         sequences = measurer.sequences(model, measurer.settings.texts[0])
-        routed = measurer.routed(model, sequences, blocks)
+        routed = measurer.parts.routed(model, sequences, blocks)
         card = corpus_card(model, sequences, routed)
         text = Read(sequences.name, _words(model, sequences.ids[0]), routed)
     except MoeClaimsError as error:  # the figures of weights stand without it
         text = error
     try:
         prompt = short_sequence(model)
-        routed = measurer.routed(model, prompt, blocks, token_cosines=True)
+        routed = measurer.parts.routed(model, prompt, blocks, token_cosines=True)
         short = Read(SHORT, _words(model, prompt.ids[0]), routed)
     except MoeClaimsError as error:
         short = error
-    projections = measurer.projections(model, layers, blocks, seed=measurer.settings.seed)
+    projections = measurer.parts.projections(model, layers, blocks, seed=measurer.settings.seed)
     name, hub_id = model.ref.name, model.hub_id
     return Subject(name, hub_id, tuple(layers), weights, compared, short, text, projections), card
 
@@ -179,11 +182,7 @@ def short_sequence(model: OpenModel) -> texts.Sequences:
         ModelError: the model has no tokenizer.
         UsageError: the tokenizer is not the model's.
     """
-    passage = texts.Text(SHORT, (_prompt(),))
-    ids = tuple(model.encoder()(passage.passages[0]))[: model.context]
-    vocabulary = int(model.checkpoint.text_config["vocab_size"])
-    texts.check_ids([ids], vocabulary, f"the {SHORT} as '{model.ref.name}' reads it")
-    return texts.Sequences(SHORT, (ids,), passage.sha256, 1, 0)
+    return read_passage(model, SHORT, _prompt())
 
 
 def _words(model: OpenModel, ids: Sequence[int]) -> tuple[str, ...]:

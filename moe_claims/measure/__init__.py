@@ -1,1 +1,1 @@
-"""Measurements: arrays per layer, what was measured of what in which unit. Nothing is judged here."""
+"""What is measured of a model: arrays per layer with known units. Nothing is judged here."""

@@ -67,7 +67,7 @@ def among_chosen(similarity: "torch.Tensor", chosen: "torch.Tensor") -> "torch.T
 
 
 def wide(tensor: "torch.Tensor") -> "torch.Tensor":
-    """float32, or float64 where it already is."""
+    """A tensor in float32, or in float64 where it is that already."""
     import torch
 
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
@@ -75,7 +75,7 @@ def wide(tensor: "torch.Tensor") -> "torch.Tensor":
 
 @final
 class RouterScores:
-    """One layer's router logits, recomputed from what its router was asked, and checked against what it did.
+    """The router logits of one layer, recomputed from its router's input and checked against the experts it chose.
 
     Args:
         router: (E, d) router rows.
@@ -91,14 +91,18 @@ class RouterScores:
         self._where = where
 
     def of(self, batch: ExpertBatch, real: "torch.Tensor") -> "torch.Tensor":
-        """A chunk of n tokens and (n,) bool, which of them are real → the logits of these, one row each.
+        """The (r, E) logits of the r real tokens of a chunk.
+
+        Args:
+            batch: n tokens as the layer ran them.
+            real: (n,) bool, which of them are no padding.
 
         The recomputed scores must be those of the router, rounding apart: either the experts of the k
         largest ones were chosen, or, where other rules have a say (groups of experts, a bias that
         balances their loads), the router itself returned them.
 
         Raises:
-            ModelError: they are not, or not finite.
+            ModelError: the recomputed scores are others, or the hidden states are not finite.
         """
         import torch
 
@@ -135,15 +139,15 @@ class RouterScores:
 
 @final
 class LayerAccumulator:
-    """Sums up one MoE layer while its micro-batches go by; padding never enters.
+    """Adds up what one MoE layer does while its micro-batches run; padding is left out.
 
     Args:
         router: (E, d) router rows, from which the scores are recomputed.
         batches: the micro-batches, in the order in which they will run.
         sequences: number S of sequences.
         where: the layer, for messages.
-        token_cosines: keep every token's cosines too, E² numbers each.
-        dense: the dense reference's block of this layer; let go after the last token.
+        token_cosines: whether the cosines of every single token are kept too, E² numbers each.
+        dense: the dense reference's block of this layer; its weights are released after the last token.
         bias: (E,) what the router adds to its scores.
         factor: what the router multiplies its scores by.
     """
@@ -212,7 +216,7 @@ class LayerAccumulator:
         self._observe_activations(batch.activations[real], sequence[real])
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """What was summed up, under the names of the measurement's fields less the axis of layers."""
+        """The sums of the layer, under the names of the fields of ``RoutedMeasurement``, less its layer axis."""
         import torch
 
         assert self.index is not None  # the layer has seen its tokens by now

@@ -1,4 +1,4 @@
-"""How alike neurons of the same index fire across experts, and whether their index is what makes them so."""
+"""How alike neurons of the same index fire in two experts, and whether other pairs of indices would be as alike."""
 
 from typing import TYPE_CHECKING, final
 
@@ -58,7 +58,7 @@ class IndexCorrelation:
         self._tokens += len(activations)
 
     def shifted(self) -> "torch.Tensor":
-        """(m,) mean over tokens and pairs by step; step 0 leaves every index as it is."""
+        """(m,) mean of r over tokens and pairs of experts for each step; step 0 leaves every index as it is."""
         import torch
 
         if not self._tokens or self._experts < 2:

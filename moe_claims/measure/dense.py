@@ -28,13 +28,13 @@ class Blocks(Protocol):
 
     @property
     def identity(self) -> str:
-        """What its weights are, beside the MoE that it is compared with."""
+        """Differs where the weights differ; of shared experts a fixed text, since their MoE identifies these."""
 
     def matrix(self, layer: int, role: Role) -> "torch.Tensor":
         """One matrix of a layer's block: up and act (m, d), down (d, m), stored dtype."""
 
     def check_fits(self, checkpoint: Checkpoint) -> None:
-        """Whether the experts of an MoE can be compared with these; an error says why not."""
+        """Raises ``NotComparableError`` or ``ModelError`` where the experts of an MoE cannot be compared with these."""
 
 
 def cosine_to(rows: "torch.Tensor", reference: "torch.Tensor") -> NDArray[np.float64]:
@@ -56,9 +56,14 @@ def cosine_to(rows: "torch.Tensor", reference: "torch.Tensor") -> NDArray[np.flo
 
 
 def measure_dense(checkpoint: Checkpoint, dense: Blocks, *, device: str = "cpu") -> DenseWeights:
-    """Compares every MoE layer's experts with the other block of the same layer, one matrix kind at a time.
+    """Compares the weights of every MoE layer's experts with those of another block of the same layer.
 
-    Blocks of another width, as several shared experts are together, are compared by their mean neurons alone.
+    A block of another width, as several shared experts are together, is compared by its mean neurons alone.
+
+    Args:
+        checkpoint: the model whose experts are compared.
+        dense: the other blocks: a dense model's, or the model's shared experts.
+        device: ``cpu`` or ``cuda``, where the weights are multiplied.
 
     Raises:
         NotComparableError: the shapes differ.
@@ -70,7 +75,10 @@ def measure_dense(checkpoint: Checkpoint, dense: Blocks, *, device: str = "cpu")
 def dense_layers(
     checkpoint: Checkpoint, dense: Blocks, layers: Sequence[int], *, device: str = "cpu"
 ) -> Iterator[dict[str, NDArray[Any]]]:
-    """What ``measure_dense`` finds in each of these layers, as soon as it has been found."""
+    """The arrays of ``DenseWeights`` for each of these layers (true indices), as soon as it has been compared.
+
+    Arguments and errors are those of ``measure_dense``.
+    """
     dense.check_fits(checkpoint)
     for layer in track(layers, f"{checkpoint.name} against {dense.name}", unit="layers"):
         found: dict[str, NDArray[Any]] = {}
@@ -91,10 +99,10 @@ def append_dense(experts: Floats, dense: Floats) -> Floats:
 
 @final
 class DenseLayer:
-    """The other block of one layer, run on the hidden states of the MoE.
+    """A dense block of one layer that is run on the hidden states that the MoE's experts are given.
 
     Args:
-        dense: the blocks; weights are read when the first hidden states come.
+        dense: the blocks of all layers; weights are read when the first hidden states come.
         layer: true index of the layer.
         activation: σ of the MoE, by its name in transformers.
     """

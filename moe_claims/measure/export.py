@@ -1,6 +1,5 @@
 """``python -m moe_claims measure``: the numbers themselves, for comparison with other implementations."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,18 +8,18 @@ from numpy.typing import NDArray
 
 from moe_claims import texts
 from moe_claims.errors import UsageError
-from moe_claims.measure.dense import Blocks, append_dense, measure_dense
-from moe_claims.measure.matching import measure_matching
+from moe_claims.measure.dense import Blocks, append_dense
 from moe_claims.measure.measurement import DenseWeights, RoutedMeasurement, WeightMeasurement
-from moe_claims.measure.routed import measure_routed
-from moe_claims.measure.weights import measure_weights
+from moe_claims.measure.part_measurer import PartMeasurer
+from moe_claims.measure.sequences import read_text, read_token_ids
+from moe_claims.measure.store import Store
 from moe_claims.models.dense import open_dense
 from moe_claims.models.device import device_of
 from moe_claims.models.families.table import ROLES
-from moe_claims.models.forward.layerwise import LayerwiseModel
 from moe_claims.models.loading import OpenModel, open_model
 from moe_claims.models.names import resolve
 from moe_claims.models.shared_experts import SharedExperts
+from moe_claims.settings import default_cache
 from moe_claims.stats.mantel import pearson
 from moe_claims.stats.permutation import off_diagonal
 
@@ -30,7 +29,7 @@ DEFAULT = ("weights", "matching", "outputs")
 Arrays = dict[str, NDArray[Any]]
 
 
-def dump(
+def export(
     name: str,
     *,
     text: str | None,
@@ -44,16 +43,19 @@ def dump(
     shared_experts: bool = False,
     download: bool = False,
 ) -> str:
-    """Measures a model and writes the arrays to an ``.npz`` file; names and shapes are in the reference docs.
+    """Writes the arrays measured of a model to an ``.npz`` file; names and shapes are in the reference docs.
 
-    The last place on the expert axes goes to the dense reference, or to the shared experts.
+    What has been measured before, by this command or for the claims, is taken from the user's cache folder, and
+    what is measured now is kept there, layer by layer. The last place on the expert axes goes to the dense
+    reference, or to the shared experts.
 
     Returns:
         One line for the user.
 
     Raises:
-        MoeClaimsError: model, text or token ids cannot be used, the dense reference has another shape, or there are no
-            shared experts.
+        UsageError: model, text, token ids or one of the options cannot be used, or the cache folder not be made.
+        NotComparableError: the dense reference has another shape than the experts.
+        ModelError: the model cannot be read or run, or has no shared experts.
     """
     wanted = DEFAULT if what is None else what
     for part in wanted:
@@ -63,34 +65,30 @@ def dump(
         raise UsageError(f"--output {output}: give a file name that ends in .npz")
     if tokens is not None and tokens < 4:
         raise UsageError(f"--tokens {tokens}: give a whole number of tokens, 4 or more")
-    place = device_of(device)
-    model = open_model(resolve(name), download=download)
-    dense: Blocks | None = None
     if dense_reference is not None and shared_experts:
-        raise UsageError("--dense-reference and --shared-experts ask for the same place: give one of them")
-    if dense_reference is not None:
-        dense = open_dense(resolve(dense_reference), download=download)
-        dense.check_fits(model.checkpoint)
-    if shared_experts:
-        dense = SharedExperts(model.checkpoint)
+        raise UsageError("--dense-reference and --shared-experts both come last on the expert axes: give one of them")
+    measurer = PartMeasurer(_store(), device=device_of(device), dtype=dtype)
+    model = open_model(resolve(name), download=download)
+    blocks = _blocks(model, dense_reference, shared_experts=shared_experts, download=download)
+    sequences: texts.Sequences | None = None
+    if "outputs" in wanted or "token-outputs" in wanted:  # what is wrong with a text is said before all measuring
+        chosen = text or "builtin"
+        sequences = read_text(model, chosen, tokens=tokens) if token_ids is None else read_token_ids(model, token_ids)
     arrays: Arrays = {"layers": np.asarray(model.checkpoint.moe_layers)}
     note = ""
     if "weights" in wanted:
-        arrays |= weight_arrays(measure_weights(model.checkpoint, device=place))
-        if dense is not None:
-            found = measure_dense(model.checkpoint, dense, device=place)
+        arrays |= weight_arrays(measurer.weights(model))
+        if blocks is not None:
+            found = measurer.against(model, blocks)
             arrays |= with_dense(arrays, found)
             note = "" if found.matrix else "; similarity.matrix is without SE, a block of another shape than an expert"
     if "matching" in wanted:
-        for role in ROLES:
-            matching = measure_matching(model.checkpoint, role, model.checkpoint.moe_layers)
+        for role, matching in measurer.matching(model, model.checkpoint.moe_layers).items():
             arrays[f"matching.{role}.similarity"] = matching.similarity
             arrays[f"matching.{role}.tau"] = matching.tau
             arrays[f"matching.{role}.permutation"] = matching.permutation
-    if "outputs" in wanted or "token-outputs" in wanted:
-        sequences = _sequences(model, text, token_ids, tokens)
-        layerwise = LayerwiseModel(model.checkpoint, device=place, dtype=dtype)
-        routed = measure_routed(layerwise, sequences, token_cosines="token-outputs" in wanted, dense=dense)
+    if sequences is not None:
+        routed = measurer.routed(model, sequences, blocks, token_cosines="token-outputs" in wanted)
         arrays |= routed_arrays(routed)
     output.parent.mkdir(parents=True, exist_ok=True)
     partial = output.with_name(f".{output.stem}.partial.npz")
@@ -99,17 +97,24 @@ def dump(
     return f"{name}: {', '.join(wanted)} written to {output} ({len(arrays)} arrays){note}"
 
 
-def _sequences(
-    model: OpenModel, text: str | None, token_ids: Path | None, tokens: int | None
-) -> Sequence[Sequence[int]]:
-    if token_ids is None:
-        loaded = texts.load(text or "builtin")
-        sequences = texts.tokenize(loaded, model.encoder(), limit=tokens, longest=model.context).ids
-        who = f"'{loaded.name}' as '{model.ref.name}' reads it"
-    else:
-        sequences, who = texts.read_token_ids(token_ids), f"'{token_ids}'"
-    texts.check_ids(sequences, int(model.checkpoint.text_config["vocab_size"]), who)
-    return sequences
+def _store() -> Store:
+    folder = default_cache()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"the cache folder '{folder}' cannot be made ({error.strerror}): XDG_CACHE_HOME says where else it may be"
+        ) from None
+    return Store(folder)
+
+
+def _blocks(model: OpenModel, dense_reference: str | None, *, shared_experts: bool, download: bool) -> Blocks | None:
+    """What the experts are compared with, if anything."""
+    if dense_reference is not None:
+        dense = open_dense(resolve(dense_reference), download=download)
+        dense.check_fits(model.checkpoint)
+        return dense
+    return SharedExperts(model.checkpoint) if shared_experts else None
 
 
 def weight_arrays(weights: WeightMeasurement) -> Arrays:
@@ -122,7 +127,7 @@ def weight_arrays(weights: WeightMeasurement) -> Arrays:
 
 
 def with_dense(arrays: Arrays, dense: DenseWeights) -> Arrays:
-    """The similarities with the dense reference, 'F', or the shared experts, 'SE', as last of the experts."""
+    """The similarities with one more expert, which comes last: the dense reference, 'F', or shared experts, 'SE'."""
     return {
         f"similarity.{level}.{role}": append_dense(arrays[f"similarity.{level}.{role}"], to_dense[role])
         for level, to_dense in (("matrix", dense.matrix), ("mean", dense.mean))
@@ -131,7 +136,7 @@ def with_dense(arrays: Arrays, dense: DenseWeights) -> Arrays:
 
 
 def routed_arrays(routed: RoutedMeasurement) -> Arrays:
-    """What the reference documents: sums turned into means, ranks counted."""
+    """The arrays of a text as the reference documents them: sums turned into means, and ranks counted."""
     arrays = {name: routed.arrays()[name] for name in ("layers", "lengths", "router_logits", "output_norms", "chosen")}
     arrays |= {"nats": routed.nats, "activation_share": routed.activation_share}
     if routed.token_cosines is not None:

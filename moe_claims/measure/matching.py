@@ -35,8 +35,8 @@ def measure_matching(
     ``pair_bytes`` says for every worker. The result does not depend on the number of workers.
 
     Args:
-        checkpoint: whose experts are matched.
-        role: matrix kind; each is matched on its own.
+        checkpoint: the model whose experts are matched.
+        role: the matrix kind whose rows or columns are the neurons.
         layers: true indices of MoE layers.
         workers: threads; by default as many as torch uses, as far as memory goes.
 
@@ -51,7 +51,10 @@ def measure_matching(
 def match_layers(
     checkpoint: Checkpoint, role: Role, layers: Sequence[int], *, workers: int | None = None
 ) -> Iterator[dict[str, NDArray[Any]]]:
-    """What ``measure_matching`` finds in each of these layers, as soon as it has been found."""
+    """The arrays of a ``MatchingMeasurement`` for each of these layers, as soon as it has been matched.
+
+    Arguments and errors are those of ``measure_matching``.
+    """
     _check(checkpoint, layers)
     experts, neurons, width = _shape(checkpoint, role)
     pairs = list(combinations(range(experts), 2))
@@ -80,7 +83,11 @@ def match_layers(
 
 
 def layers_to_match(checkpoint: Checkpoint, asked: tuple[int, ...] | None) -> tuple[int, ...]:
-    """The layers that were asked for; otherwise all MoE layers, where matching them takes minutes.
+    """The layers that were asked for; all MoE layers where none were, if matching these takes no more than minutes.
+
+    Args:
+        checkpoint: the model whose experts are to be matched.
+        asked: true indices of layers, or None.
 
     Raises:
         UsageError: a layer was asked for that is not an MoE layer.
@@ -140,20 +147,26 @@ def _workers(name: str, neurons: int, width: int) -> int:
 @final
 @dataclass(frozen=True, eq=False)
 class Match:
-    """The neurons of two experts, matched."""
+    """A one-to-one matching of the neurons of two experts."""
 
     partner: Indices
     """(m,) neuron of the second that goes with each of the first."""
     similarity: float
     """Cosine of the flattened matrices after the second one's neurons are permuted."""
     unmatched: float
-    """The same before."""
+    """Cosine of the flattened matrices as they are."""
     tau: float
     """Kendall's τ between the matching and the original order."""
 
 
 def match(first: Neurons, second: Neurons, norms: NDArray[Any] | None = None) -> Match:
-    """Matches two experts; ``norms`` (2, m) are used instead of their own for the similarity of the matrices."""
+    """Matches the neurons of two experts so that the cosines of matched neurons add up to the most.
+
+    Args:
+        first: m neurons.
+        second: m neurons.
+        norms: (2, m) norms to use for the similarity of the matrices, in place of the neurons' own.
+    """
     identity = np.arange(len(first))
     # Neurons that are all zeros tie with each other: in shuffled order a tie is not broken towards the original one.
     shuffled = np.random.default_rng(len(first)).permutation(len(first))

@@ -1,4 +1,4 @@
-"""What the analyses are given: the measurements of one model, on at most one text, and of what it is compared with."""
+"""What an estimator is given: the measurements of one model on one text, and of the models it is compared with."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,29 +19,31 @@ M = TypeVar("M")
 @final
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """Measurements of one model. Asking for one that could not be made raises why.
+    """The measurements of one model, on at most one text.
 
-    Of each part: the measurement; the error that stopped it; or None where it was not asked for.
+    Each field but ``weights`` holds a measurement, or the error that stopped it, or None where it was not asked for.
+    The properties give the measurement, and raise that error where there is none.
     """
 
     weights: WeightMeasurement
+    """Similarities of the experts' weights."""
     text: RoutedMeasurement | MoeClaimsError | None = None
-    """What it did on a text."""
+    """What the model's routers and experts did on the text."""
     matching: Mapping[Role, MatchingMeasurement] | MoeClaimsError | None = None
-    """Its neurons matched, by matrix kind."""
+    """The neurons of its experts matched one to one, by matrix kind."""
     dense: DenseWeights | MoeClaimsError | None = None
-    """Its experts against a dense model of the same shape."""
+    """Its experts' weights against those of a dense model of the same shape."""
     second: RoutedMeasurement | MoeClaimsError | None = None
     """What a second model did on the very same tokens."""
     texts: Mapping[str, RoutedMeasurement | MoeClaimsError] = field(default_factory=dict)
-    """What it did on every text of the run."""
+    """By name, what the model did on every text of the run, ``text`` among them."""
 
     @property
     def routed(self) -> RoutedMeasurement:
         """The measurement on the text.
 
         Raises:
-            MoeClaimsError: why there is none.
+            MoeClaimsError: no text was run, or what stopped the measurement.
         """
         if self.text is None:
             raise MoeClaimsError("this claim needs a text, and none was run")
@@ -49,10 +51,10 @@ class Measured:
 
     @property
     def matched(self) -> Mapping[Role, MatchingMeasurement]:
-        """The matched neurons.
+        """The matched neurons, by matrix kind.
 
         Raises:
-            MoeClaimsError: why there are none.
+            MoeClaimsError: no neurons were matched, or what stopped the matching.
         """
         if self.matching is None:
             raise MoeClaimsError("this claim needs matched neurons, and none were matched")
@@ -63,8 +65,8 @@ class Measured:
         """The comparison with the dense reference.
 
         Raises:
-            NotComparableError: none was asked for.
-            MoeClaimsError: why there is none.
+            NotComparableError: no dense reference was named.
+            MoeClaimsError: what stopped the comparison.
         """
         if self.dense is None:
             raise NotComparableError("no dense model to compare with: --moe-dense-reference NAME gives one")
@@ -75,8 +77,8 @@ class Measured:
         """What the second model did on the same tokens.
 
         Raises:
-            NotComparableError: none was asked for.
-            MoeClaimsError: why there is none.
+            NotComparableError: no second model was named.
+            MoeClaimsError: what stopped its measurement.
         """
         if self.second is None:
             raise NotComparableError("no second model to compare with: --moe-second-model NAME gives one")

@@ -1,4 +1,4 @@
-"""The arrays that leave this room: frozen, plain numpy, one docstring line per field."""
+"""What was measured of a model: frozen values that hold plain NumPy arrays, with shape and unit of each."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -17,7 +17,7 @@ Arrays = Mapping[str, NDArray[Any]]
 @final
 @dataclass(frozen=True, eq=False)
 class WeightMeasurement:
-    """Cosine similarities between the experts of each MoE layer, from weights alone."""
+    """Cosine similarities, −1 to 1, between the experts of each MoE layer, from weights alone."""
 
     layers: Integers
     """(L,) true index of each MoE layer."""
@@ -38,7 +38,7 @@ class WeightMeasurement:
 
     @classmethod
     def of(cls, layers: Sequence[int], found: Sequence[Arrays]) -> "WeightMeasurement":
-        """From what was found in each layer, under the public names."""
+        """Stacks the arrays of single layers, given in the order of ``layers`` under the names that ``arrays`` uses."""
 
         def stacked(name: str) -> Floats:
             return np.stack([arrays[name] for arrays in found])
@@ -79,7 +79,7 @@ class MatchingMeasurement:
 
     @classmethod
     def of(cls, layers: Sequence[int], found: Sequence[Arrays]) -> "MatchingMeasurement":
-        """From what was found in each layer, under the names of the fields."""
+        """Stacks the arrays of single layers, given in the order of ``layers`` under the names of the fields."""
         names = ("similarity", "tau", "permutation", "null_gain")
         return cls(np.asarray(layers), *(np.stack([arrays[name] for arrays in found]) for name in names))
 
@@ -96,7 +96,7 @@ class DenseWeights:
 
     @classmethod
     def of(cls, found: Sequence[Arrays]) -> "DenseWeights":
-        """From what was found in each layer."""
+        """Stacks the arrays of single layers, in their order: ``matrix.up`` … ``mean.down``, (E,) each."""
 
         def stacked(level: str) -> dict[Role, Floats]:
             there = [role for role in ROLES if f"{level}.{role}" in found[0]]
@@ -130,7 +130,7 @@ class ProjectionMeasurement:
 
     @classmethod
     def of(cls, layers: Sequence[int], found: Sequence[Arrays]) -> "ProjectionMeasurement":
-        """From what was found in each layer."""
+        """From the arrays of single layers, in the order of ``layers``: ``experts.up``, ``experts.up.share`` …"""
 
         def planes(level: str) -> dict[Role, tuple[Plane, ...]]:
             return {
@@ -144,7 +144,7 @@ class ProjectionMeasurement:
 @final
 @dataclass(frozen=True, eq=False)
 class RoutedMeasurement:
-    """What router and experts did on every real token; T tokens of S sequences, in order."""
+    """What routers and experts did on every real token of a text: T tokens of S sequences, in order, no padding."""
 
     layers: Integers
     """(L,) true index of each MoE layer."""
@@ -177,7 +177,7 @@ class RoutedMeasurement:
     """(L, S, E) sums over a sequence's tokens of the angular similarity between each expert's output and that of
     the dense reference on the same hidden state, float64; None where no reference was given."""
     token_cosines: Floats | None = None
-    """(L, T, E, E) cosines between expert outputs of every token; only where asked for, never stored."""
+    """(L, T, E, E) cosines between expert outputs of every token; None where they were not asked for."""
 
     @property
     def sequence_of(self) -> Integers:
@@ -210,7 +210,10 @@ class RoutedMeasurement:
 
     @classmethod
     def of(cls, layers: Sequence[int], found: Sequence[Arrays], whole: Arrays) -> "RoutedMeasurement":
-        """From what was found in each layer and of the whole text, under the names of the fields."""
+        """Stacks the arrays of single layers, in the order of ``layers``; ``whole`` has those of the text as a whole.
+
+        All bear the names of the fields.
+        """
         stacked = {name: np.stack([arrays[name] for arrays in found]) for name in found[0]}
         return cls(layers=np.asarray(layers), **whole, **stacked)
 
@@ -218,7 +221,10 @@ class RoutedMeasurement:
 @final
 @dataclass(frozen=True, eq=False)
 class RowsInOrder:
-    """What rows of one output per expert say in one order of an expert's rows, mean over the rows of a sequence."""
+    """How alike and how long the experts' outputs are when compared row by row; row j holds one output of every expert.
+
+    Each number is a mean over the rows of a sequence.
+    """
 
     similarity: Floats
     """(L, S) mean over pairs of experts of the angular similarity of their outputs in a row, float64."""

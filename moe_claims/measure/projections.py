@@ -61,10 +61,10 @@ def plane(rows: "torch.Tensor") -> tuple[NDArray[np.float64], NDArray[np.float64
 def projection_layers(
     checkpoint: Checkpoint, layers: Sequence[int], dense: Blocks | None, *, seed: int, device: str = "cpu"
 ) -> Iterator[dict[str, NDArray[Any]]]:
-    """What a ``ProjectionMeasurement`` holds of each of these layers, as soon as it has been found.
+    """The arrays of a ``ProjectionMeasurement`` for each of these layers, as soon as it has been projected.
 
     Args:
-        checkpoint: whose experts are projected.
+        checkpoint: the model whose experts are projected.
         layers: true indices of MoE layers.
         dense: dense reference or shared experts, the last point; left out where its matrices have another shape.
         seed: of the choice of neurons, the same ones of all experts of a layer.

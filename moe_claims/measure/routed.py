@@ -1,4 +1,4 @@
-"""What router and experts do on a text, measured where they run."""
+"""What a model's routers and experts do on a text, measured while the text runs through the model."""
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -33,11 +33,11 @@ def measure_routed(
     """Runs the sequences through the model and measures every MoE layer on the way.
 
     Args:
-        model: to be run layer by layer.
+        model: the model, which is run layer by layer.
         sequences: token ids, used exactly as given.
-        token_cosines: keep the (L, T, E, E) cosines of single tokens too; large.
-        dense: dense reference of the same shape, or shared experts, whose blocks answer the same hidden states; last
-            of the experts in the cosines of single tokens.
+        token_cosines: whether the (L, T, E, E) cosines of single tokens are kept too, which are large.
+        dense: dense reference of the same shape, or shared experts, whose blocks are given the same hidden states as
+            the experts; they come last on the expert axes of the cosines of single tokens.
 
     Raises:
         NotComparableError: the dense reference has another shape.
@@ -57,16 +57,16 @@ def routed_layers(
     dense: Blocks | None = None,
     snapshot: Snapshot | None = None,
 ) -> Iterator[Arrays]:
-    """What ``measure_routed`` finds in each of these layers as soon as it has been found, and last of the whole text.
+    """The arrays of a ``RoutedMeasurement`` for each of these layers as it has run, and last those of the whole text.
 
     Args:
-        model: to be run layer by layer.
+        model: the model, which is run layer by layer.
         sequences: token ids, used exactly as given.
         layers: true indices of the MoE layers to be measured, in order.
-        token_cosines: keep the cosines of single tokens too.
+        token_cosines: whether the cosines of single tokens are kept too.
         dense: dense reference of the same shape, or shared experts.
-        snapshot: holds the hidden states behind the last layer that has run; an earlier run that was stopped goes on
-            from there, if all layers to be measured are still to come.
+        snapshot: keeps the hidden states behind the last layer that has run; where an earlier run left some, this
+            one goes on from there, if all layers to be measured are still to come.
     """
     if dense is not None:
         dense.check_fits(model.checkpoint)

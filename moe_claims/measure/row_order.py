@@ -1,6 +1,6 @@
 """Expert outputs in token order, and in the order of rows that the published code for Grok-1 records.
 
-That code lets an expert run on the tokens that it was chosen for, ordered by (place among the
+That code lets an expert run on the tokens that it was chosen for, ordered by (rank among the
 chosen, token). Where k of E experts are chosen this gathers their tokens; where all are chosen, so
 that all outputs can be recorded, it reorders the tokens, in another way for every expert.
 """
@@ -27,7 +27,7 @@ def measure_row_order(model: LayerwiseModel, sequences: Sequence[Sequence[int]])
     """Runs the sequences through the model and compares the two orders in every MoE layer.
 
     Args:
-        model: to be run layer by layer, with its ordinary routing.
+        model: the model, which is run layer by layer with its ordinary routing.
         sequences: token ids, used exactly as given; each stands for one forward pass of the published code.
 
     Raises:

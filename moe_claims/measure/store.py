@@ -14,58 +14,62 @@ from numpy.typing import NDArray
 
 Arrays = Mapping[str, NDArray[Any]]
 Measure = Callable[[Sequence[int]], Iterable[Arrays]]
-"""Numbers of the entries that are missing → their arrays in that order, each as soon as it is there."""
+"""Takes the positions of the missing keys in a list of keys, and yields their arrays in that order as they come."""
 _KEY = "store.key"
-"""Each file holds its own name, so that one put in another's place is noticed."""
+"""The array in each file that holds the file's key, so that a file under the name of another is noticed."""
 
 
 def key_of(**parts: object) -> str:
-    """A name for a measurement: the hash of all that it depends on."""
+    """The key of a measurement, 40 hexadecimal digits: a hash of everything that its numbers depend on.
+
+    Args:
+        parts: what they depend on, by name; plain JSON values.
+    """
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:40]
 
 
 class Snapshot(Protocol):
-    """Where a computation of several steps stands, for whoever goes on with it after an interruption."""
+    """The state of a computation in steps, kept so that it can go on after an interruption."""
 
     def read(self) -> tuple[int, Arrays] | None:
-        """The last step that was written whole, and its arrays; None where none was."""
+        """The number of the last step that was written whole, and its arrays; None where no step was."""
 
     def write(self, step: int, arrays: Arrays) -> None:
-        """Takes the place of the steps before."""
+        """Keeps the arrays of a step, in place of those of earlier steps."""
 
     def drop(self) -> None:
-        """The computation is done."""
+        """Forgets everything, once the computation is done."""
 
 
 class Keeper(Protocol):
-    """Whoever keeps measurements, such as the store on disk."""
+    """Keeps measurements under keys, such as the store on disk."""
 
     def get_or_measure(self, keys: Sequence[str], measure: Measure) -> list[Arrays]:
-        """What was kept under the keys; what was not, ``measure`` makes now."""
+        """The arrays of each key, in order; those that are not kept yet are measured, and kept."""
 
     def snapshot(self, key: str) -> Snapshot:
-        """Where a measurement that is under way stands."""
+        """The kept state of the measurement with this key, while that is under way."""
 
 
 @final
 class Forgetful:
-    """Keeps nothing: for synthetic models by the hundred."""
+    """Keeps nothing: for synthetic models by the hundred, each of which is measured once."""
 
     def get_or_measure(self, keys: Sequence[str], measure: Measure) -> list[Arrays]:
-        """What ``measure`` makes now."""
+        """The arrays of each key, all measured now."""
         return list(measure(range(len(keys))))
 
     def snapshot(self, key: str) -> Snapshot:
-        """One that is never read."""
+        """A snapshot that forgets."""
         return NoSnapshot()
 
 
 @final
 class NoSnapshot:
-    """Forgets what is written."""
+    """A snapshot that forgets whatever is written."""
 
     def read(self) -> tuple[int, Arrays] | None:
-        """Nothing."""
+        """None: nothing is ever kept."""
         return None
 
     def write(self, step: int, arrays: Arrays) -> None:
@@ -77,7 +81,7 @@ class NoSnapshot:
 
 @final
 class Store:
-    """A folder of measurements, safe for several processes.
+    """A folder of measurements that several processes may use at once.
 
     Files are written whole or not at all, and each carries its checksum: a damaged or
     foreign entry is measured again, with a warning that names it.
@@ -87,9 +91,9 @@ class Store:
         self.folder = folder
 
     def get_or_measure(self, keys: Sequence[str], measure: Measure) -> list[Arrays]:
-        """The stored arrays of each key; one process measures what is missing, others wait.
+        """The stored arrays of each key, in order; one process measures what is missing, while others wait.
 
-        Each entry is written as soon as it has been measured: whoever is interrupted goes on behind the last one.
+        Each entry is written as soon as it has been measured, so that an interrupted run goes on behind the last one.
         """
         with self._lock(key_of(keys=list(keys))):
             found = [_read(self._path(key)) for key in keys]
@@ -101,7 +105,7 @@ class Store:
             return [arrays for arrays in found if arrays is not None]
 
     def snapshot(self, key: str) -> Snapshot:
-        """Where a measurement that is under way stands."""
+        """The state of the measurement with this key, in a file beside the measurements."""
         self.folder.mkdir(parents=True, exist_ok=True)
         return FileSnapshot(self.folder, key)
 
@@ -117,7 +121,7 @@ class Store:
 
 @final
 class FileSnapshot:
-    """A file for the last step; the one before is removed once it is whole."""
+    """A snapshot on disk: one file for the last step, which replaces that of the step before once it is whole."""
 
     def __init__(self, folder: Path, key: str) -> None:
         self._folder, self._key = folder, key

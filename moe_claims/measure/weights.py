@@ -125,11 +125,11 @@ def _cosines(gram: "torch.Tensor") -> NDArray[np.float64]:
 
 
 def measure_weights(checkpoint: Checkpoint, *, device: str = "cpu") -> WeightMeasurement:
-    """Measures every MoE layer, each byte of it read once.
+    """Compares the experts of every MoE layer by their weights, each byte of which is read once.
 
     Args:
-        checkpoint: whose experts are compared.
-        device: ``cpu`` or ``cuda``, where they are multiplied.
+        checkpoint: the model whose experts are compared.
+        device: ``cpu`` or ``cuda``, where the weights are multiplied.
 
     Raises:
         ModelError: a tensor is missing, or holds NaN or infinite numbers.
@@ -141,7 +141,7 @@ def measure_weights(checkpoint: Checkpoint, *, device: str = "cpu") -> WeightMea
 def measure_layers(
     checkpoint: Checkpoint, layers: Sequence[int], *, device: str = "cpu"
 ) -> Iterator[dict[str, NDArray[Any]]]:
-    """What ``measure_weights`` finds in each of these layers, as soon as it has been found.
+    """The arrays of a ``WeightMeasurement`` for each of these layers (true indices), as soon as it has been measured.
 
     Each of several threads reads a piece of a layer and adds it up, while others do the same: reading and arithmetic
     go on at the same time. The pieces' sums are added in their order, so that the number of threads changes nothing.

@@ -60,6 +60,10 @@ class Checkpoint:
                 f"(such as '{self._layout.router(0)}'): is it a complete checkpoint?"
             )
 
+    def __reduce__(self) -> "tuple[type[Checkpoint], tuple[Any, ...]]":
+        """Another process gets the place that the weights are read from, not what was worked out from it here."""
+        return Checkpoint, (self.name, self.config, self._source)
+
     @classmethod
     def open(cls, folder: Path, name: str) -> "Checkpoint":
         """The checkpoint in a directory.

@@ -6,16 +6,7 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from moe_claims.stats.permutation import (
-    RESAMPLES,
-    Floats,
-    TestResult,
-    all_relabelings,
-    enumerable,
-    mean_over_layers,
-    relabelings,
-    test_against,
-)
+from moe_claims.stats.permutation import RESAMPLES, Floats, Labels, TestResult, permute_labels
 
 
 def centred_ranks(values: ArrayLike) -> Floats:
@@ -102,15 +93,13 @@ def label_test(table: CrossTable, *, rng: np.random.Generator, resamples: int = 
     """
     per_layer = table.sums.sum(axis=0) / table.counts.sum()  # (L, E, E)
     layers, experts, _ = per_layer.shape
-    exact = enumerable(experts, layers)
-    labels = all_relabelings(experts) if exact else None
     columns = np.arange(experts)
-    null = []
-    for table_of_layer in per_layer:
-        draw = labels if labels is not None else relabelings(experts, resamples, rng)
-        null.append(table_of_layer[draw, columns].sum(axis=1))
-    observed = float(np.trace(per_layer, axis1=1, axis2=2).mean())
-    return test_against(observed, mean_over_layers(null, exact=exact), exact=exact)
+
+    def relabeled(layer: int, labels: Labels) -> Floats:
+        return np.asarray(per_layer[layer][labels, columns].sum(axis=1))
+
+    null = permute_labels(relabeled, layers=layers, experts=experts, rng=rng, resamples=resamples)
+    return null.test(float(np.trace(per_layer, axis1=1, axis2=2).mean()))
 
 
 def centre_across_sequences(values: Floats, sequence_of: NDArray[np.integer[Any]]) -> Floats:

@@ -35,7 +35,7 @@ class ConcordanceResult:
 def concordance(
     first: ArrayLike, second: ArrayLike, third: ArrayLike, *, rng: np.random.Generator, resamples: int = RESAMPLES
 ) -> ConcordanceResult:
-    """Whether three patterns agree more than arbitrary labels would make them.
+    """Whether three patterns of similarity agree more than with arbitrary expert labels.
 
     The experts of the second and of the third matrix are relabeled, rows and columns
     together, apart from each other and independently in every layer: then no two of the

@@ -21,7 +21,7 @@ _ENUMERATE = 13
 
 
 def sign_flips(sums: ArrayLike, *, rng: np.random.Generator, resamples: int = RESAMPLES) -> TestResult:
-    """Whether sequences agree on a sign: each one's contribution is flipped as a whole.
+    """Tests whether the contributions of sequences add up to more, or less, than 0 by flipping the sign of each.
 
     Under the null a sequence is as likely to contribute c as −c. The statistic is the sum
     of the contributions.
@@ -134,13 +134,15 @@ class SequenceJackknife:
     plain: float
     """The statistic of all tokens, bias included."""
     standard_error: float
+    """Standard error of the estimate over sequences, in the unit of the statistic."""
     p_greater: float
-    """One-sided, that the statistic is above the bound."""
+    """One-sided p of a statistic above the bound."""
     p_less: float
+    """One-sided p of a statistic below the bound."""
     degrees: float
-    """Of Student's t: the effective number of sequences less 1."""
+    """Degrees of freedom of Student's t: the effective number of sequences less 1."""
     bound: float
-    """What the statistic was tested against."""
+    """The value that the statistic was tested against."""
 
     def interval(self, level: float = 0.95, *, ceiling: float = inf) -> Interval:
         """Symmetric t interval; cut at ``ceiling``, the largest value that the statistic can have."""
@@ -181,7 +183,7 @@ def jackknife_over_sequences(
         sums: (S, K) sums over the tokens of each sequence.
         counts: (S,) tokens of each sequence.
         statistic: vectorised, from means over tokens (B, K) to (B,).
-        bound: what the statistic is tested against.
+        bound: the value that the statistic is tested against.
 
     Raises:
         ValueError: shapes that do not fit, fewer than 2 sequences, a sequence without tokens,

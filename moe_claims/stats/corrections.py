@@ -1,4 +1,4 @@
-"""Corrections for families of tests."""
+"""p-values of several tests, adjusted for their number."""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -14,7 +14,11 @@ def _checked(p_values: ArrayLike) -> Floats:
 
 
 def holm(p_values: ArrayLike) -> Floats:
-    """(n,) p-values → adjusted, controlling the chance of any false rejection (Holm 1979)."""
+    """(n,) p-values → (n,) adjusted ones, which control the chance of any false rejection (Holm 1979).
+
+    Raises:
+        ValueError: numbers that are not between 0 and 1, or more than one row.
+    """
     p = _checked(p_values)
     order = np.argsort(p, kind="stable")
     scaled = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
@@ -24,7 +28,11 @@ def holm(p_values: ArrayLike) -> Floats:
 
 
 def benjamini_hochberg(p_values: ArrayLike) -> Floats:
-    """(n,) p-values → adjusted, controlling the false discovery rate (Benjamini and Hochberg 1995)."""
+    """(n,) p-values → (n,) adjusted ones, which control the false discovery rate (Benjamini and Hochberg 1995).
+
+    Raises:
+        ValueError: numbers that are not between 0 and 1, or more than one row.
+    """
     from scipy.stats import false_discovery_control
 
     p = _checked(p_values)

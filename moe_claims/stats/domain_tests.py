@@ -38,7 +38,7 @@ def t_interval(values: Sequence[float] | Loads, level: float) -> Interval:
 
 
 def t_test(values: Sequence[float] | Loads, bound: float) -> float:
-    """One-sided p of a mean above ``bound``; 1 less it is the p of a mean below."""
+    """One-sided p of a mean of ``values`` (D,) above ``bound``; 1 minus it is the p of a mean below."""
     from scipy.stats import t
 
     difference, error = float(np.mean(values)) - bound, _standard_error(values)
@@ -63,7 +63,7 @@ def t_null(values: Sequence[float] | Loads, bound: float) -> NullDistribution:
 
 
 def sign_p(values: Loads, alternative: Alternative) -> float:
-    """Sign test over domains, zeros dropped; 1 if nothing is left."""
+    """Sign test of ``values`` (D,) over domains, zeros dropped: its p-value; 1 if nothing is left."""
     signs = np.sign(values[values != 0.0])
     return sign_test(int(np.sum(signs > 0)), signs.size, alternative=alternative) if signs.size else 1.0
 

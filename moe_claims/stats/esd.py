@@ -18,10 +18,10 @@ _ROUNDING = 1e-12
 @final
 @dataclass(frozen=True, eq=False)
 class EsdResult:
-    """Outliers of one or many samples."""
+    """The outliers of one sample or of many, found in ``most`` steps."""
 
     outliers: NDArray[np.bool_]
-    """(…, n) which values are."""
+    """(…, n) whether each value is an outlier."""
     statistics: Floats
     """(…, most) deviation of the value that each step removes, in standard deviations of what was left."""
     critical: Floats

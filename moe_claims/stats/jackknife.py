@@ -16,9 +16,11 @@ class JackknifeResult:
     """A mean over layers and its standard error over experts within layers."""
 
     estimate: float
+    """The statistic of all experts, averaged over layers."""
     standard_error: float
+    """Its standard error, in the same unit."""
     degrees: float
-    """Welch–Satterthwaite: E − 1 if one layer makes all the variance, L(E − 1) if all make the same."""
+    """Degrees of freedom (Welch–Satterthwaite): E − 1 if one layer has all the variance, L(E − 1) if all are alike."""
 
     def interval(self, level: float = 0.95) -> Interval:
         """Symmetric t interval."""

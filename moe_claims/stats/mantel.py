@@ -9,18 +9,13 @@ from numpy.typing import ArrayLike
 from moe_claims.stats.permutation import (
     RESAMPLES,
     Floats,
+    Labels,
     TestResult,
-    all_relabelings,
     as_layers,
-    enumerable,
-    mean_over_layers,
     off_diagonal,
+    permute_labels,
     relabeled_pairs,
-    relabelings,
-    test_against,
 )
-
-_CHUNK = 1_000
 
 
 @final
@@ -76,19 +71,10 @@ def mantel(x: ArrayLike, y: ArrayLike, *, rng: np.random.Generator, resamples: i
         raise ValueError(f"a Mantel test needs at least 3 experts, not {experts}")
     pairs = off_diagonal(first)
     r = pearson(pairs, off_diagonal(second))
-    exact = enumerable(experts, layers)
-    labels = all_relabelings(experts) if exact else None
-    count = len(labels) if labels is not None else resamples
-    null_r = np.empty((layers, count))
-    for layer in range(layers):
-        for start in range(0, count, _CHUNK):
-            part = slice(start, min(start + _CHUNK, count))
-            draw = labels[part] if labels is not None else relabelings(experts, part.stop - part.start, rng)
-            null_r[layer, part] = pearson(pairs[layer], relabeled_pairs(second[layer], draw))
-    null_r2 = mean_over_layers(null_r**2, exact=exact)
-    return MantelResult(
-        r,
-        test_against(float(r.mean()), mean_over_layers(null_r, exact=exact), exact=exact),
-        test_against(float((r**2).mean()), null_r2, exact=exact),
-        float(null_r2.mean()),
-    )
+
+    def relabeled(layer: int, labels: Labels) -> Floats:
+        return pearson(pairs[layer], relabeled_pairs(second[layer], labels))
+
+    null = permute_labels(relabeled, layers=layers, experts=experts, rng=rng, resamples=resamples)
+    squared = null.squared()
+    return MantelResult(r, null.test(float(r.mean())), squared.test(float((r**2).mean())), float(squared.mean().mean()))

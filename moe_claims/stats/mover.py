@@ -1,7 +1,7 @@
 """The interval of a difference, from the intervals of its two estimates: MOVER.
 
-The method of variance estimates recovery takes from each interval the variance that its own end speaks of, so that
-intervals that are not symmetric stay so. It takes the two estimates to be independent.
+The method of variance estimates recovery reads a variance off each end of the two intervals, so that intervals that
+are not symmetric give a difference whose interval is not symmetric either. It takes the estimates to be independent.
 """
 
 from dataclasses import dataclass
@@ -16,16 +16,16 @@ METHOD = "MOVER from two separate intervals (Zou and Donner)"
 @final
 @dataclass(frozen=True)
 class Difference:
-    """How far two estimates lie apart."""
+    """The difference of two estimates, with its interval."""
 
     value: float
     """Later less earlier estimate, in the unit of both."""
     interval: Interval
-    """Of the difference, at the level of the two intervals."""
+    """Interval of the difference, at the level of the two intervals."""
 
     @property
     def off_zero(self) -> bool:
-        """Whether the interval leaves no difference out."""
+        """Whether the interval lies on one side of 0."""
         return self.interval.low > 0 or self.interval.high < 0
 
 

@@ -11,18 +11,13 @@ from moe_claims.stats.mantel import pearson
 from moe_claims.stats.permutation import (
     RESAMPLES,
     Floats,
+    Labels,
     TestResult,
-    all_relabelings,
     as_layers,
-    enumerable,
-    mean_over_layers,
     off_diagonal,
+    permute_labels,
     relabeled_pairs,
-    relabelings,
-    test_against,
 )
-
-_CHUNK = 1_000
 
 
 @final
@@ -47,6 +42,37 @@ def _project_out(basis: Floats, values: Floats) -> Floats:
     left = values - (values @ basis) @ basis.T
     length = np.linalg.norm(left, axis=-1, keepdims=True)
     return np.asarray(np.where(length > 1e-12 * np.linalg.norm(values, axis=-1, keepdims=True), left, 0.0))
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class _Regression:
+    """One layer's y and x less what the covariates and a constant explain of them."""
+
+    basis: Floats
+    """(P, q) orthonormal, spans the covariates and a constant."""
+    left_y: Floats
+    """(P,) what is left of y."""
+    left_x: Floats
+    """(P,) what is left of x."""
+    residual: Floats
+    """(E, E) symmetric, the same with ``left_x`` on both sides of a diagonal of zeros."""
+
+    @classmethod
+    def of(cls, y: Floats, x: Floats, covariates: Sequence[Floats]) -> "_Regression":
+        """From (E, E) matrices of one layer."""
+        rows, columns = np.triu_indices(len(y), 1)
+        design = np.column_stack([np.ones(len(rows)), *(off_diagonal(z) for z in covariates)])
+        basis, _, _ = np.linalg.svd(design, full_matrices=False)
+        basis = basis[:, : np.linalg.matrix_rank(design)]
+        left_y, left_x = (_project_out(basis, off_diagonal(values)[None])[0] for values in (y, x))
+        residual = np.zeros_like(x)
+        residual[rows, columns] = residual[columns, rows] = left_x
+        return cls(basis, left_y, left_x, residual)
+
+    def relabeled(self, labels: Labels) -> Floats:
+        """(n, E) labels of the residual's experts → (n,) partial correlations."""
+        return pearson(_project_out(self.basis, relabeled_pairs(self.residual, labels)), self.left_y)
 
 
 def mrqap(
@@ -86,26 +112,13 @@ def mrqap(
     pairs = experts * (experts - 1) // 2
     if pairs < len(others) + 3:
         raise ValueError(f"{experts} experts give {pairs} pairs, too few for {len(others) + 1} regressors")
-    exact = enumerable(experts, layers)
-    labels = all_relabelings(experts) if exact else None
-    count = len(labels) if labels is not None else resamples
-    partial, null = np.empty(layers), np.empty((layers, count))
-    rows, columns = np.triu_indices(experts, 1)
-    for layer in range(layers):
-        design = np.column_stack([np.ones(pairs), *(off_diagonal(z[layer]) for z in others)])
-        basis, _, _ = np.linalg.svd(design, full_matrices=False)
-        basis = basis[:, : np.linalg.matrix_rank(design)]
-        left_y = _project_out(basis, off_diagonal(outcome[layer])[None])[0]
-        left_x = _project_out(basis, off_diagonal(candidate[layer])[None])[0]
-        partial[layer] = pearson(left_x, left_y)
-        residual = np.zeros((experts, experts))
-        residual[rows, columns] = residual[columns, rows] = left_x
-        for start in range(0, count, _CHUNK):
-            part = slice(start, min(start + _CHUNK, count))
-            draw = labels[part] if labels is not None else relabelings(experts, part.stop - part.start, rng)
-            null[layer, part] = pearson(_project_out(basis, relabeled_pairs(residual, draw)), left_y)
-    return QapResult(
-        partial,
-        test_against(float((partial**2).mean()), mean_over_layers(null**2, exact=exact), exact=exact),
-        test_against(float(partial.mean()), mean_over_layers(null, exact=exact), exact=exact),
-    )
+    regressions = [
+        _Regression.of(outcome[layer], candidate[layer], [z[layer] for z in others]) for layer in range(layers)
+    ]
+    partial = np.asarray([float(pearson(one.left_x, one.left_y)) for one in regressions])
+
+    def relabeled(layer: int, labels: Labels) -> Floats:
+        return regressions[layer].relabeled(labels)
+
+    null = permute_labels(relabeled, layers=layers, experts=experts, rng=rng, resamples=resamples)
+    return QapResult(partial, null.squared().test(float((partial**2).mean())), null.test(float(partial.mean())))

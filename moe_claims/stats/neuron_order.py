@@ -28,14 +28,17 @@ class OrderResult:
     """Mean τ over pairs and layers, and where it stands among random orders."""
 
     mean: float
+    """Mean τ over pairs and layers, −1 to 1."""
     standard_deviation: float
-    """Of the mean, under the null; exact."""
+    """Standard deviation of the mean under the null; exact."""
     skewness: float
-    """The most that it can be under the null, by size."""
+    """Largest absolute skewness that the mean can have under the null."""
     p_greater: float
+    """One-sided p of a mean above 0."""
     p_less: float
+    """One-sided p of a mean below 0."""
     smallest_p: float
-    """Of matchings that all keep the order, τ = 1."""
+    """The smallest p-value that the test can reach: where every matching keeps the order, τ = 1."""
 
     def null_distribution(self) -> NullDistribution:
         """The mean τ of random orders, as skew towards the claimed side as it can be."""
@@ -70,8 +73,8 @@ def order_test(tau: ArrayLike, neurons: int) -> OrderResult:
     chance (1/m!)^(L(E − 1)) that orders of the same neurons agree everywhere.
 
     Args:
-        tau: (L, E, E) or (E, E) symmetric.
-        neurons: m.
+        tau: (L, E, E) or (E, E) symmetric, Kendall's τ of the matching of each pair of experts.
+        neurons: m, the neurons of an expert.
 
     Raises:
         ValueError: fewer than 8 neurons or 2 experts, τ beyond ±1, not symmetric or not finite.

@@ -17,14 +17,17 @@ class DivergingTrends:
     """A value that is said to rise and one that is said to fall, over the same layers."""
 
     rising: TrendResult
+    """Trend of the value that is said to rise."""
     falling: TrendResult
+    """Trend of the value that is said to fall."""
     difference: float
     """τ of the rising less τ of the falling, −2 to 2."""
     p_value: float
     """The larger of both one-sided p-values: one rises and the other falls."""
     p_opposite: float
-    """The same the other way round."""
+    """The same for the opposite claim: the first falls and the second rises."""
     smallest_p: float
+    """The smallest value that ``p_value`` can take."""
     intervals: tuple[Interval, ...]
     """Of the difference, one per level."""
 

@@ -24,11 +24,11 @@ class OutlierResult:
     """The last layer against the line through the others."""
 
     residual: float
-    """Last value less what the line foretells, in units of the values."""
+    """Last value less what the line predicts for its layer, in units of the values."""
     in_mads: float
     """The residual in median absolute deviations of the others' residuals."""
     studentised: TestResult
-    """Externally studentised residual, against AR(1) curves; decides."""
+    """Externally studentised residual against AR(1) curves without an outlier; this test decides."""
     phi: float
     """Corrected lag-one autocorrelation of the other layers' residuals."""
     conformal_p: float

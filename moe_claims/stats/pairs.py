@@ -9,18 +9,15 @@ from numpy.typing import ArrayLike, NDArray
 from moe_claims.stats.permutation import (
     RESAMPLES,
     Floats,
+    Labels,
     TestResult,
-    all_relabelings,
     as_layers,
-    enumerable,
-    mean_over_layers,
     off_diagonal,
+    permute_labels,
     relabeled_pairs,
-    relabelings,
-    test_against,
 )
 
-_CHUNK = 4_000_000
+_AT_ONCE = 4_000_000
 """Pairs that are relabeled at once."""
 
 
@@ -80,15 +77,10 @@ def pair_test(
         raise ValueError(f"weights {first.shape} and similarity {second.shape} must have one shape")
     layers, experts, _ = first.shape
     pairs = off_diagonal(first)
-    exact = enumerable(experts, layers)
-    labels = all_relabelings(experts) if exact else None
-    count = len(labels) if labels is not None else resamples
-    chunk = max(1, _CHUNK // pairs.shape[1])
-    null = np.empty((layers, count))
-    for layer in range(layers):
-        for start in range(0, count, chunk):
-            part = slice(start, min(start + chunk, count))
-            draw = labels[part] if labels is not None else relabelings(experts, part.stop - part.start, rng)
-            null[layer, part] = relabeled_pairs(second[layer], draw) @ pairs[layer]
-    observed = float((pairs * off_diagonal(second)).sum(axis=1).mean())
-    return test_against(observed, mean_over_layers(null, exact=exact), exact=exact)
+
+    def relabeled(layer: int, labels: Labels) -> Floats:
+        return np.asarray(relabeled_pairs(second[layer], labels) @ pairs[layer])
+
+    at_once = max(1, _AT_ONCE // pairs.shape[1])
+    null = permute_labels(relabeled, layers=layers, experts=experts, rng=rng, resamples=resamples, at_once=at_once)
+    return null.test(float((pairs * off_diagonal(second)).sum(axis=1).mean()))

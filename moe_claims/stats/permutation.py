@@ -1,6 +1,6 @@
-"""p-values from resampled null distributions, and the unit-wise error that all share."""
+"""p-values from resampled or enumerated null distributions, and the permutation of expert labels."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from math import factorial
@@ -18,6 +18,8 @@ RESAMPLES = 9_999
 """Resamples of every Monte Carlo test, unless the set is enumerated."""
 _ENUMERATE = 40_320
 """Up to 8! relabelings, of one layer or of several together, are enumerated."""
+_AT_ONCE = 1_000
+"""Relabelings whose statistics are computed together, unless a test says otherwise."""
 
 
 @final
@@ -62,7 +64,7 @@ class TestResult:
 
 
 def test_against(observed: float, null: ArrayLike, *, exact: bool) -> TestResult:
-    """Where an observed statistic stands in its null distribution.
+    """The p-values, on either side, of an observed statistic in its null distribution.
 
     Values as near to the observed one as 1e-10 of the largest count as ties, because the
     same statistic summed in another order differs by rounding; being relative, the
@@ -151,3 +153,59 @@ def mean_over_layers(by_layer: Sequence[Floats] | Floats, *, exact: bool) -> Flo
     """
     total = reduce(np.add.outer, by_layer).ravel() if exact else np.sum(by_layer, axis=0)
     return np.asarray(total / len(by_layer))
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class LabelNull:
+    """The values that a statistic of every layer takes when the layer's expert labels are permuted."""
+
+    by_layer: Floats
+    """(L, n) the statistic by layer and relabeling, in the statistic's own unit."""
+    exact: bool
+    """Whether all n = E! relabelings of a layer were enumerated, the identity first; else n were drawn."""
+
+    def squared(self) -> "LabelNull":
+        """The null of the squared statistic, from the same relabelings."""
+        return LabelNull(self.by_layer**2, self.exact)
+
+    def mean(self) -> Floats:
+        """Null values of the mean over layers: (E!^L,) where the relabelings were enumerated, else (n,)."""
+        return mean_over_layers(self.by_layer, exact=self.exact)
+
+    def test(self, observed: float) -> TestResult:
+        """The p-values, on either side, of an observed mean over layers in this null."""
+        return test_against(observed, self.mean(), exact=self.exact)
+
+
+def permute_labels(
+    statistic: Callable[[int, Labels], Floats],
+    *,
+    layers: int,
+    experts: int,
+    rng: np.random.Generator,
+    resamples: int = RESAMPLES,
+    at_once: int = _AT_ONCE,
+) -> LabelNull:
+    """The null of a statistic under expert labels permuted independently in every layer.
+
+    Up to 40,320 relabelings of all layers together are enumerated; else every layer gets draws of its own.
+
+    Args:
+        statistic: from the number of a layer, 0 to L − 1, and (n, E) relabelings to its (n,) values under these.
+        layers: L.
+        experts: E.
+        rng: seeded generator; the draws do not depend on ``at_once``.
+        resamples: relabelings of each layer that are drawn where they are not enumerated.
+        at_once: at most this many relabelings are given to ``statistic`` in one call, which bounds its memory.
+    """
+    exact = enumerable(experts, layers)
+    labels = all_relabelings(experts) if exact else None
+    count = resamples if labels is None else len(labels)
+    values = np.empty((layers, count))
+    for layer in range(layers):
+        for start in range(0, count, at_once):
+            part = slice(start, min(start + at_once, count))
+            some = relabelings(experts, part.stop - part.start, rng) if labels is None else labels[part]
+            values[layer, part] = statistic(layer, some)
+    return LabelNull(values, exact)

@@ -1,7 +1,9 @@
 """Exact statistics of counts: the Clopper–Pearson interval and the sign test.
 
 Nothing is approximated: bounds are quantiles of the beta distribution, and p-values are sums
-of binomial coefficients over a power of two.
+of binomial coefficients over a power of two. SciPy's ``binomtest(...).proportion_ci("exact")`` is
+the same interval, found by a root search that stops within 2e-12 of it: a bound near 0, as of 1
+in 100,000, then has six correct digits at most. The quantiles here have all of them, and there are one-sided bounds.
 """
 
 from fractions import Fraction
@@ -76,7 +78,7 @@ def sign_test(positive: int, trials: int, *, alternative: Alternative = "two-sid
 
 
 def sign_quantiles(trials: int) -> tuple[float, ...]:
-    """Of the number of positive signs among so many, each as likely up as down: its quantiles at ``LEVELS``.
+    """Quantiles, at ``LEVELS``, of the number of positive signs among ``trials``, each as likely up as down.
 
     Raises ValueError for a negative number of trials.
     """

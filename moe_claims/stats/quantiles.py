@@ -1,12 +1,12 @@
-"""A null distribution in a few quantiles: the levels, and the quantiles of a sample and of Student's t."""
+"""The quantiles in which null distributions are reported: their levels, those of a sample and of Student's t."""
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 LEVELS = (0.0, 0.005, 0.025, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.975, 0.995, 1.0)
-"""From the smallest value to the largest."""
+"""Levels of the quantiles that are reported, from the smallest value (0) to the largest (1)."""
 OPEN_LEVELS = LEVELS[1:-1]
-"""For distributions that have neither."""
+"""The same for distributions without a smallest or largest value, such as Student's t."""
 
 
 def sample_quantiles(values: ArrayLike) -> tuple[float, ...]:
@@ -26,7 +26,13 @@ def sample_quantiles(values: ArrayLike) -> tuple[float, ...]:
 
 
 def t_quantiles(centre: float, error: float, degrees: float) -> tuple[float, ...]:
-    """At ``OPEN_LEVELS``, an estimate whose true value is ``centre`` and whose standard error is ``error``."""
+    """Quantiles, at ``OPEN_LEVELS``, of centre + error · t, with t of Student's distribution.
+
+    Args:
+        centre: the true value of an estimate.
+        error: its standard error, in the same unit.
+        degrees: degrees of freedom of that.
+    """
     from scipy.stats import t
 
     return tuple((centre + error * t.ppf(OPEN_LEVELS, degrees)).tolist())

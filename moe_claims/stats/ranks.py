@@ -1,4 +1,4 @@
-"""A weight for every rank, handed to the entries that hold it; ties share theirs."""
+"""Entries of a row replaced by a weight that belongs to their rank; ties get the mean of their weights."""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -13,7 +13,7 @@ def rank_weights(values: ArrayLike, weights: ArrayLike) -> Floats:
     order of the labels would break the tie, on both sides of an association alike.
 
     Args:
-        values: to be ranked.
+        values: the numbers that are ranked.
         weights: (E,) weight of each rank, that of the smallest value first.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Whether one marked point is more alike to the others than they are to each other."""
+"""Whether a reference point is more similar to the other points than these are to each other."""
 
 from dataclasses import dataclass
 from functools import reduce
@@ -11,7 +11,7 @@ from moe_claims.stats.permutation import RESAMPLES, Floats, TestResult, as_layer
 from moe_claims.types import Interval
 
 _ENUMERATE = 40_320
-"""Up to so many choices of one point per layer are enumerated, as relabelings are elsewhere."""
+"""Up to so many choices of one point per layer are enumerated: as many as relabelings of experts are."""
 _WIDEST = 2.0
 """No two similarities within ±1 differ by more: the end of an interval that the data leave open."""
 
@@ -19,19 +19,19 @@ _WIDEST = 2.0
 @final
 @dataclass(frozen=True, eq=False)
 class OnePointResult:
-    """The marked point of every layer against the others."""
+    """The reference point of every layer compared with the layer's other points."""
 
     by_layer: Floats
-    """(L,) its mean similarity to the others, less their mean similarity to each other."""
+    """(L,) mean similarity of the reference point to the others, less the mean similarity among these."""
     test: TestResult
-    """The mean over layers, against any point of each layer in its place."""
+    """The mean over layers, against that of any other point of each layer taken as the reference."""
     shifts: Floats
-    """(n,) for every other choice of points, the shift of the marked one's similarities that would make it tie."""
+    """(n,) for every other choice of points, the shift of the reference point's similarities that makes it tie."""
     untold: int
-    """Choices that are the marked points themselves, the observed one included: no shift tells them apart."""
+    """Choices, the observed one included, that take the reference point in every layer: no shift tells them apart."""
 
     def interval(self, level: float = 0.95) -> Interval:
-        """Shifts of the marked point's similarities that the test does not reject: the test inverted.
+        """The shifts of the reference point's similarities that the test does not reject: the test inverted.
 
         Where too few choices exist to reject anything, the interval reaches to ±2.
         """
@@ -43,15 +43,15 @@ class OnePointResult:
 
 
 def one_point(similarity: ArrayLike, *, rng: np.random.Generator, resamples: int = RESAMPLES) -> OnePointResult:
-    """Tests the last point of every layer against the null that it is one like all others.
+    """Tests whether the last point of every layer, the reference, differs from the layer's other points.
 
-    Under the null any of a layer's points could be the marked one, independently in every
-    layer. A jackknife over the others would keep the marked point fixed and so miss what
-    it varies by itself: where points share a part, it rejects a true null in 12 to 30 %
+    Under the null any of a layer's points could be the reference, independently in every
+    layer. A jackknife over the others would keep the reference point fixed and so miss how
+    much that varies itself: where points share a part, it rejects a true null in 12 to 30 %
     (tried with 8 other points in 16 layers).
 
     Args:
-        similarity: (L, P, P) or (P, P) symmetric similarities within ±1; the marked point is the last.
+        similarity: (L, P, P) or (P, P) symmetric similarities within ±1; the reference point is the last.
         rng: seeded generator.
         resamples: Monte Carlo choices of a point per layer; up to 40,320 are enumerated instead.
 
@@ -78,7 +78,7 @@ def one_point(similarity: ArrayLike, *, rng: np.random.Generator, resamples: int
         others = (choice < points - 1).sum(axis=1)
     test = test_against(float(observed.mean()), means, exact=exact)
     told = others > 0
-    # A shift of the marked point's similarities moves its own difference by 1 and that of every other by −1/(P − 1).
+    # A shift of the reference point's similarities moves its own difference by 1 and that of every other by −1/(P − 1).
     gap = 1 + 1 / (points - 1)
     shifts = (observed.mean() - means[told]) * number / (others[told] * gap)
     untold = int((~told).sum()) + (0 if exact else 1)

@@ -17,21 +17,24 @@ _POWER_THIRD = Z95 - NormalDist().inv_cdf(2 / 3)
 @final
 @dataclass(frozen=True)
 class Criteria:
-    """The four criteria; none of them is hidden because another one is kinder."""
+    """Four criteria of whether a published effect was replicated, which are always reported together."""
 
     published_in_our_interval: bool
+    """The published value lies in our 95 % interval."""
     ours_in_prediction_interval: bool
+    """Our value lies in ``prediction_interval``."""
     prediction_interval: Interval
     """Where a repetition of the published study would fall with 95 % chance (Patil, Peng and Leek 2016)."""
     small_telescope_passed: bool
     """Our effect is not significantly smaller than one that the published study had a third of a chance to find."""
     small_telescope: float
-    """That effect."""
+    """The effect that the published study had a third of a chance to find, in the unit of both."""
     pooled_differs_from_none: bool
     """The pooled interval lies off the value of no effect, on the side of the published value."""
     pooled: Interval
     """95 % interval of the random-effects mean of both (DerSimonian and Laird 1986)."""
     pooled_estimate: float
+    """The random-effects mean of both."""
     heterogeneity_i2: float
     """Share of the variation between the two that is not sampling error, 0 to 1."""
 

@@ -1,4 +1,4 @@
-"""Student's t: whether an estimate differs from none at all, and the mean of independent units."""
+"""Student's t: whether an estimate differs from 0, and the mean of independent units."""
 
 from dataclasses import dataclass
 from math import copysign, inf
@@ -18,11 +18,14 @@ _NOTHING = 1e-12
 @final
 @dataclass(frozen=True)
 class StudentResult:
-    """An estimate, its standard error and the degrees of freedom of that."""
+    """An estimate whose error follows Student's t."""
 
     estimate: float
+    """In its own unit; 0 is no effect."""
     standard_error: float
+    """In the unit of the estimate."""
     degrees: float
+    """Degrees of freedom of the standard error."""
 
     @property
     def p_greater(self) -> float:

@@ -47,14 +47,14 @@ def top_two(scores: ArrayLike) -> Floats:
 @final
 @dataclass(frozen=True, eq=False)
 class GapResult:
-    """Gaps of first and second score."""
+    """Gaps between the largest and the second largest router score of tokens."""
 
     gaps: Floats
     """(L, T) largest less second largest score of each token."""
     expected: Floats
     """(L, T) what Gaussian scores with that token's standard deviation would have, on average."""
     rotations: TestResult
-    """Mean of gap less expected gap, against scores rotated at random over the experts."""
+    """Mean of gap less expected gap over layers and tokens, against scores rotated at random over the experts."""
 
 
 def top_gap(scores: ArrayLike, *, rng: np.random.Generator, resamples: int = RESAMPLES) -> GapResult:

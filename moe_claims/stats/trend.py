@@ -37,11 +37,11 @@ class TrendResult:
     phi: float
     """Lag-one autocorrelation of the residuals, corrected for small-sample bias."""
     autoregressive: TestResult
-    """τ against AR(1) curves without trend; decides. Its smallest p is that of τ = ±1 under them."""
+    """τ against AR(1) curves without trend. This test decides; its smallest p is that of τ = ±1 under them."""
     permutation: TestResult
-    """τ against layers in random order; lenient, shown beside."""
+    """τ against layers in random order: too lenient where neighbours are alike, and shown for comparison."""
     mann_kendall: float
-    """Two-sided p of the Mann–Kendall normal approximation; lenient, shown beside."""
+    """Two-sided p of the Mann–Kendall normal approximation: as lenient, and shown for comparison."""
 
 
 def kendall_tau(values: ArrayLike) -> Floats:

@@ -11,7 +11,7 @@ from moe_claims.commands import Answer, claims
 from moe_claims.commands.main import main
 from moe_claims.commands.report import FORMATS
 from moe_claims.judge.registry import CLAIMS
-from moe_claims.measure.export import dump
+from moe_claims.measure.export import export
 from moe_claims.models.embedded import EMBEDDED
 from moe_claims.models.loading import open_model
 from moe_claims.models.names import ALIASES, resolve
@@ -21,6 +21,12 @@ from moe_claims.packs.look_into_moes.routing_counts import judged_counts
 from moe_claims.report import results
 
 TINY = "synthetic:planted?layers=3&experts=5&hidden=16&intermediate=16&context=24"
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measurements are not kept among those of whoever runs the tests."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
 
 
 def test_claims_and_models_list_everything(capsys: pytest.CaptureFixture[str]) -> None:
@@ -70,7 +76,9 @@ def test_measure_writes_every_documented_array(tmp_path: Path, capsys: pytest.Ca
 
 def test_association_is_pearsons_r_over_pairs(tmp_path: Path) -> None:
     output = tmp_path / "m.npz"
-    dump(TINY, text=None, token_ids=None, what=("weights",), tokens=None, device="cpu", dtype="float32", output=output)
+    export(
+        TINY, text=None, token_ids=None, what=("weights",), tokens=None, device="cpu", dtype="float32", output=output
+    )
     with np.load(output) as arrays:
         upper = np.triu_indices(5, 1)
         for layer in range(3):

@@ -13,6 +13,7 @@ from moe_claims.errors import UsageError
 from moe_claims.figures import gallery
 from moe_claims.figures.catalogue import KINDS
 from moe_claims.figures.gallery import layers_of, short_sequence
+from moe_claims.measure.part_measurer import PartMeasurer
 from moe_claims.models.embedded import embedded_directory
 from moe_claims.models.forward.layerwise import LayerwiseModel
 from moe_claims.models.loading import open_model
@@ -43,7 +44,7 @@ def test_a_synthetic_model_is_drawn_and_drawn_again_from_the_store(
     assert "F: synthetic:dense" in page
     # Nothing is measured again: the model is not run, and the same files come out.
     monkeypatch.setattr(LayerwiseModel, "__init__", lambda *_, **__: pytest.fail("the model was run again"))
-    monkeypatch.setattr(gallery.Measurer, "_layerwise", lambda *_: pytest.fail("the model was run again"))
+    monkeypatch.setattr(PartMeasurer, "_layerwise", lambda *_: pytest.fail("the model was run again"))
     assert main([*command, "--out", str(tmp_path / "two"), "--layers", "0,1,2"]) == 0
     for figure in _figures(tmp_path / "two"):
         name = figure["files"][0]

@@ -84,7 +84,7 @@ def test_without_matplotlib_verdicts_stand_and_the_reason_is_kept(
 
 def test_a_text_that_could_not_be_run_leaves_the_figures_of_weights(settings: Settings) -> None:
     model = open_model(resolve(MODEL))
-    weights = Measurer(settings, Store(settings.cache)).weights(model)
+    weights = Measurer(settings, Store(settings.cache)).parts.weights(model)
     found = Illustrator(settings)(model, {"builtin": Measured(weights, UsageError("the text is too short"))})
     reasons = {figure["id"]: figure["reason"] for figure in found["figures"]}
     assert reasons["matrix-similarity"] is None

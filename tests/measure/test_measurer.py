@@ -1,4 +1,4 @@
-"""One model measured with all it is compared with: what fails stays in its place, and nothing is measured twice."""
+"""A model measured with all it is compared with: a part that fails is its error, and nothing is measured twice."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence

@@ -248,6 +248,13 @@ def served() -> Iterator[tuple[Any, str]]:
         yield hub, address
 
 
+@pytest.fixture(autouse=True)
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the command ``measure`` keeps measurements in this process: a folder of its own for every test."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "kept"))
+    return tmp_path / "kept"
+
+
 @pytest.fixture
 def hub_here(served: tuple[Any, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The hub, and this process sent to it: as ``HF_ENDPOINT`` would have done before huggingface_hub was imported."""

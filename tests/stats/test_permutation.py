@@ -12,11 +12,13 @@ from scipy.stats import binomtest, chisquare, monte_carlo_test, norm, permutatio
 
 from moe_claims.stats.permutation import (
     Floats,
+    Labels,
     all_relabelings,
     as_layers,
     enumerable,
     mean_over_layers,
     off_diagonal,
+    permute_labels,
     relabeled_pairs,
     relabelings,
     test_against,
@@ -249,3 +251,40 @@ def test_off_diagonal_holds_every_pair_once(experts: int, layers: int, seed: int
 def test_what_is_no_similarity_matrix_is_refused(matrix: Floats, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         as_layers(matrix, "similarity")
+
+
+@pytest.mark.parametrize("at_once", [1, 7, 50, 1_000])
+def test_permuted_labels_are_the_same_draws_however_many_are_taken_at_once(at_once: int) -> None:
+    values = np.random.default_rng(11).standard_normal((3, 9))
+    drawn: list[Labels] = []
+
+    def first_less_last(layer: int, labels: Labels) -> Floats:
+        drawn.append(labels)
+        return np.asarray(values[layer][labels[:, 0]] - values[layer][labels[:, -1]])
+
+    rng = np.random.default_rng(12)
+    null = permute_labels(first_less_last, layers=3, experts=9, rng=rng, resamples=50, at_once=at_once)
+    again = np.random.default_rng(12)
+    expected = [relabelings(9, 50, again) for _ in range(3)]
+    assert max(map(len, drawn)) <= at_once
+    np.testing.assert_array_equal(np.concatenate(drawn), np.concatenate(expected))
+    assert rng.bit_generator.state == again.bit_generator.state
+    assert not null.exact
+    for layer, labels in enumerate(expected):
+        np.testing.assert_array_equal(null.by_layer[layer], values[layer][labels[:, 0]] - values[layer][labels[:, -1]])
+    np.testing.assert_array_equal(null.mean(), null.by_layer.sum(axis=0) / 3)
+    np.testing.assert_array_equal(null.squared().by_layer, null.by_layer**2)
+
+
+def test_few_permuted_labels_are_enumerated_and_draw_nothing() -> None:
+    values = np.random.default_rng(13).standard_normal((2, 4))
+    rng = np.random.default_rng(14)
+    null = permute_labels(lambda layer, labels: values[layer][labels[:, 0]], layers=2, experts=4, rng=rng, at_once=5)
+    assert null.exact
+    assert null.by_layer.shape == (2, 24)
+    assert rng.bit_generator.state == np.random.default_rng(14).bit_generator.state
+    observed = float(values[:, 0].mean())
+    means = [(one + other) / 2 for one in values[0] for other in values[1]]
+    found = null.test(observed)
+    assert found.resamples == 24**2
+    assert found.p_greater == pytest.approx(np.mean([mean >= observed - 1e-9 for mean in means]))

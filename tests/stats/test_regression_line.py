@@ -49,8 +49,8 @@ def test_two_places_leave_nothing_to_judge_the_scatter_by() -> None:
 @pytest.mark.parametrize(
     ("x", "y", "message"),
     [
-        ([1.0, 1.0], [0.0, 1.0], "2 different places or more"),
-        ([1.0], [0.0], "2 different places or more"),
+        ([1.0, 1.0], [0.0, 1.0], "2 different positions or more"),
+        ([1.0], [0.0], "2 different positions or more"),
         ([1.0, 2.0, 3.0], [0.0, 1.0], r"not shapes \(2,\) and \(3,\)"),
         ([1.0, 2.0], [0.0, np.nan], "finite values"),
         ([[1.0, 2.0]], [0.0, 1.0], "not shapes"),

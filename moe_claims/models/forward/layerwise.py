@@ -9,6 +9,7 @@ one layer where memory is short. A model that fits may keep its weights.
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, final
 
 from moe_claims._util.prefetch import ahead
@@ -75,7 +76,7 @@ class LayerwiseModel:
             raise ModelError(f"'{checkpoint.name}' cannot be run: {reason}; only its weights can be measured")
         experts_kernel.register()
         self.checkpoint = checkpoint
-        self.device, self._dtype = device, getattr(torch, dtype)
+        self.device, self.dtype, self._dtype = device, dtype, getattr(torch, dtype)
         self.resident = resident
         self._model: Any
         try:
@@ -102,6 +103,11 @@ class LayerwiseModel:
         self._parts.layers = torch.nn.ModuleList()
         self._filling = Filling(self._model, self._parts, self._layers, names, checkpoint, device)
         self._filling.fill_outside()  # so that a vocabulary that does not fit is found before the first layer
+
+    def __reduce__(self) -> "tuple[Callable[..., LayerwiseModel], tuple[Checkpoint]]":
+        """Another process builds the model anew from the same checkpoint."""
+        built = partial(LayerwiseModel, device=self.device, dtype=self.dtype, resident=self.resident)
+        return built, (self.checkpoint,)
 
     @property
     def width(self) -> int:

@@ -5,12 +5,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from threading import Event
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, final
+from typing import Any, NoReturn, TypeVar, final
 from urllib.parse import urlsplit
 
 from moe_claims.errors import ModelError
 from moe_claims.models.config import parse_config
 from moe_claims.models.storage.hub_cache import refusal
+from moe_claims.models.storage.hub_tensors import RemoteSource
 from moe_claims.models.storage.retry import (
     GaveUpError,
     Patience,
@@ -20,9 +21,6 @@ from moe_claims.models.storage.retry import (
     persist,
     transport,
 )
-
-if TYPE_CHECKING:
-    from moe_claims.models.storage.hub_tensors import RemoteSource
 
 T = TypeVar("T")
 
@@ -63,6 +61,10 @@ class Repository:
         self._elsewhere: dict[str, str] = {}
         self._sizes: dict[str, int] = {}
         self.sha, self.files = self._resolve()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Another process reads the same commit; signed addresses of storage servers stay in this one."""
+        return self.__dict__ | {"_elsewhere": {}}
 
     def _resolve(self) -> tuple[str, frozenset[str]]:
         from huggingface_hub import HfApi, constants
@@ -108,10 +110,8 @@ class Repository:
             return None
         return f"tokenizer.json of {self.name}", self.whole("tokenizer.json")
 
-    def tensors(self) -> "RemoteSource":
+    def tensors(self) -> RemoteSource:
         """The weights: their headers are read now, the tensors when they are asked for."""
-        from moe_claims.models.storage.hub_tensors import RemoteSource
-
         return RemoteSource(self)
 
     def whole(self, file: str) -> bytes:

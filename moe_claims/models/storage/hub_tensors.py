@@ -3,14 +3,14 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import partial
 from threading import Event
-from typing import TYPE_CHECKING, Any, TypeVar, final
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, final
 
 from moe_claims._util.progress import track
 from moe_claims.errors import ModelError
 from moe_claims.models.storage import shards
 from moe_claims.models.storage.buffer_pool import Buffers
-from moe_claims.models.storage.hub_repository import Repository
 from moe_claims.models.storage.safetensors_file import LARGEST_HEADER, Span, as_tensor, parse_header, room_for
 
 if TYPE_CHECKING:
@@ -22,6 +22,27 @@ LARGEST_REQUEST = 32 * 1024 * 1024
 """Bytes of one request: what is lost when a server must be asked anew, and many times what a round trip costs."""
 AT_ONCE = 8
 """Requests on the way at the same time."""
+
+
+class RemoteFiles(Protocol):
+    """The files of one commit on the hub, as a ``RemoteSource`` reads them; errors are ``ModelError``."""
+
+    @property
+    def name(self) -> str:
+        """Of the repository, for messages."""
+
+    @property
+    def files(self) -> frozenset[str]:
+        """Names of all files."""
+
+    def whole(self, file: str) -> bytes:
+        """The content of a small file."""
+
+    def fill(self, file: str, start: int, targets: Sequence[memoryview], stop: Event) -> None:
+        """Reads consecutive bytes of a file from ``start`` on into buffers, one after the other, until ``stop``."""
+
+    def size(self, file: str) -> int:
+        """Bytes of a file, part of which was read before."""
 
 
 @final
@@ -82,7 +103,7 @@ class RemoteSource:
     """Tensors of one commit on the hub. Every call reads anew; any number of threads may call.
 
     Args:
-        repository: whose files are read.
+        repository: the files among which the weights are.
         largest: bytes of one request.
 
     Raises:
@@ -90,7 +111,7 @@ class RemoteSource:
             damaged, or it cannot be read; the message names the file.
     """
 
-    def __init__(self, repository: Repository, *, largest: int = LARGEST_REQUEST) -> None:
+    def __init__(self, repository: RemoteFiles, *, largest: int = LARGEST_REQUEST) -> None:
         self._repository = repository
         self._largest = largest
         self._buffers = Buffers()
@@ -107,6 +128,10 @@ class RemoteSource:
         label = f"reading headers of {repository.name}"
         list(track(at_once(files, self._read_header), label, unit="files", total=len(files)))
         self._where = indexed or {name: file for file in files for name in self._headers[file]}
+
+    def __reduce__(self) -> "tuple[Callable[..., RemoteSource], tuple[RemoteFiles]]":
+        """Another process reads the headers anew."""
+        return partial(RemoteSource, largest=self._largest), (self._repository,)
 
     def _read_header(self, file: str, stop: Event) -> None:
         first = bytearray(8)

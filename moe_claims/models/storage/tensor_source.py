@@ -72,6 +72,10 @@ class SafetensorsFolder:
         self._reader = TensorReader()
         self._where = self._index()
 
+    def __reduce__(self) -> "tuple[type[SafetensorsFolder], tuple[Path]]":
+        """Another process opens the folder anew."""
+        return SafetensorsFolder, (self.folder,)
+
     def _index(self) -> dict[str, Path]:
         index = self.folder / shards.INDEX
         if index.exists():

@@ -1,8 +1,9 @@
 """A fresh model of any size: its weights are made layer by layer, when they are asked for."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import deepcopy
+from functools import partial
 from math import prod
 from typing import TYPE_CHECKING, Any, final
 
@@ -41,7 +42,7 @@ class FreshSource:
         parts = Parts(self._model, family)
         self._layers, self._prefix, self._decoder = list(parts.layers), f"{family.layers}.", parts.decoder
         whole = dict(weights_of(self._model))
-        self._seed = seed
+        self._config, self._seed, self._of = config, seed, of
         self._shapes = {name: tuple(tensor.shape) for name, tensor in whole.items()}
         tables = [name for name, tensor in whole.items() if not tensor.is_floating_point()]
         stored = StoredNames(self._model, of) if tables else None
@@ -49,6 +50,10 @@ class FreshSource:
         parts.layers = torch.nn.ModuleList()
         self._made: dict[str, torch.Tensor] = {}
         self._lock = threading.Lock()
+
+    def __reduce__(self) -> "tuple[Callable[..., FreshSource], tuple[dict[str, Any]]]":
+        """Another process draws the same weights anew."""
+        return partial(FreshSource, seed=self._seed, of=self._of), (self._config,)
 
     def names(self) -> frozenset[str]:
         """Names of all tensors."""

@@ -15,7 +15,7 @@ from moe_claims.packs.look_into_moes.routing import loads_by_sequence
 from moe_claims.stats.association import CrossTable, label_test
 from moe_claims.stats.cluster_bootstrap import cluster_bootstrap, sign_flips
 from moe_claims.stats.esd import chance_of, generalized_esd
-from moe_claims.stats.label_flags import Marks, marked_difference, marked_mean, most_marked
+from moe_claims.stats.label_flags import Flags, flagged_difference, flagged_mean, most_flagged
 from moe_claims.stats.pca_dbscan import NOISE, dbscan, principal_plane
 from moe_claims.stats.proportions import clopper_pearson
 from moe_claims.types import Finding, Interval
@@ -43,7 +43,7 @@ def _most(experts: int) -> int:
     return isqrt(experts)
 
 
-def flags(similarity: Floats, alpha: float = ALPHA) -> Marks:
+def flags(similarity: Floats, alpha: float = ALPHA) -> Flags:
     """(L, E, E) cosines → (L, E) experts whose mean similarity to the others is a low outlier.
 
     Generalized ESD test of every layer, on the low side alone, with all of ``alpha`` there.
@@ -67,7 +67,7 @@ def stands_apart(variant: str | None, measured: Measured, rng: np.random.Generat
     layers, experts, _ = similarity.shape
     _enough(experts)
     marked = flags(similarity)
-    result = most_marked(marked, chance_of(experts, _most(experts), ALPHA, "less"), rng=rng)
+    result = most_flagged(marked, chance_of(experts, _most(experts), ALPHA, "less"), rng=rng)
     tests = (result.by_chance, result.given_numbers)
     interval, equivalence = (_over_layers(clopper_pearson(result.count, layers, level=level)) for level in (0.95, 0.90))
     return Finding(
@@ -101,7 +101,7 @@ def _over_layers(interval: Interval) -> Interval:
     return Interval(interval.low, interval.high, interval.level, "Clopper–Pearson over layers")
 
 
-def _often_enough(similarity: Floats) -> Marks:
+def _often_enough(similarity: Floats) -> Flags:
     """The experts that stand apart, in a model that has one in a quarter of its layers.
 
     Raises:
@@ -141,8 +141,8 @@ def pca_clusters(variant: str | None, measured: Measured, rng: np.random.Generat
     if some < 2:
         raise NotComparableError("an expert stands apart in 1 layer alone, and to compare layers takes 2 of them")
     outside = _outside(similarity)
-    test = marked_mean(outside, marked, rng=rng)
-    difference = marked_difference(outside, marked)
+    test = flagged_mean(outside, marked, rng=rng)
+    difference = flagged_difference(outside, marked)
     near_dense = None
     if isinstance(measured.dense, DenseWeights):
         near_dense = float(1 - _outside(similarity, measured.dense.matrix[role]).mean())
@@ -166,7 +166,7 @@ def pca_clusters(variant: str | None, measured: Measured, rng: np.random.Generat
     )
 
 
-def _outside(similarity: Floats, dense: Floats | None = None) -> Marks:
+def _outside(similarity: Floats, dense: Floats | None = None) -> Flags:
     """(L, E, E) cosines → (L, E) experts outside the largest cluster of their layer's plane.
 
     With the (L, E) cosines to a dense model, that is one more point, and its cluster the
@@ -224,7 +224,7 @@ def chosen_less(variant: str | None, measured: Measured, rng: np.random.Generato
         raise NotComparableError(f"every token chooses all {experts} experts, so none is chosen less")
     loads = loads_by_sequence(routed) * (experts / k)  # (S, L, E), in even shares of a token
     over_even = loads.sum(axis=0) / routed.lengths.sum() - 1  # (L, E)
-    labels = marked_mean(over_even, marked, rng=rng)
+    labels = flagged_mean(over_even, marked, rng=rng)
     alike = label_test(CrossTable((marked.T @ over_even)[None, None], np.ones(1, dtype=np.int64)), rng=rng)
     apart = (loads * marked).sum(axis=(1, 2)) / marked.sum() - routed.lengths  # (S,)
     flips = sign_flips(apart, rng=rng)
@@ -255,7 +255,7 @@ def chosen_less(variant: str | None, measured: Measured, rng: np.random.Generato
     )
 
 
-def _score_rank(routed: RoutedMeasurement, marked: Marks) -> float:
+def _score_rank(routed: RoutedMeasurement, marked: Flags) -> float:
     """Mean over tokens of the marked experts' score rank within a token, 0 (lowest) to 1; ties share their mean."""
     others, ranks = marked.shape[1] - 1, []
     for layer, expert in np.argwhere(marked):

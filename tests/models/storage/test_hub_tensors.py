@@ -2,11 +2,13 @@
 
 import gzip
 import json
+import pickle
 import struct
 import time
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -62,6 +64,36 @@ def source(one_file: Path, repository_of: Callable[..., Repository], hub_here: A
     read = RemoteSource(repository_of(one_file))
     hub_here.log.clear()
     return read
+
+
+class InMemory:
+    """A repository that needs no network."""
+
+    name = "org/memory"
+
+    def __init__(self, folder: Path) -> None:
+        self._content = {path.name: path.read_bytes() for path in folder.iterdir()}
+        self.files = frozenset(self._content)
+
+    def whole(self, file: str) -> bytes:
+        return self._content[file]
+
+    def fill(self, file: str, start: int, targets: Sequence[memoryview], stop: Event) -> None:
+        for target in targets:
+            target[:] = self._content[file][start : start + len(target)]
+            start += len(target)
+
+    def size(self, file: str) -> int:
+        return len(self._content[file])
+
+
+@pytest.mark.parametrize("layout", ["fused", "original-sharded"])
+def test_any_files_by_range_are_a_source(layout: str, saved: Callable[..., Path]) -> None:
+    folder = saved("mixtral", False, layout)
+    local, source = SafetensorsFolder(folder), RemoteSource(InMemory(folder), largest=1_000)
+    assert source.names() == local.names()
+    for name in sorted(local.names()):
+        assert torch.equal(source.get(name), local.get(name))
 
 
 @pytest.mark.parametrize("layout", ["original", "fused", "original-sharded", "fused-sharded"])
@@ -544,3 +576,19 @@ def test_headers_of_many_files_show_progress(
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 60
     assert said[-1].startswith("reading headers of org/tiny@main: 60/60 files in ")
+
+
+# --- sent to another process ---------------------------------------------------------------------
+
+
+def test_a_pickled_source_reads_the_same_commit(one_file: Path, repository_of: Any, hub_here: Any) -> None:
+    source = RemoteSource(repository_of(one_file), largest=300)
+    source.get("a")  # from where the hub sent on to, by a signed address
+    pickled = pickle.dumps(source)
+    assert b"signature" not in pickled
+    assert len(pickled) < 2_000
+    hub_here.log.clear()
+    again = pickle.loads(pickled)
+    assert again.names() == source.names()
+    assert torch.equal(again.get("b"), source.get("b"))
+    assert not [asked for asked in hub_here.log if "/api/" in str(asked)]  # the revision is not looked up anew

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -44,7 +45,10 @@ def measure(served: tuple[Any, str], tmp_path: Path) -> Callable[..., "subproces
 
     def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
         command = [sys.executable, "-m", "moe_claims", "measure", *arguments]
-        done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
+        # Nothing is kept from one call to the next, so that each reads what it measures.
+        with TemporaryDirectory() as kept:
+            variables = environment | {"XDG_CACHE_HOME": kept}
+            done = subprocess.run(command, env=variables, cwd=tmp_path, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr[-2000:]
         assert "hf_secret" not in done.stdout + done.stderr
         return done

@@ -1,6 +1,7 @@
 """Quantised checkpoints against loops over single numbers, against transformers, and against their plain twins."""
 
 import json
+import pickle
 from collections.abc import Callable, Mapping, Sequence
 from itertools import product
 from math import ceil
@@ -381,6 +382,16 @@ def test_a_quantised_model_measures_as_its_plain_twin(pair: tuple[Checkpoint, Ch
     assert fp8.config == plain.config
     ours, theirs = measure_weights(fp8).arrays(), measure_weights(plain).arrays()
     assert all(np.array_equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_a_quantised_model_is_the_same_in_another_process(pair: tuple[Checkpoint, Checkpoint]) -> None:
+    pickled = pickle.dumps(pair[0])
+    again, (_, plain) = pickle.loads(pickled), pair
+    assert len(pickled) < 20_000  # names of its tensors, no weights
+    assert again.config == plain.config
+    for layer in plain.moe_layers:
+        for role in ("up", "act", "down"):
+            assert torch.equal(again.matrix(layer, role), plain.matrix(layer, role))
 
 
 def test_a_quantised_model_runs_as_its_plain_twin(pair: tuple[Checkpoint, Checkpoint]) -> None:

@@ -20,8 +20,8 @@ def row_order(settings: Settings) -> Audit:
     Raises:
         MoeClaimsError: the model is missing from this installation, or cannot be run.
     """
-    from moe_claims import texts
     from moe_claims.measure.row_order import measure_row_order
+    from moe_claims.measure.sequences import read_text
     from moe_claims.models.device import device_of
     from moe_claims.models.forward.layerwise import LayerwiseModel
     from moe_claims.models.loading import open_model
@@ -29,8 +29,7 @@ def row_order(settings: Settings) -> Audit:
     from moe_claims.packs.look_into_moes.audits import row_order as audit
 
     model = open_model(resolve(MODEL))
-    read = texts.tokenize(texts.load(TEXT), model.encoder(), limit=None, longest=model.context)
-    texts.check_ids(read.ids, int(model.checkpoint.text_config["vocab_size"]), f"'{TEXT}' as '{MODEL}' reads it")
+    read = read_text(model, TEXT)
     layerwise = LayerwiseModel(model.checkpoint, device=device_of(settings.device), dtype="float32")
     return audit.row_order(measure_row_order(layerwise, read.ids))
 
