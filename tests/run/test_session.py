@@ -13,7 +13,7 @@ from moe_claims.models import dense, loading
 from moe_claims.models.names import ModelRef, resolve
 from moe_claims.models.storage.location import Place
 from moe_claims.run.session import Bench, environment
-from moe_claims.settings import settle
+from moe_claims.settings import settings_from
 from moe_claims.types import Verdict
 
 SIZES = "layers=2&experts=4&hidden=16&intermediate=8&context=12"
@@ -28,7 +28,7 @@ def bench_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Bench]:
 
     def make(**options: Any) -> Bench:
         values = {"model": [MODEL], "tokens": "200", "device": "cpu", "cache": cache, "profile": "quick"}
-        return Bench(settle(values | {name.replace("_", "-"): value for name, value in options.items()}))
+        return Bench(settings_from(values | {name.replace("_", "-"): value for name, value in options.items()}))
 
     return make
 
@@ -168,8 +168,8 @@ def test_download_reaches_every_model_of_the_hub(
 
 def test_environment_names_what_was_compared() -> None:
     values = {"model": [MODEL], "dense-reference": DENSE, "second-model": "mixtral@main", "layers": "3,1"}
-    found = environment(settle(values))
+    found = environment(settings_from(values))
     assert (found["dense_reference"], found["second_model"], found["layers"]) == (DENSE, "mixtral@main", "1,3")
-    plain = environment(settle({"model": [MODEL]}))
+    plain = environment(settings_from({"model": [MODEL]}))
     assert (plain["dense_reference"], plain["second_model"], plain["layers"]) == (None, None, None)
     assert all(isinstance(value, str | int | float | bool | None) for value in (found | plain).values())

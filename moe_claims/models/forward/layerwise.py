@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
 
-from moe_claims._util.prefetch import ahead
+from moe_claims._util.prefetch import prefetch
 from moe_claims._util.progress import track
 from moe_claims.errors import ModelError
 from moe_claims.models.checkpoint import Checkpoint
@@ -156,7 +156,7 @@ class LayerwiseModel:
                 self._filling.empty_outside()
         state = start or State(-1, list(recording.embedded), [None] * len(batches))
         coming = range(state.layer + 1, len(self._layers))
-        weights = ahead(map(self._filling.read, coming), memory=2 * self._filling.layer_bytes())
+        weights = prefetch(map(self._filling.read, coming), memory=2 * self._filling.layer_bytes())
         for index in track(coming, f"running {self.checkpoint.name}", unit="layers"):
             self._filling.fill(index, next(weights))
             hidden, passed = list(state.hidden), list(state.passed)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection, Mapping
 from pathlib import PurePath
 
-from moe_claims._util.strict_json import UnclearJsonError, parse
+from moe_claims._util.strict_json import AmbiguousJsonError, parse
 from moe_claims.errors import ModelError
 
 INDEX = "model.safetensors.index.json"
@@ -28,7 +28,7 @@ def weight_map(content: bytes, index: str, remedy: str = "download it again") ->
         if not isinstance(found, dict):
             raise TypeError
     except (ValueError, TypeError, KeyError) as error:
-        said = error if isinstance(error, UnclearJsonError) else type(error).__name__
+        said = error if isinstance(error, AmbiguousJsonError) else type(error).__name__
         raise ModelError(f"'{index}' is not an index of safetensors files ({said}): {remedy}") from None
     for shard in found.values():
         if not isinstance(shard, str) or not shard.strip(".") or any(sign in shard for sign in "/\\\0"):
