@@ -91,7 +91,7 @@ class Settings:
     report: Path
     report_only: bool
     layers: tuple[int, ...] | None
-    """Layers whose neurons are matched; None for all, as far as that takes minutes."""
+    """Layers whose neurons are matched; None for all layers, provided that this takes minutes and not hours."""
     dense_reference: ModelRef | None
     second_model: ModelRef | None
     download: bool
@@ -101,12 +101,15 @@ class Settings:
 
     @property
     def controls(self) -> bool:
-        """Whether the random-initialisation control is run."""
+        """Whether the random-initialisation control is measured too."""
         return self.profile == "full"
 
 
 def option_value(option: Option, given: object, ini: object, environment: Mapping[str, str] = os.environ) -> Any:
-    """Command line before environment before ini file; None or an empty value counts as not given."""
+    """The value of an option as given: on the command line, else in the environment, else in the ini file, else None.
+
+    An empty value counts as not given.
+    """
     for value in (given, environment.get(option.variable), ini):
         if value not in (None, "", [], False):
             if option.repeatable and isinstance(value, str):

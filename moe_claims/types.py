@@ -93,9 +93,9 @@ class Finding:
     """90 % interval of the effect. If it lies inside ± the smallest effect of interest, two one-sided tests at 5 % show
     equivalence to zero."""
     p_value: float
-    """One-sided, in the claimed direction."""
+    """One-sided p-value in the claimed direction."""
     p_opposite: float
-    """One-sided, against the claimed direction."""
+    """One-sided p-value against the claimed direction."""
     smallest_p: float
     """The smallest p-value that this test can reach with this many units."""
     n_units: int
