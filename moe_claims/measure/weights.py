@@ -11,7 +11,7 @@ from moe_claims._util.memory import free_bytes
 from moe_claims._util.progress import track
 from moe_claims._util.threads import parallel_map
 from moe_claims.measure.measurement import WeightMeasurement
-from moe_claims.models.checkpoint import Checkpoint, Reading
+from moe_claims.models.checkpoint import Checkpoint, PartReader
 from moe_claims.models.families.table import ROLES, Role
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ def measure_layers(
     if not layers:
         return
 
-    def added_up(read: Reading) -> list[_Sums]:
+    def added_up(read: PartReader) -> list[_Sums]:
         return [_Sums.of(rows.to(device), role) for role, rows in read()]
 
     with parallel_map(_workers(checkpoint, layers[0])) as each:

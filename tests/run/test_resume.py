@@ -35,7 +35,7 @@ def noted(module, name, what):
 
 noted(weights, "_gram", "matrix")  # once per matrix that is small
 noted(matching, "_random_pair", "matching")  # once per layer and matrix
-noted(filling.Filling, "fill", "layer")
+noted(filling.LayerLoader, "fill", "layer")
 
 replace, count = Path.replace, 0
 

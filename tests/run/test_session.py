@@ -11,7 +11,7 @@ from moe_claims.judge.evaluate import Judged
 from moe_claims.judge.registry import LIVE
 from moe_claims.models import dense, loading
 from moe_claims.models.names import ModelRef, resolve
-from moe_claims.models.storage.location import Place
+from moe_claims.models.storage.location import Location
 from moe_claims.run.session import Bench, environment
 from moe_claims.settings import settings_from
 from moe_claims.types import Verdict
@@ -152,12 +152,12 @@ def test_download_reaches_every_model_of_the_hub(
 ) -> None:
     asked: dict[str, bool] = {}
 
-    def place_of(ref: ModelRef, *, download: bool) -> Place:
+    def location_of(ref: ModelRef, *, download: bool) -> Location:
         asked[ref.name] = download
         raise ModelError(f"no {ref.name} here")
 
     for module in (loading, dense):
-        monkeypatch.setattr(module, "place_of", place_of)
+        monkeypatch.setattr(module, "location_of", location_of)
     others = {"dense_reference": "hub:org/dense", "second_model": "hub:org/second"}
     bench = bench_of(model=["hub:org/first", MODEL], download=download, **others)
     with pytest.raises(ModelError, match="no hub:org/first here"):
