@@ -269,13 +269,13 @@ def hub_here(served: tuple[Any, str], tmp_path: Path, monkeypatch: pytest.Monkey
 
 @pytest.fixture
 def repository_of(hub_here: Any) -> Callable[..., Any]:
-    """(folder, revision="main", **patience) → an impatient ``Repository`` of its files."""
+    """(folder, revision="main", **policy) → a ``Repository`` of its files that retries at once."""
     from moe_claims.models.storage.hub_repository import Repository
     from moe_claims.models.storage.retry import RetryPolicy
 
-    def open_(folder: Path, revision: str | None = "main", **patience: Any) -> Repository:
+    def open_(folder: Path, revision: str | None = "main", **policy: Any) -> Repository:
         hub_here.put("org/tiny", folder, revision=revision or "main")
-        hasty = {"first_wait": 0.01, "longest_wait": 0.02, **patience}
+        hasty = {"first_wait": 0.01, "longest_wait": 0.02, **policy}
         return Repository("org/tiny", revision, patience=RetryPolicy(**hasty))
 
     return open_

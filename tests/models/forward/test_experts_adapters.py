@@ -41,7 +41,7 @@ def _step() -> tuple[Any, Any]:
 MAKERS = {"DbrxExperts": _dbrx, "JetMoeMoE": _jetmoe, "Step3p7Experts": _step}
 
 
-def test_every_adopted_module_is_tried() -> None:
+def test_every_adapter_is_tried() -> None:
     assert set(MAKERS) == set(ADAPTERS)
 
 
