@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from transformers import AutoModelForCausalLM
 
-from moe_claims._util.threads import side_by_side
+from moe_claims._util.threads import parallel_map
 from moe_claims.measure.measurement import RoutedMeasurement, WeightMeasurement
 from moe_claims.measure.routed import measure_routed
 from moe_claims.measure.weights import measure_weights
@@ -101,7 +101,7 @@ def pieces(folder: Path, cold: bool) -> Run:
     _cache(folder, keep=not cold)
 
     def read_all() -> dict[str, float]:
-        with side_by_side(torch.get_num_threads()) as each:
+        with parallel_map(torch.get_num_threads()) as each:
             sizes = each(lambda read: sum(rows.nbytes for _, rows in read()), readings)
             return {"bytes": float(sum(sizes))}
 

@@ -6,10 +6,10 @@ from moe_claims.printable import one_line
 
 
 class MoeClaimsError(Exception):
-    """Base class: the message is one line, says what was wrong and what to do.
+    """Base class of all errors shown to users: a one-line message that says what was wrong and what to do.
 
-    Names and messages of other libraries may hold line breaks, which become spaces, and what would steer a
-    terminal, which is written out.
+    The message may quote file names or messages of other libraries: line breaks in them become spaces, and control
+    characters are escaped (``printable.one_line``).
     """
 
     def __init__(self, message: str) -> None:
@@ -28,19 +28,19 @@ class ModelError(MoeClaimsError):
 
 @final
 class TextError(MoeClaimsError):
-    """A text cannot serve as a sample of sequences."""
+    """A text cannot be read, or is too short to be a sample of sequences."""
 
 
 @final
 class HubError(MoeClaimsError):
-    """Something was to be sent to the hub and was not."""
+    """An upload to the Hugging Face hub failed."""
 
 
 @final
 class NotComparableError(MoeClaimsError):
-    """A claim does not apply to this model; the message is the reason shown in the table."""
+    """A claim does not apply to this model; the message is the reason that the results table shows."""
 
 
 @final
 class NotMeasuredError(MoeClaimsError):
-    """What a claim needs was left out on purpose (it would take hours); the message says how to ask for it."""
+    """A measurement that a claim needs was skipped because it would take hours; the message says how to request it."""

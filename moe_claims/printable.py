@@ -1,31 +1,36 @@
-"""Text from models, files and third parties as signs that can be seen: nothing in it steers a terminal or hides."""
+"""Makes untrusted text safe to print: control characters and invisible characters become visible escapes.
+
+Names and messages from models, files and third parties go through here before they reach a terminal or a report.
+"""
 
 from collections.abc import Mapping
 from typing import Any
 
 
-def legible(text: str) -> str:
-    r"""The text with every sign that is not printed written out, as Python writes it: ``\x1b``, ``\u202e``, ``\n``.
+def printable(text: str) -> str:
+    r"""Replaces every non-printable character with its Python escape, such as ``\x1b``, ``\u202e`` or ``\n``.
 
-    Those are control characters, marks that turn the direction of writing, joiners of no width, line breaks,
-    spaces other than the plain one, and halves of surrogate pairs. No sign is left out.
+    Non-printable are control characters, marks that change the direction of writing, zero-width joiners, line breaks,
+    spaces other than the plain one, and lone surrogates. No character is dropped.
     """
-    return text if text.isprintable() else "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 def one_line(text: object) -> str:
-    """Text on one line: breaks and runs of spaces become one space, all else is written out as ``legible`` does."""
-    return legible(" ".join(str(text).split()))
+    """Text on one line: each run of white space becomes one space; the rest is escaped by ``printable``."""
+    return printable(" ".join(str(text).split()))
 
 
-def legible_throughout(value: Any) -> Any:
-    """A copy of a JSON value in which every text, names of members too, is legible."""
+def printable_throughout(value: Any) -> Any:
+    """A copy of a JSON value in which every string, object keys included, is made printable."""
     match value:
         case str():
-            return legible(value)
+            return printable(value)
         case Mapping():
-            return {legible(str(name)): legible_throughout(member) for name, member in value.items()}
+            return {printable(str(name)): printable_throughout(member) for name, member in value.items()}
         case list() | tuple():
-            return [legible_throughout(member) for member in value]
+            return [printable_throughout(member) for member in value]
         case _:
             return value

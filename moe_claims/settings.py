@@ -1,4 +1,7 @@
-"""Everything a run can be told: one row per option, with its ini and environment twins."""
+"""The options of a run: their table, and ``Settings``, the checked values.
+
+Every option can be given on the command line, in an ini file or as an environment variable.
+"""
 
 import os
 from collections.abc import Callable, Mapping
@@ -15,7 +18,9 @@ from moe_claims.models.names import ModelRef, resolve
 @final
 @dataclass(frozen=True)
 class Option:
-    """One option: ``--moe-NAME``, in an ini file ``moe_NAME``, in the environment ``MOE_CLAIMS_NAME``."""
+    """One option: ``--moe-NAME`` on the command line, ``moe_NAME`` in an ini file, ``MOE_CLAIMS_NAME`` in the
+    environment.
+    """
 
     name: str
     help: str
@@ -26,12 +31,12 @@ class Option:
 
     @property
     def dest(self) -> str:
-        """Attribute of pytest's options, and the ini key."""
+        """Name of the attribute in pytest's parsed options, and of the ini key."""
         return "moe_models" if self.name == "model" else "moe_" + self.name.replace("-", "_")
 
     @property
     def variable(self) -> str:
-        """Environment variable."""
+        """Name of the environment variable."""
         return "MOE_CLAIMS_" + self.name.replace("-", "_").upper()
 
 
@@ -78,7 +83,7 @@ _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 @final
 @dataclass(frozen=True)
 class Settings:
-    """A run's options, checked."""
+    """The checked options of one run, with defaults filled in."""
 
     models: tuple[ModelRef, ...]
     packs: tuple[str, ...] | None
@@ -94,22 +99,25 @@ class Settings:
     report: Path
     report_only: bool
     layers: tuple[int, ...] | None
-    """Layers whose neurons are matched; None for all, as far as that takes minutes."""
+    """Layers whose neurons are matched; None for all layers, provided that this takes minutes and not hours."""
     dense_reference: ModelRef | None
     second_model: ModelRef | None
     download: bool
-    """Whether models of the hub are downloaded; else what is not in the local cache is read over the network."""
+    """Whether hub models are downloaded; if not, those missing in the local cache are read over the network."""
     experiments: Path | None
-    """Folder of the results of trainings; None for those in the package."""
+    """Folder with results of training experiments; None for those in the package."""
 
     @property
     def controls(self) -> bool:
-        """Whether the random-initialisation control is run."""
+        """Whether the random-initialisation control is measured too."""
         return self.profile == "full"
 
 
 def option_value(option: Option, given: object, ini: object, environment: Mapping[str, str] = os.environ) -> Any:
-    """Command line before environment before ini file; None or an empty value counts as not given."""
+    """The value of an option as given: on the command line, else in the environment, else in the ini file, else None.
+
+    An empty value counts as not given.
+    """
     for value in (given, environment.get(option.variable), ini):
         if value not in (None, "", [], False):
             if option.repeatable and isinstance(value, str):
@@ -129,7 +137,7 @@ def _number(name: str, value: object, kind: Callable[[Any], Any], low: float, hi
 
 
 def _flag(name: str, value: object) -> bool:
-    """Ini file and command line give a bool, the environment a word."""
+    """A flag as bool. The ini file and the command line give a bool, the environment a word."""
     if value is None or isinstance(value, bool):
         return bool(value)
     word = str(value).strip().lower()
@@ -150,7 +158,7 @@ def _existing_folder(name: str, value: object) -> Path | None:
         return None
     path = os.path.expanduser(str(value))  # noqa: PTH111 - pathlib raises for an unknown ~user
     if not os.path.isdir(path):  # noqa: PTH112 - pathlib raises for a name too long
-        raise UsageError(f"--moe-{name} {value}: there is no such folder; give the one that the results lie in")
+        raise UsageError(f"--moe-{name} {value}: there is no such folder; give the folder that contains the results")
     return Path(path)
 
 
@@ -170,11 +178,14 @@ def _model(name: str, value: object) -> ModelRef | None:
         raise UsageError(f"--moe-{name}: {error}") from None
 
 
-def settle(values: Mapping[str, Any]) -> Settings:
-    """Checks the options' values (by option name, None where not given) and fills in the defaults.
+def settings_from(values: Mapping[str, Any]) -> Settings:
+    """Checks option values and fills in the defaults.
+
+    Args:
+        values: by option name; a missing name or None means that the option was not given.
 
     Raises:
-        UsageError: the first value that cannot be used, with the remedy.
+        UsageError: a value cannot be used; the message names the first such value and the remedy.
     """
     for option in OPTIONS:
         value = values.get(option.name)
@@ -218,6 +229,6 @@ def settle(values: Mapping[str, Any]) -> Settings:
 
 
 def default_cache() -> Path:
-    """The user's cache folder for this project."""
+    """The project's cache folder: ``$XDG_CACHE_HOME/moe_claims``, or ``~/.cache/moe_claims``."""
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "moe_claims"

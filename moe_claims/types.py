@@ -1,7 +1,7 @@
-"""The values that cross the borders between the rooms: frozen, and light to import.
+"""Value types that subpackages hand to each other: findings, results, audits, intervals.
 
-Scalars only, so that every one of them can be compared, hashed into a report and sent
-between processes. Arrays live in ``moe_claims.measure.measurement``.
+They are frozen dataclasses of scalars, so that they can be compared, written into a report and sent between
+processes. This module imports nothing heavy. Types that hold arrays are in ``moe_claims.measure.measurement``.
 """
 
 from collections.abc import Mapping
@@ -16,12 +16,12 @@ Tail = Literal["lower", "upper"]
 @final
 @dataclass(frozen=True)
 class Interval:
-    """A confidence interval and how it was made."""
+    """A confidence interval and the method that computed it."""
 
     low: float
     high: float
     level: float
-    """Coverage aimed at, such as 0.95."""
+    """Nominal coverage, such as 0.95."""
     method: str
     """Name of the method and of the unit that it resamples."""
 
@@ -33,7 +33,7 @@ class Interval:
 @final
 @dataclass(frozen=True)
 class Companion:
-    """A further estimate beside a claim's effect. It decides nothing."""
+    """An additional estimate reported beside a claim's effect; it has no influence on the verdict."""
 
     value: float
     interval: Interval
@@ -42,26 +42,27 @@ class Companion:
 @final
 @dataclass(frozen=True)
 class NullDistribution:
-    """What chance gives: the distribution that a claim's p-value is a tail of, in a few quantiles."""
+    """The null distribution that a claim's p-value comes from, summarised by quantiles."""
 
     method: str
-    """What was resampled, or which formula holds, and the unit of it."""
+    """What was resampled, or which formula was used, and the unit of resampling."""
     statistic: str | None
-    """What is on the axis; None where it is the claim's effect itself."""
+    """Name of the test statistic; None if it is the claim's effect itself."""
     observed: float
-    """On the same axis."""
+    """Observed value of the test statistic."""
     tail: Tail
-    """On which side of the observed value the p-value in the claimed direction lies."""
+    """Which tail of the distribution gives the p-value in the claimed direction."""
     levels: tuple[float, ...]
-    """Rising, 0 to 1: shares of the distribution."""
+    """Increasing probabilities, 0 to 1, at which quantiles are given."""
     quantiles: tuple[float, ...]
-    """One per level; of a sample, values of it (``moe_claims.stats.quantiles``)."""
+    """One quantile per level; of a resampled distribution, each is one of its values (see
+    ``moe_claims.stats.quantiles``)."""
     draws: int | None
-    """Resamples, or arrangements that were enumerated; None where a formula gives the distribution."""
+    """Number of resamples, or of enumerated arrangements; None if a formula gives the distribution."""
     exact: bool
     """Whether all arrangements were enumerated."""
     of_tests: int = 1
-    """How many tests must all reject; this is the null of the one with the largest p-value, which is the claim's."""
+    """How many tests must all reject; this is the null distribution of the test with the largest p-value."""
 
 
 @final
@@ -81,40 +82,41 @@ class Verdict(StrEnum):
 class Finding:
     """What one claim's analysis found, before any correction for multiple tests.
 
-    ``effect`` is oriented as the claim states it: its claimed sign is the claim's
-    ``direction``. Both p-values come from the same null.
+    The sign of ``effect`` is to be compared with the claim's ``direction``. Both p-values come from the same null
+    distribution.
     """
 
     effect: float
     interval: Interval
     """95 % interval of the effect."""
     equivalence: Interval
-    """90 % interval: inside ± the smallest effect of interest, two one-sided tests at 5 % both reject."""
+    """90 % interval of the effect. If it lies inside ± the smallest effect of interest, two one-sided tests at 5 % show
+    equivalence to zero."""
     p_value: float
-    """One-sided, in the claimed direction."""
+    """One-sided p-value in the claimed direction."""
     p_opposite: float
-    """One-sided, against the claimed direction."""
+    """One-sided p-value against the claimed direction."""
     smallest_p: float
     """The smallest p-value that this test can reach with this many units."""
     n_units: int
     unmet: str | None = None
-    """A condition beside the p-value that the claim needs and that does not hold; None if all hold."""
+    """A condition of the claim, besides the p-value, that does not hold; None if all hold."""
     falls_short: str | None = None
-    """Why a significant effect is still less than the claim says; None if it is not."""
+    """Why an effect, even if significant, is less than the claim states; None if it is not less."""
     summary: str | None = None
     """What the numbers show, as the opening of the verdict's reason and without a full stop; None says nothing."""
     details: Mapping[str, Scalar] = field(default_factory=dict)
-    """Further numbers for the report; they decide nothing."""
+    """Additional numbers for the report; they have no influence on the verdict."""
     companions: Mapping[str, Companion] = field(default_factory=dict)
-    """By name: further estimates with intervals, such as one that the paper prints beside the effect."""
+    """Additional estimates with intervals, by name, such as a second statistic that the paper reports."""
     null_distribution: NullDistribution | None = None
-    """What ``p_value`` is a tail of; None where an analysis gives none."""
+    """The null distribution of ``p_value``; None if the analysis does not provide it."""
 
 
 @final
 @dataclass(frozen=True)
 class Result:
-    """One row of the table: a claim, on one model and text, judged."""
+    """One row of the results table: the verdict on one claim for one model and text."""
 
     pack: str
     """Id of the pack that the claim is of."""
@@ -125,42 +127,41 @@ class Result:
     variant: str | None
     """Which of the claim's variants (matrix kind, part); None where there is only one."""
     evidence: str
-    """``live`` (measured on this machine), or further evidence of the pack, such as ``public`` (published counts of the
-    real model) and ``trained`` (models trained for the question)."""
+    """Kind of evidence: ``live`` (measured on this machine), or further evidence of the pack, such as ``public``
+    (published counts of the real model) and ``trained`` (models trained to answer the question)."""
     family: str
-    """Family of tests that the correction runs over: ``headline``, ``secondary``, ``public`` or
-    ``trained``."""
+    """Family of tests for the multiple-testing correction: ``headline``, ``secondary``, ``public`` or ``trained``."""
     model: str
     corpus: str | None
-    """None for claims on weights alone."""
+    """Name of the text; None for claims about weights only."""
     verdict: Verdict
     reason: str
     effect_name: str
     effect: float | None
     interval: Interval | None
     smallest: float
-    """Smallest effect of interest, with the sign that the claim gives it."""
+    """Smallest effect of interest, with the sign of the claimed direction."""
     p_value: float | None
     p_adjusted: float | None
     null: str
     unit: str
     n_units: int | None
     published: Mapping[str, Any] | None = None
-    """The paper's value for this very model: value, standard error and its origin, place in the paper."""
+    """The paper's value for this same model: value, standard error and its origin, location in the paper."""
     criteria: Mapping[str, Any] | None = None
     """The four replication criteria against ``published``."""
     controls: Mapping[str, Any] = field(default_factory=dict)
-    """``random_init``: verdict and effect of the same architecture freshly initialised."""
+    """``random_init``: verdict and effect of the same architecture with random weights."""
     details: Mapping[str, Scalar] = field(default_factory=dict)
     companions: Mapping[str, Companion] = field(default_factory=dict)
-    """Of the finding."""
+    """As in the finding."""
     null_distribution: NullDistribution | None = None
-    """Of the finding."""
+    """As in the finding."""
 
 
 @final
 class AuditOutcome(StrEnum):
-    """What recomputing a published number says about it."""
+    """Outcome of recomputing a published number."""
 
     AGREES = "agrees"
     DISAGREES = "disagrees"
@@ -170,22 +171,22 @@ class AuditOutcome(StrEnum):
 @final
 @dataclass(frozen=True)
 class Audit:
-    """One published statement, recomputed from the paper's own printed figures, or shown on our own measurements."""
+    """One published statement, checked by recomputing it from the paper's printed numbers or from our measurements."""
 
     id: str
     statement: str
-    """What the paper says, in our words."""
+    """The paper's statement, paraphrased."""
     source: str
     """Where it says so, such as 'Table 3 against Table 5'."""
     outcome: AuditOutcome
     printed: str
-    """The printed value, or what comes of doing as published, as text."""
+    """The value as printed, or what the published procedure yields, as text."""
     recomputed: str
-    """The recomputed value, or what comes of doing it right, as text."""
+    """The recomputed value, or what the corrected procedure yields, as text."""
     reason: str
-    """One sentence: what follows from the two."""
+    """One sentence: what follows from comparing the two."""
     values: Mapping[str, Scalar] = field(default_factory=dict)
-    """Every number behind the outcome."""
+    """Every number that the outcome depends on."""
     pack: str = ""
     """Id of the pack that the audit is of; filled in by whoever runs the audits of a pack."""
     kind: str = "printed"

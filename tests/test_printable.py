@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from moe_claims.errors import UsageError
-from moe_claims.printable import legible, legible_throughout, one_line
+from moe_claims.printable import one_line, printable, printable_throughout
 
 
 @pytest.mark.parametrize(
@@ -23,14 +23,14 @@ from moe_claims.printable import legible, legible_throughout, one_line
     ],
 )
 def test_what_is_not_printed_is_written_out(text: str, shown: str) -> None:
-    assert legible(text) == shown
+    assert printable(text) == shown
 
 
 @given(st.text())
 def test_the_result_is_printed_as_a_whole_and_stays_as_it_is(text: str) -> None:
-    shown = legible(text)
+    shown = printable(text)
     assert shown.isprintable()
-    assert legible(shown) == shown
+    assert printable(shown) == shown
     assert len(shown) >= len(text)
 
 
@@ -41,6 +41,6 @@ def test_one_line_joins_lines_and_errors_use_it() -> None:
 
 def test_every_text_of_a_document_is_reached_and_numbers_stay() -> None:
     value = {"a\n": ["\x1b", {"b": ("\u202e", 1, 0.5, None, True)}]}
-    assert legible_throughout(value) == {r"a\n": [r"\x1b", {"b": [r"\u202e", 1, 0.5, None, True]}]}
+    assert printable_throughout(value) == {r"a\n": [r"\x1b", {"b": [r"\u202e", 1, 0.5, None, True]}]}
     plain = {"a": [1, "b", None]}
-    assert json.dumps(legible_throughout(plain)) == json.dumps(plain)
+    assert json.dumps(printable_throughout(plain)) == json.dumps(plain)

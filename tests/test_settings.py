@@ -9,7 +9,7 @@ from moe_claims.errors import UsageError
 from moe_claims.models import embedded as embedded_models
 from moe_claims.models.embedded import DENSE, EMBEDDED, JUDGED
 from moe_claims.models.names import ModelRef
-from moe_claims.settings import OPTIONS, Option, Settings, default_cache, option_value, settle
+from moe_claims.settings import OPTIONS, Option, Settings, default_cache, option_value, settings_from
 
 BY_NAME = {option.name: option for option in OPTIONS}
 ids = [option.name for option in OPTIONS]
@@ -27,7 +27,7 @@ def embedded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def _settle(**values: Any) -> Settings:
     """Of a model that is always there, where a test is about something else."""
-    return settle({"model": ["mixtral"], **{name.replace("_", "-"): value for name, value in values.items()}})
+    return settings_from({"model": ["mixtral"], **{name.replace("_", "-"): value for name, value in values.items()}})
 
 
 @pytest.mark.parametrize("option", OPTIONS, ids=ids)
@@ -69,7 +69,7 @@ def test_environment_is_read_when_asked(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_defaults(embedded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
-    settings = settle({})
+    settings = settings_from({})
     assert [(ref.name, ref.kind) for ref in settings.models] == [(name, "embedded") for name in JUDGED]
     assert settings == Settings(
         models=settings.models,
@@ -91,14 +91,17 @@ def test_defaults(embedded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     )
     assert settings.dense_reference is not None
     assert settings.dense_reference.name == DENSE
-    assert settle(dict.fromkeys(BY_NAME)) == settings
+    assert settings_from(dict.fromkeys(BY_NAME)) == settings
     assert settings.controls
 
 
 def test_the_dense_reference_of_embedded_models_is_theirs_alone(embedded: Path) -> None:
-    assert settle({"model": ["tiny-upcycled"]}).dense_reference == settle({"dense-reference": DENSE}).dense_reference
-    assert settle({"model": ["tiny-upcycled", "synthetic:null"]}).dense_reference is None
-    assert settle({"model": ["mixtral"]}).dense_reference is None
+    assert (
+        settings_from({"model": ["tiny-upcycled"]}).dense_reference
+        == settings_from({"dense-reference": DENSE}).dense_reference
+    )
+    assert settings_from({"model": ["tiny-upcycled", "synthetic:null"]}).dense_reference is None
+    assert settings_from({"model": ["mixtral"]}).dense_reference is None
 
 
 def test_cache_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,12 +113,12 @@ def test_cache_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_missing_embedded_model_is_said_and_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embedded_models, "files", lambda _: tmp_path)
     with pytest.raises(UsageError, match=f"^the embedded model '{EMBEDDED[0]}' is missing from this installation: "):
-        settle({})
+        settings_from({})
 
 
 def test_every_option_is_heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    settings = settle(
+    settings = settings_from(
         {
             "model": ["olmoe", "synthetic:null?seed=2", "olmoe"],
             "text": ["builtin-code", "builtin", "builtin-code"],
@@ -198,7 +201,7 @@ def test_existing_folders_are_taken(tmp_path: Path) -> None:
 
 
 FOLDER = "--model takes a folder with config.json and *.safetensors"
-REMEDY = "give the one that the results lie in"
+REMEDY = "give the folder that contains the results"
 NEAR = " or mixtral or mistral-7b?"
 BAD = [
     ("model", ["mixtrall"], "unknown model 'mixtrall': did you mean mixtral or mistral or mixtral-8x7b?"),
@@ -235,7 +238,7 @@ BAD = [
 @pytest.mark.parametrize(("name", "value", "message"), BAD)
 def test_bad_values_have_one_line_with_value_and_remedy(name: str, value: object, message: str) -> None:
     with pytest.raises(UsageError) as caught:
-        settle({"model": ["mixtral"], name: value})
+        settings_from({"model": ["mixtral"], name: value})
     assert str(caught.value) == message
     assert "\n" not in message
 

@@ -1,1 +1,1 @@
-"""Small helpers that know nothing of models or claims."""
+"""Small general-purpose helpers, independent of models and claims."""

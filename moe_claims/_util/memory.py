@@ -1,4 +1,4 @@
-"""How much memory can still be had."""
+"""How much memory this process can still allocate."""
 
 from pathlib import Path
 
@@ -6,7 +6,10 @@ GIB = 2**30
 
 
 def free_bytes() -> int | None:
-    """Bytes that can still be had: by the system, by its control group, by this process; None where nobody says."""
+    """Bytes this process can still allocate, by the tightest of three limits: system, control group, ``ulimit``.
+
+    None if no limit is known.
+    """
     bounds = [_meminfo(Path("/proc/meminfo")), _control_group(Path("/sys/fs/cgroup")), *_limits(Path("/proc/self"))]
     known = [bound for bound in bounds if bound is not None]
     return min(known) if known else None
@@ -18,7 +21,7 @@ def _meminfo(path: Path) -> int | None:
 
 
 def _control_group(folder: Path) -> int | None:
-    """The limit less what must stay: a checkpoint that is mapped fills the group with pages that need not."""
+    """The control group's limit minus its anonymous memory; pages of mapped files can be evicted."""
     held = _fields(folder / "memory.stat")
     try:
         limit = int((folder / "memory.max").read_text(encoding="ascii"))
@@ -28,7 +31,7 @@ def _control_group(folder: Path) -> int | None:
 
 
 def _limits(process: Path) -> list[int]:
-    """What the process's own limits of address space and of data (ulimit -v and -d) leave."""
+    """Bytes left under the process's limits of address space and data segment (``ulimit -v`` and ``-d``)."""
     try:
         import resource
     except ImportError:  # Windows has no such limits
@@ -40,7 +43,7 @@ def _limits(process: Path) -> list[int]:
 
 
 def _fields(path: Path) -> dict[str, int]:
-    """Lines of a name and a number; nothing where there is no such file."""
+    """Parses lines of the form ``name number …``; empty if the file does not exist."""
     try:
         lines = [line.split() for line in path.read_text(encoding="ascii").splitlines()]
     except OSError:

@@ -1,4 +1,4 @@
-"""Getting the next item while the present one is worked on."""
+"""Fetches the next item of an iterable in a thread while the caller works on the current one."""
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -9,14 +9,14 @@ from moe_claims._util.memory import free_bytes
 T = TypeVar("T")
 
 
-def ahead(items: Iterable[T], *, memory: int = 0) -> Iterator[T]:
-    """The items, each got by a thread of its own while the one before is worked on; never more than one ahead.
+def prefetch(items: Iterable[T], *, memory: int = 0) -> Iterator[T]:
+    """Yields the items, fetching at most one in advance, in a background thread.
 
-    The thread must be worth it: what it does should let the interpreter go, as reading does.
+    It pays only where fetching an item releases Python's global interpreter lock, as reading a file does.
 
     Args:
-        items: what takes time to get.
-        memory: bytes that two of them take; where fewer can be had, none is got ahead.
+        items: an iterable whose items take time to fetch.
+        memory: bytes that two items take; if fewer are free, nothing is fetched in advance.
     """
     free = free_bytes()
     if free is not None and memory > free:
@@ -24,9 +24,9 @@ def ahead(items: Iterable[T], *, memory: int = 0) -> Iterator[T]:
         return
     iterator = iter(items)
     end = object()
-    with ThreadPoolExecutor(1, thread_name_prefix="ahead") as thread:
+    with ThreadPoolExecutor(1, thread_name_prefix="prefetch") as thread:
         coming = thread.submit(next, iterator, end)
         while (item := coming.result()) is not end:
             coming = thread.submit(next, iterator, end)
             yield item  # type: ignore[misc]
-            del item  # or it would be in memory beside the next two
+            del item  # otherwise it would stay in memory beside the next two

@@ -1,7 +1,6 @@
-"""Progress on standard error: a bar on a terminal, a line every ten seconds elsewhere.
+"""Shows progress on standard error: a bar on a terminal, a line every ten seconds otherwise.
 
-Nothing appears before two seconds have passed, so short work stays silent, and nothing
-at all after ``set_quiet(True)``.
+Work of less than two seconds shows nothing, and ``set_quiet(True)`` turns progress off.
 """
 
 import sys
@@ -25,15 +24,15 @@ def set_quiet(quiet: bool) -> None:
 
 
 def track(items: Iterable[T], label: str, *, unit: str = "items", total: int | None = None) -> Iterator[T]:
-    """The items, one by one, with progress for whoever watches.
+    """Yields the items and shows how many have been processed.
 
     Args:
-        items: what is worked through.
-        label: what is being done, for people.
+        items: what the caller iterates over.
+        label: what is being done, as shown to the user.
         unit: what the items are, in the plural.
-        total: number of items, where ``items`` has no length.
+        total: number of items, if ``items`` has no length.
     """
-    label = one_line(label)  # models and files have their names in it
+    label = one_line(label)  # it may hold names of models and files, which are untrusted
     if total is None and isinstance(items, Sized):
         total = len(items)
     if _quiet:

@@ -1,4 +1,4 @@
-"""JSON as it comes with models: what two readers could understand differently is refused."""
+"""Parses JSON from model folders and refuses what different parsers could read differently, such as repeated keys."""
 
 import json
 from collections.abc import Callable
@@ -6,19 +6,20 @@ from typing import Any, final
 
 
 @final
-class UnclearJsonError(ValueError):
-    """Text that is JSON to some readers, and not the same to others."""
+class AmbiguousJsonError(ValueError):
+    """JSON that different parsers read differently: a repeated key, or nesting too deep for some of them."""
 
 
 def parse(text: str | bytes, finish: Callable[[dict[str, Any]], Any] = lambda found: found) -> Any:
-    """JSON in which every key stands once.
+    """Parses JSON in which no object repeats a key.
 
     Args:
-        text: the JSON, UTF-8 if bytes.
-        finish: makes a value of every object.
+        text: the JSON; bytes must be UTF-8.
+        finish: called on every parsed object; what it returns takes the object's place.
 
     Raises:
-        ValueError: it is no JSON, nested beyond reason (UnclearJsonError), or has a key twice (the same).
+        ValueError: the text is not JSON.
+        AmbiguousJsonError: an object repeats a key, or the nesting is too deep.
     """
 
     def once(pairs: list[tuple[str, Any]]) -> Any:
@@ -26,11 +27,11 @@ def parse(text: str | bytes, finish: Callable[[dict[str, Any]], Any] = lambda fo
         if len(found) < len(pairs):
             names = [name for name, _ in pairs]
             twice = next(name for name in names if names.count(name) > 1)
-            raise UnclearJsonError(f"the key '{twice[:80]}' stands in it twice")
+            raise AmbiguousJsonError(f"the key '{twice[:80]}' stands in it twice")
         return finish(found)
 
     try:
-        # Bytes in another encoding than UTF-8 would be guessed at.
+        # Decoded here, since json.loads guesses the encoding of bytes.
         return json.loads(text if isinstance(text, str) else text.decode("utf-8"), object_pairs_hook=once)
     except RecursionError:
-        raise UnclearJsonError("it is nested too deeply") from None
+        raise AmbiguousJsonError("it is nested too deeply") from None

@@ -1,4 +1,4 @@
-"""Independent pieces of work, side by side."""
+"""Runs independent pieces of torch work in parallel threads."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -7,8 +7,11 @@ from typing import Any
 
 
 @contextmanager
-def side_by_side(workers: int) -> Iterator[Any]:
-    """A ``map`` over this many threads, in each of which torch uses one: the same sums however many there are."""
+def parallel_map(workers: int) -> Iterator[Any]:
+    """Yields a ``map`` that runs in this many threads.
+
+    Torch uses one thread within each, so that sums do not depend on the number of workers.
+    """
     import torch
 
     before = torch.get_num_threads()

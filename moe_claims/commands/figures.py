@@ -37,7 +37,7 @@ def run(given: argparse.Namespace) -> str:
 
     from moe_claims.figures.files import FORMATS
     from moe_claims.figures.gallery import Wanted, draw
-    from moe_claims.settings import settle
+    from moe_claims.settings import settings_from
 
     values = {name: getattr(given, name) for name in ("tokens", "device", "dtype", "download", "cache")}
     values |= {"model": given.names, "text": given.text and [given.text], "dense-reference": given.dense_reference}
@@ -49,7 +49,7 @@ def run(given: argparse.Namespace) -> str:
         command=_command(given),
         must_fit=given.dense_reference is not None,
     )
-    return draw(settle(values), wanted)
+    return draw(settings_from(values), wanted)
 
 
 def _layers(given: str | None) -> tuple[int, ...] | None:

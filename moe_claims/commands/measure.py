@@ -1,4 +1,4 @@
-"""``measure``: what was measured of a model, without any judgement."""
+"""The command ``measure``: writes the measured arrays of one model to an ``.npz`` file, without judging any claim."""
 
 import argparse
 from pathlib import Path

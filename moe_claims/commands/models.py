@@ -1,4 +1,4 @@
-"""``models``: what ``--model`` takes."""
+"""The command ``models``: lists the names that ``--model`` takes, or the supported model families."""
 
 import argparse
 import textwrap
@@ -38,7 +38,7 @@ def run(given: argparse.Namespace) -> str:
 
 
 def _embedded(name: str) -> str:
-    """What an embedded model is, and the points along its training that can be named."""
+    """Table cell for an embedded model: its kind, and the training steps whose weights can be named."""
     from moe_claims.models.embedded import DENSE, embedded_directory, revisions_of
     from moe_claims.zoo.recipes import RECIPES
 

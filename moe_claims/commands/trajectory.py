@@ -24,7 +24,7 @@ def run(given: argparse.Namespace) -> str:
     from moe_claims.figures.trajectory import draw
     from moe_claims.report import results, trajectory
     from moe_claims.run.trajectory import models, results_of
-    from moe_claims.settings import settle
+    from moe_claims.settings import settings_from
 
     if given.points < 2:
         raise UsageError(f"--points {given.points}: give a whole number, 2 or more")
@@ -32,7 +32,7 @@ def run(given: argparse.Namespace) -> str:
     pyplot()  # what it lacks is said now, not after the measuring
     refs, known = models(given.name, wanted, given.points)
     options = ("text", "tokens", "device", "dtype", "download", "cache")
-    settings = settle({"model": [ref.name for ref in refs], **{name: getattr(given, name) for name in options}})
+    settings = settings_from({"model": [ref.name for ref in refs], **{name: getattr(given, name) for name in options}})
     document = results_of(settings)
     results.write(given.output / "results.json", document)
     figure = given.output / "trajectory.png"

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from moe_claims.figures.catalogue import KINDS, Kind
 from moe_claims.figures.files import Written, relative
-from moe_claims.printable import legible_throughout, one_line
+from moe_claims.printable import one_line, printable_throughout
 from moe_claims.report.markdown_text import escape, table
 
 FORMAT = 1
@@ -63,7 +63,7 @@ def document(models: Sequence[Model], environment: Mapping[str, Any], folder: Pa
 
 def as_json(found: Mapping[str, Any]) -> str:
     """The document as text."""
-    return json.dumps(legible_throughout(found), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return json.dumps(printable_throughout(found), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def render(models: Sequence[Model], environment: Mapping[str, Any], folder: Path, command: str) -> str:

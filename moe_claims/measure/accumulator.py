@@ -106,12 +106,12 @@ class RouterScores:
         """
         import torch
 
-        asked = wide(batch.asked[real])
+        asked = wide(batch.router_input[real])
         logits = asked @ self._router.to(asked.dtype).T
         if self._bias is not None:
             logits += self._bias.to(logits)
         logits *= self._factor
-        answers = [wide(answer[real]) for answer in batch.answers]
+        answers = [wide(answer[real]) for answer in batch.router_outputs]
         self._check(logits, batch.chosen[real], answers, torch.finfo(batch.hidden.dtype).eps)
         return logits
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from moe_claims._util.memory import GIB, free_bytes
 from moe_claims._util.progress import track
-from moe_claims._util.threads import side_by_side
+from moe_claims._util.threads import parallel_map
 from moe_claims.errors import NotMeasuredError, UsageError
 from moe_claims.measure.assignment import Indices, Neurons, assign
 from moe_claims.measure.matching_cost import PATIENCE, pair_bytes, pair_seconds, span
@@ -211,7 +211,7 @@ def _match_layers(
                 return _random_pair(rows, crc32(f"{role} {layer}".encode()))
             return match(Neurons.of(rows[pair[0]]), Neurons.of(rows[pair[1]]))
 
-        with side_by_side(workers) as each:
+        with parallel_map(workers) as each:
             yield from each(matched, [*pairs, None])
 
 

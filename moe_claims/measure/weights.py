@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from moe_claims._util.memory import free_bytes
 from moe_claims._util.progress import track
-from moe_claims._util.threads import side_by_side
+from moe_claims._util.threads import parallel_map
 from moe_claims.measure.measurement import WeightMeasurement
-from moe_claims.models.checkpoint import Checkpoint, Reading
+from moe_claims.models.checkpoint import Checkpoint, PartReader
 from moe_claims.models.families.table import ROLES, Role
 
 if TYPE_CHECKING:
@@ -149,10 +149,10 @@ def measure_layers(
     if not layers:
         return
 
-    def added_up(read: Reading) -> list[_Sums]:
+    def added_up(read: PartReader) -> list[_Sums]:
         return [_Sums.of(rows.to(device), role) for role, rows in read()]
 
-    with side_by_side(_workers(checkpoint, layers[0])) as each:
+    with parallel_map(_workers(checkpoint, layers[0])) as each:
         for layer in track(layers, f"weights of {checkpoint.name}", unit="layers"):
             sums: dict[Role, _Sums] = {}
             for found in each(added_up, checkpoint.pieces(layer)):

@@ -1,1 +1,1 @@
-"""Models: a name → a checkpoint read by role → a forward pass, one layer in memory at a time."""
+"""Opens models by name, reads their weights by role, and runs them with one layer in memory at a time."""

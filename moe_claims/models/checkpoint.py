@@ -1,4 +1,4 @@
-"""A checkpoint read by role, whatever its layout: router, up, act and down of each layer."""
+"""Reads the weights of an MoE checkpoint by role (router, up, act, down), whatever names and layout it uses on disk."""
 
 import hashlib
 import re
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
     import torch
 
 _SET_BY_LENGTH = ("dynamic", "longrope")
-"""Kinds of rotary positions whose frequencies depend on the longest sequence of a micro-batch."""
+"""Types of rotary position embedding whose frequencies depend on the longest sequence of a micro-batch."""
 
 
-_TOGETHER = 1 << 24
-"""Numbers that are read together on their way into a layer."""
+_READ_TOGETHER = 1 << 24
+"""Numbers that one read request covers, roughly."""
 
 
 _QUANTISED = "quantization_config"
 
 
-Reading = Callable[[], "list[tuple[Role, torch.Tensor]]"]
-"""Reads a part of a layer: matrices of all experts, or some rows of them, with their role."""
+PartReader = Callable[[], "list[tuple[Role, torch.Tensor]]"]
+"""Reads a part of a layer: (role, tensor) pairs with matrices of all experts, or some of their rows."""
 
 
 @final
@@ -40,18 +40,18 @@ class Checkpoint:
     """The weights of one MoE language model.
 
     Attributes:
-        name: for messages and tables.
-        config: the parsed ``config.json``, without what it says about quantisation.
-        family: the row of the family table.
+        name: name of the model, for messages and tables.
+        config: the parsed ``config.json``, without its quantisation settings.
+        family: the model's row of the family table.
     """
 
     def __init__(self, name: str, config: dict[str, Any], source: TensorSource) -> None:
         self.name = name
         self.family: Family = family_of(config, name)
-        # A model for more than text may say it of its decoder.
+        # A multimodal model may have this setting in its text config only.
         how = config.get(_QUANTISED) or self.family.text_config(config).get(_QUANTISED)
         self._source = dequantised(name, config | {_QUANTISED: how}, source)
-        # What is read is no longer quantised: transformers builds a plain model, which is what the weights fit.
+        # The source dequantises what it reads, so transformers must build an unquantised model for it.
         self.config = _unquantised(config)
         self._names = self._source.names()
         if not self.moe_layers:
@@ -66,18 +66,18 @@ class Checkpoint:
 
     @classmethod
     def open(cls, folder: Path, name: str) -> "Checkpoint":
-        """The checkpoint in a directory.
+        """Opens the checkpoint in a directory.
 
         Raises:
-            ModelError: config or weights are missing, damaged, dense or of an unknown family.
+            ModelError: config or weights are missing or damaged, or the model is dense or of an unknown family.
         """
         config = read_config(folder)
-        family_of(config, name)  # a dense model is refused before its weights are looked at
+        family_of(config, name)  # refuses a dense model before its weights are opened
         return cls(name, config, SafetensorsFolder(folder))
 
     @property
     def text_config(self) -> Mapping[str, Any]:
-        """The decoder's part of the config; all of it where the model is for text alone."""
+        """The text decoder's part of the config; the whole config if the model handles text only."""
         return self.family.text_config(self.config)
 
     @cached_property
@@ -87,9 +87,10 @@ class Checkpoint:
 
     @cached_property
     def moe_layers(self) -> tuple[int, ...]:
-        """Indices of the layers that have a router, in order; dense layers keep theirs.
+        """Indices of the decoder layers that have a router, in order.
 
-        Layers behind the last one that predict further tokens are none of the model's own.
+        Dense layers are counted in the numbering. Extra layers for multi-token prediction, stored after the last
+        decoder layer, are left out.
         """
         config = self.text_config
         count = config.get("num_hidden_layers") if config.get("num_nextn_predict_layers") else None
@@ -109,32 +110,38 @@ class Checkpoint:
         value: Any = self.text_config
         for part in key.split("."):
             value = value.get(part) if isinstance(value, Mapping) else None
-        if isinstance(value, list) and len(set(value)) == 1:  # one for each layer
+        if isinstance(value, list) and len(set(value)) == 1:  # one value per layer
             value = value[0]
         if not isinstance(value, int):
-            raise ModelError(f"the config of '{self.name}' does not say {key}, one number for all layers")
+            raise ModelError(f"the config of '{self.name}' does not give {key} as one whole number for all layers")
         return value
 
     @property
     def alone(self) -> bool:
-        """Whether a sequence must be run without others: its family asks for it, or its length sets its rotation."""
+        """Whether every sequence must run in a micro-batch of its own.
+
+        So it is if the family requires it, or if rotary frequencies depend on the length of the sequence.
+        """
         rope = self.text_config.get("rope_scaling") or self.text_config.get("rope_parameters") or {}
-        kinds = [rope, *(part for part in rope.values() if isinstance(part, dict))]  # some have one per kind of layer
+        kinds = [
+            rope,
+            *(part for part in rope.values() if isinstance(part, dict)),
+        ]  # some have one for each type of layer
         return self.family.alone or any(kind.get("rope_type", kind.get("type")) in _SET_BY_LENGTH for kind in kinds)
 
     def get(self, name: str) -> "torch.Tensor":
-        """A tensor by its name on disk, stored dtype.
+        """Reads a tensor by its name on disk, in its stored dtype.
 
         Raises:
-            ModelError: it is missing, damaged or not finite.
+            ModelError: the tensor is missing, damaged or not finite.
         """
         return self.get_many([name])[0]
 
     def get_many(self, names: Sequence[str]) -> "list[torch.Tensor]":
-        """Tensors by their names on disk, stored dtype, read together.
+        """Reads several tensors by their names on disk, in their stored dtype.
 
         Raises:
-            ModelError: one is missing, damaged or not finite.
+            ModelError: a tensor is missing, damaged or not finite.
         """
         try:
             tensors = self._source.get_many(names)
@@ -144,7 +151,7 @@ class Checkpoint:
             if is_float8(tensor):
                 raise ModelError(
                     f"'{self.name}' stores '{name}' in float8, but its config has no quantization_config, which says "
-                    "how to read it: take both from the same place"
+                    "how to read it: take both from the same checkpoint"
                 )
             if tensor.is_floating_point() and not is_finite(tensor):
                 raise ModelError(
@@ -162,12 +169,12 @@ class Checkpoint:
             raise self._lacking(error) from None
 
     def router(self, layer: int) -> "torch.Tensor":
-        """Router rows W_g of a layer, (E, d), stored dtype."""
+        """Router weights W_g of a layer, (E, d), in their stored dtype."""
         rows = self.get(self._layout.router(layer))
         return (rows.T if self._layout.router_is_transposed else rows)[: self.experts]
 
     def shape(self, layer: int, role: Role) -> tuple[int, int, int]:
-        """Of what ``matrix`` gives, without reading it.
+        """Shape of the tensor that ``matrix`` returns, without reading it.
 
         Raises:
             ModelError: a tensor is missing, or experts differ in shape.
@@ -184,18 +191,18 @@ class Checkpoint:
         return self.experts, rows, columns
 
     def piece_bytes(self, layer: int) -> int:
-        """Bytes that the largest of the layer's ``pieces`` takes."""
+        """Size in bytes of the largest item of ``pieces`` for a layer."""
         small = isinstance(self._source, RowSource) and self._layout.first_rows(layer, "up") is not None
-        return 4 * _TOGETHER if small else self.layer_bytes(layer)
+        return 4 * _READ_TOGETHER if small else self.layer_bytes(layer)
 
     def layer_bytes(self, layer: int) -> int:
-        """Bytes that the experts of a layer take as they are stored."""
+        """Size in bytes of the experts of a layer, as stored."""
         configs = (self.text_config, self.config)
         stored = next((str(of[key]) for of in configs for key in ("dtype", "torch_dtype") if of.get(key)), "")
         return (2 if stored in ("bfloat16", "float16") else 4) * sum(prod(self.shape(layer, role)) for role in ROLES)
 
     def matrix(self, layer: int, role: Role) -> "torch.Tensor":
-        """One matrix of every expert of a layer: up and act (E, m, d), down (E, d, m), stored dtype.
+        """Reads one matrix of every expert of a layer: up and act (E, m, d), down (E, d, m), in the stored dtype.
 
         Raises:
             ModelError: a tensor is missing, damaged or not finite, or experts differ in shape.
@@ -207,11 +214,11 @@ class Checkpoint:
         return stacked(self.get_many(names))
 
     def matrices(self, layer: int) -> "Iterator[tuple[Role, torch.Tensor]]":
-        """What ``matrix`` gives, for all roles, each byte read once."""
-        for read in self._readings(layer):
+        """Yields (role, what ``matrix`` returns) for all roles, reading each byte once."""
+        for read in self._part_readers(layer):
             yield from read()
 
-    def _readings(self, layer: int) -> "list[Reading]":
+    def _part_readers(self, layer: int) -> "list[PartReader]":
         def whole(role: Role) -> "list[tuple[Role, torch.Tensor]]":
             return [(role, self.matrix(layer, role))]
 
@@ -223,59 +230,59 @@ class Checkpoint:
             return [partial(whole, role) for role in ROLES]
         return [both, partial(whole, "down")]
 
-    def pieces(self, layer: int) -> "list[Reading]":
-        """How to read what ``matrices`` gives: in small pieces (E, rows, columns) where so can be read, in order.
+    def pieces(self, layer: int) -> "list[PartReader]":
+        """Functions that read what ``matrices`` yields in small pieces (E, rows, columns), in order.
 
-        Small pieces stay in a processor's caches, and may be read side by side. Whoever adds them up sees whether all
-        of them are finite.
+        Small pieces fit into a processor's caches and can be read in parallel. Where the storage does not allow it,
+        the pieces are whole matrices. Small pieces are not checked for NaN or infinity; their sums show it.
         """
-        source, places = self._source, [self._layout.first_rows(layer, role) for role in ROLES]
-        if not isinstance(source, RowSource) or None in places:
-            return self._readings(layer)
+        source, first_rows = self._source, [self._layout.first_rows(layer, role) for role in ROLES]
+        if not isinstance(source, RowSource) or None in first_rows:
+            return self._part_readers(layer)
 
         def rows(role: Role, parts: list[tuple[str, int, int]]) -> "list[tuple[Role, torch.Tensor]]":
             return [(role, stacked(source.get_rows(parts)))]
 
-        readings: list[Reading] = []
-        for role, experts in zip(ROLES, places, strict=True):
+        readers: list[PartReader] = []
+        for role, experts in zip(ROLES, first_rows, strict=True):
             _, count, columns = self.shape(layer, role)
-            some = max(1, _TOGETHER // (self.experts * columns))
+            some = max(1, _READ_TOGETHER // (self.experts * columns))
             for first in range(0, count, some):
                 last = min(first + some, count)
                 parts = [(name, start + first, start + last) for name, start in experts or ()]
-                readings.append(partial(rows, role, parts))
-        return readings
+                readers.append(partial(rows, role, parts))
+        return readers
 
     def router_bias(self, layer: int) -> "torch.Tensor | None":
-        """What the router adds to its scores, (E,); None in families whose routers add nothing."""
+        """The router's bias, (E,); None in families whose routers have none."""
         if not self.family.router_bias:
             return None
         return self.get(f"{self._layout.router(layer).removesuffix('.weight')}.bias")
 
     @property
     def score_factor(self) -> float:
-        """What the router multiplies its scores by; 1 in most families."""
+        """Factor that the router multiplies its scores by; 1 in most families."""
         if not self.family.score_factor:
             return 1.0
         value = self.text_config.get(self.family.score_factor)
         if not isinstance(value, int | float):
-            raise ModelError(f"the config of '{self.name}' does not say {self.family.score_factor}, a number")
+            raise ModelError(f"the config of '{self.name}' does not give {self.family.score_factor} as a number")
         return float(value)
 
     def is_experts(self, name: str) -> bool:
-        """Whether a tensor of the transformers module holds matrices of all experts of a layer."""
+        """Whether a tensor name of the transformers module stands for the fused matrices of all experts of a layer."""
         _, experts, leaf = name.rpartition(".experts.")
         return bool(experts) and leaf in ("gate_up_proj", "down_proj")
 
     def put_experts(self, name: str, into: "torch.Tensor") -> None:
-        """Copies the matrices of all experts of a layer to where they run, as the transformers module has them.
+        """Copies the matrices of all experts of a layer into a tensor with the layout of the transformers module.
 
         Args:
-            name: of the tensor in the module.
-            into: of its shape, in any dtype.
+            name: name of the tensor in the module; it ends in ``.experts.gate_up_proj`` or ``.experts.down_proj``.
+            into: destination, with the shape of that tensor and any dtype.
 
         Raises:
-            ModelError: a tensor is missing, damaged, not finite, or of another shape.
+            ModelError: a stored tensor is missing, damaged, not finite, or of another shape.
         """
         prefix, _, leaf = name.rpartition(".experts.")
         layer = int(re.findall(r"\.(\d+)\.", f"{prefix}.")[-1])
@@ -292,11 +299,13 @@ class Checkpoint:
                 part.copy_(self.matrix(layer, role))
                 continue
             names = self._layout.stored(layer, role)
-            # As many together as are worth reading together; all of them would be a third of a layer beside the layer.
-            some = max(1, _TOGETHER // (rows * columns))
+            # Reading a few at a time is fast enough; reading all would take a third of a layer more memory.
+            some = max(1, _READ_TOGETHER // (rows * columns))
             for first in range(0, experts, some):
-                for place, tensor in zip(part[first:], self.get_many(names[first : first + some]), strict=False):
-                    place.copy_(tensor)
+                for expert_matrix, tensor in zip(
+                    part[first:], self.get_many(names[first : first + some]), strict=False
+                ):
+                    expert_matrix.copy_(tensor)
 
     def _check_shape(self, name: str, stored: tuple[int, ...], into: "torch.Tensor") -> None:
         if stored != tuple(into.shape):
@@ -307,12 +316,15 @@ class Checkpoint:
 
     @property
     def names(self) -> frozenset[str]:
-        """Of all tensors, as they are stored."""
+        """Names of all stored tensors."""
         return self._names
 
     @cached_property
     def sha256(self) -> str:
-        """Hash of all weights by role: the same in both layouts, unless more than the experts have other names."""
+        """Hash of all weights, by role.
+
+        It is the same for both layouts of a family, as long as only the names of expert tensors differ.
+        """
         import torch
 
         digest = hashlib.sha256()
@@ -324,7 +336,7 @@ class Checkpoint:
         of_experts = (self._layout.stored(layer, role) for layer in self.moe_layers for role in ROLES)
         others = self._names.difference(*of_experts)
         block = self._layout.block
-        # Sorted by label, since the block's name in one layout sorts elsewhere than in the other.
+        # Sorted by label, since the names of the two layouts sort differently.
         labels = {name.replace(f".{block}.", ".moe.") if block else name: name for name in others}
         for label in sorted(labels):
             add(label, self.get(labels[label]))
@@ -335,6 +347,6 @@ class Checkpoint:
 
 
 def _unquantised(config: dict[str, Any]) -> dict[str, Any]:
-    """A config without what it says about quantisation, of itself and of its parts."""
+    """A copy of a config without quantisation settings, at any depth."""
     parts = ((key, value) for key, value in config.items() if key != _QUANTISED)
     return {key: _unquantised(value) if isinstance(value, dict) else value for key, value in parts}

@@ -1,4 +1,4 @@
-"""A model's ``config.json``, parsed and as transformers' own object."""
+"""Parses a model's ``config.json`` and turns it into transformers' configuration object."""
 
 from pathlib import Path
 from typing import Any
@@ -10,10 +10,10 @@ _NO_JSON = ("Infinity", "-Infinity", "NaN")
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """The configuration in a model's folder.
+    """Reads ``config.json`` from a model's folder.
 
     Raises:
-        ModelError: there is none, or it is not a JSON object.
+        ModelError: the file is missing or is not a JSON object.
     """
     path = folder / "config.json"
     if not path.exists():
@@ -22,14 +22,14 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def parse_config(content: bytes, path: str) -> dict[str, Any]:
-    """The configuration in the content of a ``config.json``.
+    """Parses the content of a ``config.json``.
 
     Args:
-        content: of the file.
-        path: for messages.
+        content: content of the file.
+        path: path of the file, for messages.
 
     Raises:
-        ModelError: it is not a JSON object.
+        ModelError: the content is not a JSON object.
     """
     try:
         config = parse(content, _number)
@@ -41,14 +41,14 @@ def parse_config(content: bytes, path: str) -> dict[str, Any]:
 
 
 def _with_type(config: dict[str, Any]) -> dict[str, Any]:
-    """Published without ``model_type``, Grok-1 is known by its architecture."""
+    """Adds the ``model_type`` that Grok-1 was published without; its architecture identifies it."""
     if "model_type" not in config and config.get("architectures") == ["Grok1ModelForCausalLM"]:
         return {**config, "model_type": "grok-1"}
     return config
 
 
 def _number(found: dict[str, Any]) -> Any:
-    """JSON has no infinity: transformers writes it as an object of its own."""
+    """Converts ``{"__float__": "Infinity"}``, by which transformers writes what JSON numbers cannot say, to a float."""
     if found.keys() == {"__float__"} and found["__float__"] in _NO_JSON:
         return float(found["__float__"])
     return found
@@ -57,13 +57,13 @@ def _number(found: dict[str, Any]) -> Any:
 _CHOOSES_CODE = frozenset(
     ("auto_map", "attn_implementation", "_attn_implementation", "experts_implementation", "_experts_implementation")
 )
-"""Settings that say which code is to run the model, such as an attention kernel that transformers would download."""
+"""Settings that choose the code that runs a model, such as an attention kernel that transformers would download."""
 
 
 def as_object(config: dict[str, Any]) -> Any:
     """The configuration as an instance of transformers' class for its ``model_type``.
 
-    What it says about code is left out: a model's folder is data, and what runs it is for the user to choose.
+    Settings that choose code are dropped: a model's folder is untrusted data and must not decide what code runs.
 
     Raises:
         Exception: whatever an impossible configuration makes transformers raise.
@@ -77,7 +77,7 @@ def as_object(config: dict[str, Any]) -> Any:
 
 
 def _without_code(found: Any) -> Any:
-    """A copy without those settings, at any depth."""
+    """A copy without the settings in ``_CHOOSES_CODE``, at any depth."""
     if isinstance(found, dict):
         return {key: _without_code(value) for key, value in found.items() if key not in _CHOOSES_CODE}
     return [_without_code(value) for value in found] if isinstance(found, list) else found

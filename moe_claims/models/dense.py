@@ -1,4 +1,4 @@
-"""A dense model to compare the experts with: its feed-forward matrices by role, one layer at a time."""
+"""Reads the feed-forward matrices of a dense reference model, by role and layer."""
 
 import hashlib
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from moe_claims.errors import ModelError, NotComparableError
 from moe_claims.models.checkpoint import Checkpoint
 from moe_claims.models.families.table import FAMILIES, ROLES, Role
 from moe_claims.models.names import ModelRef
-from moe_claims.models.storage.location import place_of
+from moe_claims.models.storage.location import location_of
 from moe_claims.models.storage.quantised import dequantised, is_float8
 from moe_claims.models.storage.tensor_source import MemorySource, TensorSource
 from moe_claims.models.synthetic import build
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     import torch
 
 MODEL_TYPES = ("mistral", "llama", "qwen2", "qwen3")
-"""Dense models whose feed-forward block is down(σ(act x) · up x), under the names below."""
+"""Supported dense families: the feed-forward block is down(σ(act x) · up x), with the tensor names below."""
 
 _NAMES: Mapping[Role, str] = {"up": "up_proj", "act": "gate_proj", "down": "down_proj"}
 _ACTIVATION = "silu"
-"""Of every dense family here, where the config does not say."""
+"""Default activation of all these families."""
 _SAME = {"swish": "silu"}
 _OPTION = "--moe-dense-reference takes a dense SwiGLU model of the shape of the MoE's experts"
 
@@ -33,13 +33,13 @@ class DenseModel:
     """The feed-forward weights of a dense language model.
 
     Args:
-        name: for messages and tables.
+        name: name of the model, for messages and tables.
         config: the parsed ``config.json``.
-        source: its tensors.
-        revision: what says which weights these are, where they come from the hub.
+        source: the model's tensors.
+        revision: hub id and commit of a model from the hub, which identify its weights; None for other models.
 
     Raises:
-        ModelError: an MoE, another kind of dense model, or one whose blocks have biases.
+        ModelError: the model is an MoE or of an unsupported family, or its feed-forward blocks have biases.
     """
 
     def __init__(self, name: str, config: dict[str, Any], source: TensorSource, revision: str | None = None) -> None:
@@ -55,10 +55,10 @@ class DenseModel:
             raise ModelError(f"the feed-forward blocks of '{name}' have biases: {_OPTION}, which have none")
 
     def matrix(self, layer: int, role: Role) -> "torch.Tensor":
-        """One matrix of a layer's feed-forward block: up and act (m, d), down (d, m), stored dtype, on the CPU.
+        """Reads one matrix of a layer's feed-forward block: up and act (m, d), down (d, m), stored dtype, on the CPU.
 
         Raises:
-            ModelError: it is missing, of another shape than the config says, or not finite.
+            ModelError: the tensor is missing, of another shape than the config says, or not finite.
         """
         import torch
 
@@ -76,7 +76,7 @@ class DenseModel:
         if is_float8(tensor):
             raise ModelError(
                 f"'{self.name}' stores '{stored}' in float8, but its config has no quantization_config, which says how "
-                "to read it: take both from the same place"
+                "to read it: take both from the same checkpoint"
             )
         if not torch.isfinite(tensor).all():
             raise ModelError(f"'{self.name}' has NaN or infinite weights in the tensor '{stored}'")
@@ -84,7 +84,7 @@ class DenseModel:
 
     @cached_property
     def identity(self) -> str:
-        """What the weights are: revision of the hub, or hash of all feed-forward weights by role."""
+        """Identifies the weights: hub id and commit, or else a hash of all feed-forward weights."""
         import torch
 
         if self._revision is not None:
@@ -98,10 +98,10 @@ class DenseModel:
         return digest.hexdigest()
 
     def check_fits(self, checkpoint: Checkpoint) -> None:
-        """Whether the experts of an MoE can be compared with this model's feed-forward blocks.
+        """Checks that the experts of an MoE can be compared with this model's feed-forward blocks.
 
         Raises:
-            NotComparableError: they differ in layers, hidden or intermediate size, or activation.
+            NotComparableError: the two differ in layers, hidden or intermediate size, or activation.
         """
         config = checkpoint.text_config
         theirs = _shape(
@@ -117,7 +117,7 @@ class DenseModel:
             )
 
     def fits(self, checkpoint: Checkpoint) -> bool:
-        """Whether ``check_fits`` passes."""
+        """Whether the experts of an MoE can be compared with this model (see ``check_fits``)."""
         try:
             self.check_fits(checkpoint)
         except NotComparableError:
@@ -126,7 +126,7 @@ class DenseModel:
 
 
 def activation_of(config: Mapping[str, Any], usual: str = _ACTIVATION) -> str:
-    """Name of σ, as transformers knows it; the ``usual`` one of the family where the config does not say."""
+    """Name of the activation σ in transformers; ``usual``, the family's default, if the config does not name it."""
     said = (config.get(key) for key in ("hidden_act", "hidden_activation", "activation_function"))
     name = str(next(filter(None, said), usual))
     return _SAME.get(name, name)
@@ -144,10 +144,10 @@ def _whole(config: Mapping[str, Any], key: str, name: str) -> int:
 
 
 def check_dense(config: Mapping[str, Any], name: str) -> None:
-    """Whether a configuration is that of a dense model that can serve as reference.
+    """Checks that a configuration belongs to a dense model of a supported family.
 
     Raises:
-        ModelError: it is not.
+        ModelError: it belongs to an MoE or to another family.
     """
     model_type = config.get("model_type", "(none)")
     if model_type in FAMILIES or any("expert" in key for key in config):
@@ -160,23 +160,23 @@ def check_dense(config: Mapping[str, Any], name: str) -> None:
 
 
 def open_dense(ref: ModelRef, *, download: bool = False) -> DenseModel:
-    """Opens a dense model: reads its config and index, or makes it; weights are read when asked for.
+    """Opens a dense model. Weights of a stored model are read later, when they are needed.
 
     Args:
-        ref: the model.
-        download: as of ``open_model``.
+        ref: the resolved name of the model.
+        download: as in ``open_model``.
 
     Raises:
-        UsageError: a synthetic model with impossible options.
-        ModelError: it cannot be found or read, or is not a dense model of a known kind.
+        UsageError: the options of a synthetic model are invalid.
+        ModelError: the model cannot be found or read, or is not a dense model of a supported family.
     """
     if ref.kind == "synthetic":
         return _synthetic(ref)
-    place = place_of(ref, download=download)
-    config = place.config()
-    check_dense(config, ref.name)  # before its weights are looked at
-    revision = None if place.sha is None else f"{ref.target}@{place.sha}"
-    return DenseModel(ref.name, config, place.tensors(), revision)
+    location = location_of(ref, download=download)
+    config = location.config()
+    check_dense(config, ref.name)  # before its weights are opened
+    revision = None if location.sha is None else f"{ref.target}@{location.sha}"
+    return DenseModel(ref.name, config, location.tensors(), revision)
 
 
 def _synthetic(ref: ModelRef) -> DenseModel:

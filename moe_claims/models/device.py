@@ -1,14 +1,14 @@
-"""Where forward passes and similarities run."""
+"""Chooses the device for computations, and checks whether data fits into its memory."""
 
 from moe_claims._util.memory import free_bytes
 from moe_claims.errors import UsageError
 
 
 def device_of(wanted: str) -> str:
-    """``auto`` → ``cuda`` where there is one.
+    """The device to compute on: ``auto`` becomes ``cuda`` if a GPU is usable, else ``cpu``.
 
     Raises:
-        UsageError: cuda is asked for and there is none.
+        UsageError: ``cuda`` is requested, but no GPU is usable.
     """
     import torch
 
@@ -18,7 +18,7 @@ def device_of(wanted: str) -> str:
 
 
 def fits(size: int, device: str) -> bool:
-    """Whether so many bytes leave half of the memory that a device has free."""
+    """Whether ``size`` bytes take at most half of the free memory of a device."""
     import torch
 
     free = torch.cuda.mem_get_info()[0] if device == "cuda" else free_bytes()

@@ -1,4 +1,4 @@
-"""The trained models inside the package, and the points along their training that ship with them. Light to import."""
+"""Finds the trained models inside the package, and their saved training steps ("points"). Light to import."""
 
 import json
 import re
@@ -8,13 +8,13 @@ from pathlib import Path
 from moe_claims.errors import UsageError
 
 JUDGED = ("tiny-scratch", "tiny-upcycled", "tiny-fine", "tiny-gelu")
-"""Mixtures of experts: what a run judges that names no model."""
+"""The embedded MoE models; a run that names no model judges these."""
 DENSE = "tiny-dense"
-"""Of the shape of the experts of the first two, and what the second began as: their dense reference."""
+"""Dense reference of ``tiny-scratch`` and ``tiny-upcycled``; the latter was upcycled from it."""
 EMBEDDED = (*JUDGED, DENSE)
 
 POINTS = "points"
-"""Folder beside a model's weights."""
+"""Folder beside a model's weights with a file for each saved training step."""
 _NAME = re.compile(r"step(\d+)")
 
 
@@ -22,7 +22,7 @@ def embedded_directory(name: str) -> Path:
     """The folder of an embedded model.
 
     Raises:
-        UsageError: this installation lacks its weights.
+        UsageError: the model is missing from this installation.
     """
     folder = Path(str(files("moe_claims.zoo"))) / "models" / name
     if not (folder / "config.json").exists():
@@ -34,32 +34,32 @@ def embedded_directory(name: str) -> Path:
 
 
 def point_file(folder: Path, step: int) -> Path:
-    """Where a model's folder has the point after so many steps."""
+    """Path of the weights after ``step`` training steps, in a model's folder."""
     return folder / POINTS / f"step{step}.safetensors"
 
 
 def points_of(folder: Path) -> list[int]:
-    """The steps of the points that lie beside a model, in order; the finished model is not among them."""
+    """Saved training steps in a model's folder, in order, without the finished model."""
     found = (_NAME.fullmatch(path.stem) for path in (folder / POINTS).glob("step*.safetensors"))
     return sorted(int(match[1]) for match in found if match)
 
 
 def revisions_of(folder: Path) -> list[str]:
-    """``stepN`` for every point and for the finished model, in order; none where no points are kept."""
+    """Revision names ``stepN`` of all saved steps and of the finished model, in order; empty if no steps are saved."""
     kept = points_of(folder)
     return [f"step{step}" for step in (*kept, _steps(folder))] if kept else []
 
 
-def point_named(folder: Path, revision: str, name: str) -> int | None:
-    """The step that ``stepN`` stands for; None for the finished model's own.
+def step_of(folder: Path, revision: str, name: str) -> int | None:
+    """The training step of a revision ``stepN``; None if it is the finished model.
 
     Args:
-        folder: of the model.
-        revision: what stands behind the ``@``.
+        folder: folder of the model.
+        revision: the part of the name after ``@``.
         name: the whole name, for messages.
 
     Raises:
-        UsageError: there is no such point; the message lists those there are.
+        UsageError: that step is not saved; the message lists the saved ones.
     """
     there = revisions_of(folder)
     if not there:

@@ -1,4 +1,4 @@
-"""From what the user asked for to an open model: checkpoint, tokenizer and provenance."""
+"""Opens a model from its resolved name: checkpoint, tokenizer and provenance."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,59 +9,59 @@ from moe_claims.errors import ModelError, UsageError
 from moe_claims.models.checkpoint import Checkpoint
 from moe_claims.models.families.table import ROLES, family_of
 from moe_claims.models.names import ModelRef
-from moe_claims.models.storage.location import Place, place_of
+from moe_claims.models.storage.location import Location, location_of
 from moe_claims.models.storage.tensor_source import MemorySource, TensorSource
 from moe_claims.models.synthetic import build, random_init
-from moe_claims.models.synthetic.random_init_by_layer import FreshSource
+from moe_claims.models.synthetic.random_init_by_layer import RandomInitSource
 
 Encoder = Callable[[str], Sequence[int]]
-Speller = Callable[[Sequence[int]], list[str]]
+TokenSpeller = Callable[[Sequence[int]], list[str]]
 
 CONTROL_SEED = 20240618
 """Seed of every random-initialisation control."""
 _IN_MEMORY = 100_000_000
-"""Parameters of experts up to which the control is made at once."""
+"""Number of expert parameters up to which the control is kept in memory as a whole."""
 _LARGEST_CONTROL = 100_000_000_000
-"""Parameters of experts up to which it is made at all: a core draws some hundred million in a second."""
+"""Number of expert parameters up to which the control is made at all; one core draws some 10⁸ per second."""
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class OpenModel:
-    """A model that can be measured."""
+    """An opened model: its checkpoint, tokenizer and provenance."""
 
     ref: ModelRef
     checkpoint: Checkpoint
     revision_sha: str | None
-    """Of a model from the hub."""
+    """SHA of the commit, if the model comes from the hub."""
     encode: Encoder | None
-    """Text → token ids; None where the model came without a tokenizer."""
+    """Function from text to token ids; None if the model has no tokenizer."""
     context: int
-    """Longest sequence that the model takes."""
+    """Longest sequence that the model takes, in tokens."""
     made: str | None = None
-    """Where weights follow from config and versions: from what else. Hashing them would be to make them all."""
+    """Identifies generated weights, together with the config, without hashing them; None for all other weights."""
     note: str | None = None
-    """What a reader of the report must know about the weights."""
-    spell: Speller | None = None
-    """Token ids → each one as the tokenizer writes it; None where there is none, or its tokens are no words."""
+    """Remark about the weights for readers of the report."""
+    spell: TokenSpeller | None = None
+    """Function from token ids to the text of each token; None if the model has no tokenizer that can decode."""
 
     @property
     def hub_id(self) -> str | None:
-        """The repository, for models from the hub."""
+        """Name of the repository, if the model comes from the hub."""
         return self.ref.target if self.ref.kind == "hub" else None
 
     @property
     def identity(self) -> str:
-        """What the weights are: what they were made from, revision of the hub, or hash of all weights."""
+        """Identifies the weights: how they were generated, or hub id and commit, or a hash of all weights."""
         if self.made is not None:
             return self.made
         return self.checkpoint.sha256 if self.revision_sha is None else f"{self.hub_id}@{self.revision_sha}"
 
     def encoder(self) -> Encoder:
-        """The tokenizer.
+        """The tokenizer's ``encode``.
 
         Raises:
-            ModelError: there is none.
+            ModelError: the model has no tokenizer.
         """
         if self.encode is None:
             raise ModelError(
@@ -71,7 +71,7 @@ class OpenModel:
         return self.encode
 
     def card(self) -> dict[str, Any]:
-        """What the report says about the model."""
+        """Description of the model for the results file."""
         config = self.checkpoint.text_config
         return {
             "name": self.ref.name,
@@ -85,33 +85,33 @@ class OpenModel:
             "top_k": self.checkpoint.top_k,
             "hidden": config.get("hidden_size"),
             "intermediate": config.get("moe_intermediate_size") or config.get("intermediate_size"),
-            # A revision of the hub says what the weights are; hashing them would read every byte once more.
+            # The commit on the hub identifies the weights; hashing them would read every byte again.
             "weights_sha256": self.checkpoint.sha256 if self.revision_sha is None else None,
             "note": self.note,
         }
 
 
 def open_model(ref: ModelRef, *, download: bool = False) -> OpenModel:
-    """Opens a model: reads its config and index, or makes it; weights are read when asked for.
+    """Opens an MoE model. Weights of a stored model are read later, when they are needed.
 
     Args:
-        ref: the model.
-        download: whether a model of the hub that is not in its local cache is downloaded; else its weights are
-            read over the network whenever they are asked for.
+        ref: the resolved name of the model.
+        download: whether to download a hub model that is not in the local cache; if false, its weights are read over
+            the network whenever they are needed.
 
     Raises:
-        UsageError: a synthetic model with impossible options.
+        UsageError: the options of a synthetic model are invalid.
         ModelError: the model cannot be found or read; the message says why.
     """
     if ref.kind == "synthetic":
         return _synthetic(ref)
-    place = place_of(ref, download=download)
-    config = place.config()
-    family_of(config, ref.name)  # a dense model is refused before its weights are looked at
-    checkpoint = Checkpoint(ref.name, config, place.tensors())
+    location = location_of(ref, download=download)
+    config = location.config()
+    family_of(config, ref.name)  # refuses a dense model before its weights are opened
+    checkpoint = Checkpoint(ref.name, config, location.tensors())
     context = int(checkpoint.text_config.get("max_position_embeddings", 2048))
-    encode, spell = _tokenizer(place)
-    return OpenModel(ref, checkpoint, place.sha, encode, context, note=place.note, spell=spell)
+    encode, spell = _tokenizer(location)
+    return OpenModel(ref, checkpoint, location.sha, encode, context, note=location.note, spell=spell)
 
 
 def _synthetic(ref: ModelRef) -> OpenModel:
@@ -128,9 +128,9 @@ def _synthetic(ref: ModelRef) -> OpenModel:
     return OpenModel(ref, checkpoint, None, lambda text: encode(text, shape.vocabulary), shape.context)
 
 
-def _tokenizer(place: Place) -> tuple[Encoder | None, Speller | None]:
-    """The tokenizer saved beside a model; only ``tokenizer.json``, which is data."""
-    found = place.tokenizer()
+def _tokenizer(location: Location) -> tuple[Encoder | None, TokenSpeller | None]:
+    """The tokenizer of a saved model, from ``tokenizer.json`` only, which contains no code."""
+    found = location.tokenizer()
     if found is None:
         return None, None
     from tokenizers import Tokenizer
@@ -141,7 +141,7 @@ def _tokenizer(place: Place) -> tuple[Encoder | None, Speller | None]:
     except Exception as error:  # the library raises bare Exception for a malformed file
         raise ModelError(f"'{path}' cannot be read as a tokenizer: {error}") from None
 
-    # Saved settings of training batches: passages are cut where it is counted, and never filled up.
+    # The file may set truncation and padding. Passages are cut elsewhere (``texts.tokenize``), where cut tokens count.
     tokenizer.no_truncation()
     tokenizer.no_padding()
 
@@ -157,12 +157,12 @@ def _tokenizer(place: Place) -> tuple[Encoder | None, Speller | None]:
 
 
 def random_control(model: OpenModel) -> OpenModel:
-    """The same architecture freshly initialised, read with the same tokenizer.
+    """The random-initialisation control: the same architecture with random weights, and the same tokenizer.
 
-    Small ones are made in memory, larger ones layer by layer whenever a layer is needed.
+    The weights of a small control are kept in memory; those of a larger one are generated layer by layer on demand.
 
     Raises:
-        ModelError: making it would take hours.
+        ModelError: the control is so large that generating it would take hours.
     """
     checkpoint = model.checkpoint
     config = {key: value for key, value in checkpoint.config.items() if key not in ("dtype", "torch_dtype")}
@@ -177,7 +177,7 @@ def random_control(model: OpenModel) -> OpenModel:
     source: TensorSource
     made = None
     if size > _IN_MEMORY:
-        source, made = FreshSource(config, seed=CONTROL_SEED, of=checkpoint), f"fresh, seed {CONTROL_SEED}"
+        source, made = RandomInitSource(config, seed=CONTROL_SEED, of=checkpoint), f"fresh, seed {CONTROL_SEED}"
     else:
         source = MemorySource(random_init.initialise(config, seed=CONTROL_SEED, of=checkpoint))
     return OpenModel(

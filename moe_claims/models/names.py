@@ -1,4 +1,4 @@
-"""What a user may write after ``--model``, and what it stands for. Imports nothing heavy."""
+"""Resolves what a user may write after ``--model``. Imports nothing heavy."""
 
 import difflib
 import json
@@ -9,7 +9,7 @@ from typing import Literal, final
 from urllib.parse import parse_qsl
 
 from moe_claims.errors import UsageError
-from moe_claims.models.embedded import EMBEDDED, embedded_directory, point_named
+from moe_claims.models.embedded import EMBEDDED, embedded_directory, step_of
 
 ALIASES = {
     # The models of the paper, and the dense reference of Mixtral 8x7B.
@@ -23,7 +23,7 @@ ALIASES = {
     "grok-1": "hpcai-tech/grok-1",
     "mistral": "mistralai/Mistral-7B-v0.1",
     "mistral-7b": "mistralai/Mistral-7B-v0.1",
-    # Later ones.
+    # Other models.
     "olmoe": "allenai/OLMoE-1B-7B-0924",
     "olmoe-instruct": "allenai/OLMoE-1B-7B-0924-Instruct",
     "qwen1.5-moe-a2.7b": "Qwen/Qwen1.5-MoE-A2.7B",
@@ -47,7 +47,10 @@ ALIASES = {
 """Short names of well-known models on the hub."""
 
 SYNTHETIC = ("planted", "null", "random-init", "dense")
-"""Models made in memory: ``synthetic:KIND?seed=N&…``; dense is the dense reference of a planted or null one."""
+"""Kinds of models generated in memory, named ``synthetic:KIND?seed=N&…``.
+
+``dense`` is the dense reference of a planted or null model.
+"""
 
 Kind = Literal["embedded", "directory", "hub", "synthetic"]
 
@@ -55,25 +58,25 @@ Kind = Literal["embedded", "directory", "hub", "synthetic"]
 @final
 @dataclass(frozen=True)
 class ModelRef:
-    """A model that was asked for, not yet looked for."""
+    """A resolved model name. Whether the model exists has not been checked yet, except for folders."""
 
     name: str
-    """As the user wrote it; names the column of the table."""
+    """The name as the user wrote it; heading of the model's column in tables."""
     kind: Kind
     target: str
-    """Package folder, directory, hub id or kind of synthetic model."""
+    """Path of the folder, hub id, or kind of synthetic model."""
     revision: str | None = None
     options: Mapping[str, int | float | str] = field(default_factory=dict)
-    """Of a synthetic model: seed and sizes."""
+    """Options of a synthetic model, such as seed and sizes."""
 
 
 def resolve(name: str) -> ModelRef:
-    """What a name stands for: a directory, an alias, an embedded or synthetic model, or a hub id.
+    """Resolves a model name: an alias, a directory, an embedded or synthetic model, or a hub id.
 
-    ``hub:org/name`` is never a directory; ``org/name`` is one where it exists.
+    ``hub:org/name`` always means the hub; ``org/name`` means a directory if one of that path exists.
 
     Raises:
-        UsageError: it stands for nothing known; the message offers near names.
+        UsageError: the name matches nothing; the message suggests similar names.
     """
     if not name or name != name.strip():
         raise UsageError(f"'{name}' is not a model name: give an alias, a directory, org/name or synthetic:KIND")
@@ -90,9 +93,9 @@ def resolve(name: str) -> ModelRef:
     if short in EMBEDDED:
         folder = embedded_directory(short)
         if revision:
-            point_named(folder, revision, name)
+            step_of(folder, revision, name)
         return ModelRef(name, "embedded", str(folder), revision or None)
-    if short.lower() in ALIASES:  # before folders: a folder of that name is written ./name
+    if short.lower() in ALIASES:  # aliases win over folders; for a folder of that name write ./name
         return ModelRef(name, "hub", ALIASES[short.lower()], revision or None)
     path = os.path.expanduser(name)  # noqa: PTH111 - pathlib raises for an unknown ~user
     if os.path.isdir(path):  # noqa: PTH112 - pathlib raises for a name too long for the file system
@@ -125,7 +128,7 @@ def _synthetic(name: str) -> ModelRef:
         except json.JSONDecodeError:
             parsed = value
         if parsed is None or isinstance(parsed, bool):
-            parsed = value  # null is the name of a synthetic model, and no word of JSON is a number
+            parsed = value  # JSON's null, true and false are taken as words; null names a kind of model
         if not isinstance(parsed, int | float | str):
             raise UsageError(f"'{key}={value}' in '{name}' is neither a number nor a word")
         options[key] = parsed

@@ -1,4 +1,4 @@
-"""The shared experts of an MoE, to compare the routed ones with: one block per layer that every token goes through."""
+"""Reads the shared experts of an MoE (one block per layer that every token passes), to compare routed experts with."""
 
 from typing import TYPE_CHECKING, final
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import torch
 
 MODEL_TYPES = ("deepseek", "deepseek_v2", "deepseek_v3", "dots1", "glm4_moe")
-"""Families whose shared experts have an expert's form and input, are stored as one block, and have no gate."""
+"""Families whose shared experts can be compared: same form and input as a routed expert, one block, no gate."""
 
 _BLOCK = "mlp.shared_experts"
 _IDENTITY = "its shared experts"
@@ -18,13 +18,13 @@ _IDENTITY = "its shared experts"
 
 @final
 class SharedExperts:
-    """The shared experts' matrices; several of them are one block, as wide as all together.
+    """The matrices of a model's shared experts. Several shared experts count as one block of their total width m′.
 
     Args:
-        checkpoint: the MoE that they are part of.
+        checkpoint: the MoE whose shared experts are read.
 
     Raises:
-        ModelError: it has none, or none that can be compared with the routed experts.
+        ModelError: the model has no shared experts, or none that can be compared with the routed experts.
     """
 
     def __init__(self, checkpoint: Checkpoint) -> None:
@@ -35,7 +35,7 @@ class SharedExperts:
                 f"compared yet: --shared-experts takes {', '.join(MODEL_TYPES)}"
             )
         self.name = f"shared experts of {checkpoint.name}"
-        self.identity = _IDENTITY  # the MoE says which weights these are
+        self.identity = _IDENTITY  # constant, since the identity of the MoE is part of the key already
         self._checkpoint = checkpoint
         if self._stored(checkpoint.moe_layers[0], "act") not in checkpoint.names:
             raise ModelError(f"'{checkpoint.name}' has no shared experts: leave --shared-experts out")
@@ -45,18 +45,18 @@ class SharedExperts:
         return f"{family.layers}.{layer}.{_BLOCK}.{family.matrix(role)}.weight"
 
     def matrix(self, layer: int, role: Role) -> "torch.Tensor":
-        """One matrix of a layer's block: up and act (m′, d), down (d, m′), stored dtype.
+        """Reads one matrix of a layer's block: up and act (m′, d), down (d, m′), in the stored dtype.
 
         Raises:
-            ModelError: it is missing, damaged or not finite.
+            ModelError: the tensor is missing, damaged or not finite.
         """
         return self._checkpoint.get(self._stored(layer, role))
 
     def check_fits(self, checkpoint: Checkpoint) -> None:
-        """They answer the same hidden states as the routed experts of their own model.
+        """Checks that a checkpoint is the model that these shared experts belong to.
 
         Raises:
             ModelError: it is another model.
         """
         if checkpoint is not self._checkpoint:
-            raise ModelError(f"the {self.name} are no part of '{checkpoint.name}'")
+            raise ModelError(f"the {self.name} are not part of '{checkpoint.name}'")

@@ -17,7 +17,7 @@ from moe_claims.printable import one_line
 from moe_claims.pytest_plugin import attachments, parametrize, untrusted_paths
 from moe_claims.pytest_plugin.attachments import attach, hand_on
 from moe_claims.pytest_plugin.collector import Collected
-from moe_claims.settings import OPTIONS, Settings, option_value, settle
+from moe_claims.settings import OPTIONS, Settings, option_value, settings_from
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -92,7 +92,7 @@ def settings_of(config: pytest.Config) -> Settings:
             for option in OPTIONS
         }
         try:
-            settings = settle(values)
+            settings = settings_from(values)
             if settings.device == "cuda":  # the one option that only torch can check
                 from moe_claims.models.device import device_of
 

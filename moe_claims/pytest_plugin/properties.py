@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-from moe_claims.printable import legible
+from moe_claims.printable import printable
 from moe_claims.report import formatting
 
 Row = Mapping[str, Any]
@@ -29,7 +29,7 @@ def properties(kind: str, content: Row) -> Properties:
         case _:
             found = {}
     return [
-        (name, legible(value) if isinstance(value, str) else value)
+        (name, printable(value) if isinstance(value, str) else value)
         for name, value in found.items()
         if value is not None
     ]
@@ -69,7 +69,7 @@ def html(kind: str, content: Row) -> str:
         case _:
             return ""
     body = "".join(
-        f'<tr><th scope="row">{escape(name)}</th><td><bdi>{escape(legible(text))}</bdi></td></tr>'
+        f'<tr><th scope="row">{escape(name)}</th><td><bdi>{escape(printable(text))}</bdi></td></tr>'
         for name, text in rows.items()
         if text
     )

@@ -1,10 +1,10 @@
 """The results as CSV: a line per row of ``results``, every number in full.
 
 UTF-8 with commas, quotes and line ends of RFC 4180. An empty cell is a value that does not exist; ``true`` and
-``false`` are answers; numbers are read back as they were. What ``legible`` writes out is written out here too, so that
-a row is a line. A spreadsheet takes text that begins with ``=``, ``+``, ``-`` or ``@`` for a formula: such text, and
-text that begins with an apostrophe, gets an apostrophe in front; whoever takes one off has the text. Audits, models
-and what could not be measured are not part of it.
+``false`` are answers; numbers are read back as they were. Non-printable characters are escaped as ``printable`` does,
+so that a row is a line. A spreadsheet takes text that begins with ``=``, ``+``, ``-`` or ``@`` for a formula: such
+text, and text that begins with an apostrophe, gets an apostrophe in front; whoever takes one off has the text. Audits,
+models and what could not be measured are not part of it.
 """
 
 import csv
@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from moe_claims.judge.registry import record
-from moe_claims.printable import legible
+from moe_claims.printable import printable
 from moe_claims.report import formatting
 
 Row = Mapping[str, Any]
@@ -93,6 +93,6 @@ def _cell(value: str | float | bool | None) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        text = legible(value)
+        text = printable(value)
         return f"'{text}" if text.startswith(_FORMULA) else text
     return repr(value)  # the shortest text that is read back as the same number

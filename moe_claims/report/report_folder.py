@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from moe_claims.printable import legible_throughout
+from moe_claims.printable import printable_throughout
 from moe_claims.report import html, markdown, results
 from moe_claims.report.html import pictures
 
@@ -30,7 +30,7 @@ def write(folder: Path, document: Mapping[str, Any], drawn: Sequence[Mapping[str
     listed = folder / FIGURES / pictures.LIST
     if any(found["figures"] for found in drawn):
         results.write_text(
-            listed, json.dumps(legible_throughout({"models": drawn}), indent=1, ensure_ascii=False) + "\n"
+            listed, json.dumps(printable_throughout({"models": drawn}), indent=1, ensure_ascii=False) + "\n"
         )
     else:
         listed.unlink(missing_ok=True)  # of an earlier run, on other models

@@ -6,7 +6,7 @@ from typing import Any
 
 from tabulate import tabulate
 
-from moe_claims.printable import legible_throughout
+from moe_claims.printable import printable_throughout
 from moe_claims.report import formatting
 from moe_claims.report.model_matrix import LEGEND, short, side_by_side
 
@@ -20,7 +20,7 @@ def render(document: Document, *, width: int = 120) -> str:
         document: the results document.
         width: columns of the terminal; long statements are wrapped to fit.
     """
-    document = legible_throughout(document)
+    document = printable_throughout(document)
     sections = [
         *(_audits(audits, width) for audits in formatting.audits(document)),
         *(_group(group, width) for group in formatting.grouped(document)),

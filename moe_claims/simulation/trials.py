@@ -54,7 +54,7 @@ def trial(setup: Setup, seed: int) -> Row:
     from moe_claims.measure.measurer import Measurer
     from moe_claims.measure.store import Forgetful
     from moe_claims.models.loading import open_model
-    from moe_claims.settings import settle
+    from moe_claims.settings import settings_from
 
     set_quiet(True)
     torch.set_num_threads(1)  # the trials run side by side
@@ -62,7 +62,7 @@ def trial(setup: Setup, seed: int) -> Row:
         field: name and name.format(seed=seed, other=seed + 1_000_000)
         for field, name in (("model", setup.model), ("dense-reference", setup.dense), ("second-model", setup.second))
     }
-    settings = settle({**names, "model": [names["model"]], "text": list(setup.texts), "device": "cpu"})
+    settings = settings_from({**names, "model": [names["model"]], "text": list(setup.texts), "device": "cpu"})
     measured, _ = Measurer(settings, Forgetful()).measure(
         open_model(settings.models[0]), neurons="neuron-order" in setup.claims
     )

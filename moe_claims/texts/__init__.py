@@ -1,6 +1,7 @@
-"""Texts: samples of sequences, embedded, published or from a file. The sequence is the exchangeable unit.
+"""Loads texts (embedded, published or from a file) and turns them into sequences of token ids.
 
-Imports nothing heavy; tokenizing happens where a tokenizer is.
+Sequences are the exchangeable units of every claim about behaviour. This module imports nothing heavy; the caller
+supplies the tokenizer.
 """
 
 import hashlib
@@ -15,22 +16,22 @@ from moe_claims.errors import TextError, UsageError
 from moe_claims.texts import corpora, files
 
 BUILTIN = ("builtin", "builtin-math", "builtin-code")
-"""Texts inside the package: prose, worked mathematics, and source code."""
+"""Names of the texts inside the package: prose, worked mathematics, and source code."""
 PUBLISHED = tuple(corpora.CORPORA)
-"""Texts of the hub, which need the extra ``data``."""
+"""Names of texts on the Hugging Face hub; reading them needs the extra ``data``."""
 CHOICES = f"{', '.join((*BUILTIN, *PUBLISHED))}, or a {files.KINDS} file"
-"""All that ``--moe-text`` takes, for messages and help."""
+"""Description of everything that ``--moe-text`` takes, for messages and help."""
 
-LONGEST = 512
-"""Sequences are cut to this many tokens; what was cut off is counted and reported."""
-FEWEST = 2
-"""A text of fewer sequences says nothing about other text of its kind."""
+LONGEST_SEQUENCE = 512
+"""Tokens that a sequence is cut to; the number of tokens cut off is reported."""
+FEWEST_SEQUENCES = 2
+"""Fewest sequences of a usable text: variation between sequences cannot be estimated from one."""
 
 
 @final
 @dataclass(frozen=True)
 class Text:
-    """Passages that stand for other text of the same kind."""
+    """A text as a list of passages: a sample of text of its kind."""
 
     name: str
     passages: tuple[str, ...]
@@ -48,16 +49,16 @@ class Text:
 @final
 @dataclass(frozen=True)
 class Sequences:
-    """A text as one model reads it: token ids, one list per sequence, used exactly as they are."""
+    """A text as token ids of one model's tokenizer: one tuple per sequence, used exactly as given."""
 
     name: str
     ids: tuple[tuple[int, ...], ...]
     source_sha256: str | None
-    """Hash of the text, or None for token ids that came as such."""
+    """Hash of the text; None if the user gave token ids instead of a text."""
     passages: int
-    """Passages that the text has; more than ``len(ids)`` when a token limit left some out."""
+    """Number of passages in the text; more than ``len(ids)`` if a token limit excluded some."""
     tokens_cut: int
-    """Tokens left out: beyond the longest sequence, or in passages of a single token."""
+    """Number of tokens dropped: beyond the longest sequence, or in passages of a single token."""
     source: str | None = None
     """Repository and file of a published text."""
     revision: str | None = None
@@ -75,11 +76,11 @@ class Sequences:
 
 
 def check_name(name: str) -> None:
-    """Whether a text can be had under this name, without reading it.
+    """Checks that a name stands for a text that can be read, without reading it.
 
     Raises:
-        UsageError: it is neither embedded, nor published, nor a file of a kind that is read; or it needs a library
-            that is not installed.
+        UsageError: the name is neither an embedded nor a published text nor a file of a supported kind; or reading
+            the text needs a library that is not installed.
     """
     if name in PUBLISHED:
         corpora.check(name)
@@ -88,19 +89,19 @@ def check_name(name: str) -> None:
 
 
 def load(name: str) -> Text:
-    """An embedded text, a published one, or what a file holds.
+    """Reads a text by name: an embedded text, a published one, or a file.
 
     Raises:
-        UsageError: there is no such text, field or column, or it cannot be had.
-        TextError: the file is not what its suffix says, or holds fewer than two passages.
+        UsageError: there is no such text, field or column, or the text can neither be found nor downloaded.
+        TextError: the content of the file does not match its suffix, or the text has fewer than two passages.
     """
     check_name(name)
     text = _read(name)
-    if len(text.passages) < FEWEST:
+    if len(text.passages) < FEWEST_SEQUENCES:
         remedy = "part passages with blank lines" if name.lower().endswith(".txt") else "each record is a passage"
         raise TextError(
             f"'{name}' is too short: it has {len(text.passages)} passage{'' if len(text.passages) == 1 else 's'} and "
-            f"at least {FEWEST} are needed (16 or more for useful intervals); {remedy}"
+            f"at least {FEWEST_SEQUENCES} are needed (16 or more for useful intervals); {remedy}"
         )
     return text
 
@@ -115,7 +116,7 @@ def _file(name: str) -> files.File:
 def _read(name: str) -> Text:
     if name in BUILTIN:
         raw = (resources.files("moe_claims.texts") / "data" / f"{name}.txt").read_text(encoding="utf-8")
-        return Text(name, tuple(files.parted(raw)))
+        return Text(name, tuple(files.split_passages(raw)))
     if name in PUBLISHED:
         corpus = corpora.CORPORA[name]
         return Text(name, corpora.passages(name), corpus.source, corpus.revision)
@@ -123,18 +124,18 @@ def _read(name: str) -> Text:
 
 
 def tokenize(text: Text, encode: Callable[[str], Sequence[int]], *, limit: int | None, longest: int) -> Sequences:
-    """A text as token ids: whole passages in order until ``limit`` tokens are reached.
+    """Tokenizes the passages of a text in order, one sequence per passage, until ``limit`` tokens are reached.
 
     Args:
         text: the passages.
-        encode: the model's tokenizer, special tokens included.
+        encode: the model's tokenizer; it adds special tokens itself.
         limit: at most this many tokens (the last sequence is cut to fit); None for all.
-        longest: the model's longest sequence; longer passages are cut to it.
+        longest: longest sequence that the model takes; longer passages are cut to it.
 
     Raises:
-        TextError: fewer than two sequences of two tokens come out.
+        TextError: the text yields fewer than two sequences of at least two tokens.
     """
-    longest = min(longest, LONGEST)
+    longest = min(longest, LONGEST_SEQUENCE)
     ids: list[tuple[int, ...]] = []
     cut = used = 0
     for passage in text.passages:
@@ -142,30 +143,31 @@ def tokenize(text: Text, encode: Callable[[str], Sequence[int]], *, limit: int |
         room = longest if limit is None else min(longest, limit - used)
         if room < 2:
             break
-        if len(tokens) < 2:  # nothing could be predicted in it
+        if len(tokens) < 2:  # a single token leaves nothing to predict
             cut += len(tokens)
             continue
         cut += max(0, len(tokens) - room)
         ids.append(tokens[:room])
         used += len(ids[-1])
-    if len(ids) < FEWEST:
+    if len(ids) < FEWEST_SEQUENCES:
         raise TextError(
             f"'{text.name}' is too short: it gives {len(ids)} sequence{'' if len(ids) == 1 else 's'} of two tokens or "
-            f"more, and at least {FEWEST} are needed" + ("" if limit is None else f" (--moe-tokens is {limit})")
+            f"more, and at least {FEWEST_SEQUENCES} are needed"
+            + ("" if limit is None else f" (--moe-tokens is {limit})")
         )
     return Sequences(text.name, tuple(ids), text.sha256, len(text.passages), cut, text.source, text.revision)
 
 
 def check_ids(ids: Iterable[Sequence[int]], vocabulary: int, who: str) -> None:
-    """Whether a model has an embedding for every token id.
+    """Checks that a model has an embedding for every token id.
 
     Args:
         ids: token ids, one list per sequence.
-        vocabulary: rows of the model's embedding.
-        who: what holds the ids, such as ``'ids.json'`` or ``'builtin' as 'mixtral' reads it``.
+        vocabulary: number of rows of the model's embedding.
+        who: origin of the ids for the message, such as ``'ids.json'`` or ``'builtin' as 'mixtral' reads it``.
 
     Raises:
-        UsageError: an id is negative or beyond the last; the message names the sequence, counted from 1.
+        UsageError: an id is negative, or not below ``vocabulary``; the message names the sequence, counted from 1.
     """
     for number, sequence in enumerate(ids, start=1):
         for wrong in (min(sequence), max(sequence)):
@@ -177,10 +179,10 @@ def check_ids(ids: Iterable[Sequence[int]], vocabulary: int, who: str) -> None:
 
 
 def read_token_ids(path: Path) -> tuple[tuple[int, ...], ...]:
-    """Token ids from a JSON file: one list per sequence.
+    """Reads token ids from a JSON file: a list with one list per sequence.
 
     Raises:
-        UsageError: the file is missing, or holds something else.
+        UsageError: the file is missing, or is not a JSON list of lists of at least two token ids.
     """
     try:
         loaded = json.loads(path.read_text(encoding="utf-8"))

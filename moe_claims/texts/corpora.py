@@ -1,4 +1,4 @@
-"""Published corpora: each one file of a repository on the hub, at a fixed revision."""
+"""Reads published corpora: each is one file of a dataset repository on the Hugging Face hub, at a fixed revision."""
 
 import logging
 import re
@@ -17,23 +17,23 @@ Row = Mapping[str, Any]
 @final
 @dataclass(frozen=True)
 class Corpus:
-    """Where a corpus is, and how its rows become passages."""
+    """Location of a corpus on the hub, and how its rows become passages."""
 
     hub_id: str
     revision: str
-    """SHA of a commit. Later ones may hold other rows, and numbers would no longer compare."""
+    """SHA of the commit. It is fixed because a later one may hold other rows, which would change the results."""
     path: str
-    """File within the repository, which is all that is downloaded."""
+    """Path of the file within the repository; only this file is downloaded."""
     fields: tuple[str, ...]
-    """Columns that are read."""
+    """Names of the columns that are read."""
     passages: Callable[[Iterator[tuple[str, ...]]], Iterable[str]]
-    """Turns the values of ``fields``, row by row, into passages."""
+    """Function from rows (the values of ``fields``) to passages."""
     rows: int | None = None
-    """Rows that are read, from the first on; None for all."""
+    """Number of rows to read from the start; None for all."""
 
     @property
     def source(self) -> str:
-        """Repository and file, for the report."""
+        """Repository and file, as shown in the report."""
         return f"{self.hub_id}/{self.path}"
 
     @property
@@ -43,14 +43,14 @@ class Corpus:
 
 
 def articles(rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
-    """Articles of WikiText, whose rows are lines.
+    """Joins the rows of WikiText, which are single lines, into articles.
 
-    An article begins with a line such as `` = Robert Boulter = `` that has a blank line (or nothing) on either side:
-    an equation that was broken over lines may look the same, but for its neighbours. Found so, the test split has 60
-    articles, as its authors say (Merity et al. 2016, Table 1).
+    An article begins with a title line such as `` = Robert Boulter = `` with a blank line (or the end of the file) on
+    either side. The blank lines matter, since a line of a broken equation may look like a title. By this rule the test
+    split has 60 articles, as its authors state (Merity et al. 2016, Table 1).
     """
     lines = [line for (line,) in rows]
-    blank = [True, *(not line.strip() for line in lines), True]  # one before, one after
+    blank = [True, *(not line.strip() for line in lines), True]  # padded, so that the line before number n is at n
     article: list[str] = []
     for number, line in enumerate(lines):
         if _TITLE.fullmatch(line.strip()) and blank[number] and blank[number + 2]:
@@ -63,8 +63,8 @@ def articles(rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
 _TITLE = re.compile(r"= (?!= ).+(?<! =) =")
 
 
-def joined(rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    """One passage per row: question and answer, or instruction and response, with a blank line between."""
+def join_fields(rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    """One passage per row: its fields, such as question and answer, joined by a blank line."""
     return ("\n\n".join(row) for row in rows)
 
 
@@ -81,48 +81,48 @@ CORPORA: Mapping[str, Corpus] = {
         "e53f048856ff4f594e959d75785d2c2d37b678ee",
         "main/test-00000-of-00001.parquet",
         ("question", "answer"),
-        joined,
+        join_fields,
     ),
     "magicoder": Corpus(
         "ise-uiuc/Magicoder-Evol-Instruct-110K",
         "b0079beaa0361d82412520b873715bee59cc7dd4",
         "data-evol_instruct-decontaminated.jsonl",
         ("instruction", "response"),
-        joined,
+        join_fields,
         rows=1_000,  # as many as the paper ran
     ),
 }
-"""Encyclopaedic, mathematical and code text of arXiv 2406.18219 (Appendix F), by the name that ``--moe-text`` takes."""
+"""The three corpora of arXiv 2406.18219 (Appendix F), by their name for ``--moe-text``: encyclopaedia, maths, code."""
 
 
 def check(name: str) -> None:
-    """Whether the library that reads a corpus is installed.
+    """Checks that the library ``datasets``, which reads the corpora, is installed.
 
     Raises:
-        UsageError: it is not.
+        UsageError: it is not installed; the message says how to install it.
     """
     optional.check("datasets", name)
 
 
 def passages(name: str) -> tuple[str, ...]:
-    """The passages of a published corpus, from the hub's local cache or downloaded once.
+    """Reads the passages of a published corpus from the hub's local cache; downloads the file if it is not there.
 
     Raises:
-        UsageError: the library is not installed, or the file is neither cached nor to be had.
-        TextError: the file is not what it was when this was written.
+        UsageError: the library ``datasets`` is not installed, or the file is not cached and cannot be downloaded.
+        TextError: the file cannot be read as the expected table.
     """
     corpus = CORPORA[name]
     datasets = optional.load("datasets", name)
     with _quiet():
         path = _local(name, corpus, offline=datasets.config.HF_HUB_OFFLINE)
-        # Streaming reads the file where it lies. 'load_dataset' with the repository's name would download all splits,
-        # and without a network would answer with whatever revision was last converted.
+        # Streaming reads the cached file itself. 'load_dataset' with the repository's name would download all splits,
+        # and without a network would use whatever revision it converted last.
         stream = datasets.IterableDataset
         read = stream.from_parquet if path.endswith(".parquet") else stream.from_json
         try:
             rows = (tuple(row[field] for field in corpus.fields) for row in islice(read(path), corpus.rows))
             return tuple(passage for passage in corpus.passages(rows) if passage)
-        except Exception as error:  # the library has errors of its own for every way in which a file can be broken
+        except Exception as error:  # the library raises many different errors for a broken file
             raise TextError(
                 f"'{name}' cannot be read from '{path}' ({type(error).__name__}: {str(error)[:200]}): if this copy is "
                 f"damaged, run '{corpus.command} --force-download'"
@@ -130,7 +130,7 @@ def passages(name: str) -> tuple[str, ...]:
 
 
 def _local(name: str, corpus: Corpus, *, offline: bool) -> str:
-    """Path of the corpus in the hub's cache, downloaded if it has to be."""
+    """Path of the corpus in the hub's cache; the file is downloaded if needed and allowed."""
     from huggingface_hub import constants, hf_hub_download
 
     switched_off = offline or constants.HF_HUB_OFFLINE
@@ -142,7 +142,7 @@ def _local(name: str, corpus: Corpus, *, offline: bool) -> str:
             revision=corpus.revision,
             local_files_only=switched_off,
         )
-    except Exception as error:  # every transport of the client has errors of its own; all mean the same here
+    except Exception as error:  # the client raises different errors for each transport; all mean the same here
         reason = (
             "the hub is switched off (HF_HUB_OFFLINE or HF_DATASETS_OFFLINE is set): unset it"
             if switched_off
@@ -156,13 +156,13 @@ def _local(name: str, corpus: Corpus, *, offline: bool) -> str:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keeps progress bars and the libraries' own account of retries and errors off the terminal."""
+    """Within the block, silences the progress bars and log messages of ``datasets`` and ``huggingface_hub``."""
     from huggingface_hub import constants
     from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
     loggers = [logging.getLogger(name) for name in ("datasets", "huggingface_hub")]
     levels = [logger.level for logger in loggers]
-    # Whoever set the variable has decided, and is warned when anyone else does.
+    # If the user set the variable, the library warns when anyone else changes the setting.
     bars = constants.HF_HUB_DISABLE_PROGRESS_BARS is None and not are_progress_bars_disabled()
     for logger in loggers:
         logger.setLevel(logging.CRITICAL)

@@ -1,4 +1,4 @@
-"""Texts from files: which file a name means, and the passages that it holds."""
+"""Reads texts from files: finds the file and field that a name refers to, and splits the content into passages."""
 
 import csv
 import io
@@ -15,40 +15,40 @@ from moe_claims._util import optional
 from moe_claims.errors import TextError, UsageError
 
 KINDS = ".txt, .jsonl[:FIELD], .csv[:COLUMN] or .parquet[:COLUMN]"
-"""What is read, as messages and help texts name it."""
+"""The supported kinds of files, as shown in messages and help."""
 
 _DEFAULT = "text"
 _SPLIT = re.compile(r"\.(?:jsonl|csv|parquet)(:)", re.IGNORECASE)
 _LONGEST_NAME = 100
-"""Characters; what is longer, in the first line of a .csv file, names no column."""
+"""Characters; a longer single entry in the first line of a .csv file is taken for text, not for a column name."""
 _LISTED = 12
-"""Fields that a message lists at the most."""
+"""Largest number of fields that an error message lists."""
 
 
 @final
 @dataclass(frozen=True)
 class File:
-    """A file as a name meant it."""
+    """A text file, and the field of its records that holds the text."""
 
     path: str
     field: str | None
-    """Field or column that holds the text; None where the name gave none."""
+    """Field or column that holds the text; None if the user did not name one."""
 
     @property
     def suffix(self) -> str:
-        """Lower-case suffix, which tells the kind."""
+        """Lower-case file suffix, which decides how the file is read."""
         return os.path.splitext(self.path)[1].lower()  # noqa: PTH122 - pathlib raises for a name with a NUL
 
 
 def find(name: str) -> File | None:
-    """The file that a name means, or None.
+    """The file that a name such as ``my.jsonl:text`` refers to; None if there is no such file.
 
-    A path that exists as it stands wins; a colon parts path and field only after one of the suffixes, so that neither
-    a drive letter nor a colon in a folder's name is mistaken for it.
+    If the whole name is an existing path, that file is meant. Otherwise a colon separates path and field, but only
+    right after ``.jsonl``, ``.csv`` or ``.parquet``, so that drive letters and colons in folder names do no harm.
     """
     colons = [match.start(1) for match in _SPLIT.finditer(name)]
     for path, field in [(name, None), *((name[:colon], name[colon + 1 :]) for colon in colons)]:
-        # os.path answers False where pathlib raises: an unknown ~user, a name too long for the file system.
+        # os.path returns False where pathlib raises: for an unknown ~user, or a name too long for the file system.
         expanded = os.path.expanduser(path)  # noqa: PTH111
         if os.path.isfile(expanded):  # noqa: PTH113
             return File(expanded, field)
@@ -56,23 +56,23 @@ def find(name: str) -> File | None:
 
 
 def check(file: File) -> None:
-    """Whether files of this kind can be read, without opening it.
+    """Checks that a file is of a supported kind, without opening it.
 
     Raises:
-        UsageError: it is of another kind, or of one whose library is not installed.
+        UsageError: the kind is not supported, or needs a library that is not installed.
     """
     if file.suffix not in _READERS:
-        raise UsageError(f"'{file.path}' is none of the files that are read: give a {KINDS} file")
+        raise UsageError(f"'{file.path}' is not a supported kind of file: give a {KINDS} file")
     if file.suffix == ".parquet":
         optional.check("pyarrow", file.path)
 
 
 def passages(file: File) -> tuple[str, ...]:
-    """What a file holds: parts of a .txt, records of the others. Those of white space alone are left out.
+    """The passages of a file: parts of a .txt file, records of the other kinds. Blank passages are dropped.
 
     Raises:
         UsageError: the file cannot be opened, or has no such field or column.
-        TextError: it is not UTF-8, or a record is not what its kind of file holds; the message names the line or row.
+        TextError: the file is not UTF-8, or a record is malformed; the message names the line or row.
     """
     try:
         return tuple(passage for passage in _READERS[file.suffix](file) if passage.strip())
@@ -87,22 +87,22 @@ def _decoded(file: File) -> str:
         raise TextError(f"'{file.path}' is not UTF-8 (byte {error.start}): convert it first") from None
 
 
-def parted(raw: str) -> Iterator[str]:
-    """Passages of plain text, which stand between form feeds, or else between blank lines."""
+def split_passages(raw: str) -> Iterator[str]:
+    """Splits plain text into passages: at form feeds if it contains any, otherwise at blank lines."""
     raw = raw.replace("\r\n", "\n")
-    # A form feed parts passages that hold blank lines themselves, such as source code.
+    # Form feeds are for passages that contain blank lines themselves, such as source code.
     for piece in raw.split("\f") if "\f" in raw else re.split(r"\n[ \t]*\n", raw):
         if stripped := piece.strip():
             yield stripped
 
 
 def _plain(file: File) -> Iterator[str]:
-    return parted(_decoded(file))
+    return split_passages(_decoded(file))
 
 
 def _json_lines(file: File) -> Iterator[str]:
     field = _DEFAULT if file.field is None else file.field
-    # Not splitlines: JSON strings may hold separators that it would cut at.
+    # Not splitlines, which would also split at Unicode line separators inside JSON strings.
     for number, line in enumerate(_decoded(file).split("\n"), start=1):
         if not line.strip():
             continue
@@ -120,7 +120,9 @@ def _json_lines(file: File) -> Iterator[str]:
 
 def _columns(file: File) -> list[str]:
     raw = _decoded(file)
-    before = csv.field_size_limit(2**31 - 1)  # one setting for the whole process; a passage may exceed its default
+    before = csv.field_size_limit(
+        2**31 - 1
+    )  # a passage may exceed the default; the setting is global, hence restored below
     try:
         return list(_cells(file, raw))
     finally:
@@ -139,7 +141,7 @@ def _cells(file: File, raw: str) -> Iterator[str]:
             raise TextError(f"{where} is not CSV ({error}): correct it") from None
         if row is None:
             return
-        if not row:  # a blank line is no record
+        if not row:  # a blank line is not a record
             continue
         if header is None:
             header, column = row, row.index(_column(file, row))
@@ -169,22 +171,22 @@ def _parquet(file: File) -> Iterator[str]:
 def _cell(cell: Any, where: str, column: str) -> str:
     try:
         return _string(cell.as_py(), where, column)
-    except UnicodeDecodeError:  # Parquet writers need not check what they write
+    except UnicodeDecodeError:  # Parquet writers need not check that strings are UTF-8
         raise TextError(f"{where}: '{column}' is not UTF-8: correct this record") from None
 
 
 def _column(file: File, columns: Sequence[str]) -> str:
-    """The column that was named; or ``text``; or the only one.
+    """Name of the column with the text: the one that the user named, else the only one, else ``text``.
 
     Raises:
-        UsageError: there is no such column; or the only one has a passage or several columns for a name, as where
-            the header was left out or another sign than the comma parts columns.
+        UsageError: there is no such column; or the only column's name looks like a passage or like several columns,
+            which means that the header is missing or that the separator is not a comma.
     """
     if file.field is None and len(columns) == 1 and columns[0] != _DEFAULT:
         if re.search(r"[\n\t;]", columns[0]) or len(columns[0]) > _LONGEST_NAME:
             raise UsageError(
-                f"'{file.path}' begins with {shortened(columns[0])}, which names no column: give it a first line "
-                f"that does, such as '{_DEFAULT}', and commas between columns"
+                f"'{file.path}' begins with {shortened(columns[0])}, which is not a column name: give it a header "
+                f"line, such as '{_DEFAULT}', and commas between columns"
             )
         return columns[0]
     wanted = _DEFAULT if file.field is None else file.field
@@ -210,7 +212,7 @@ def _string(value: object, where: str, field: str) -> str:
         raise TextError(f"{where}: '{field}' is {said}, not a string: correct or remove this record")
     try:
         value.encode()
-    except UnicodeEncodeError:  # JSON may escape half of a character
+    except UnicodeEncodeError:  # JSON escapes can encode half a surrogate pair
         raise TextError(f"{where}: '{field}' holds half a surrogate pair: correct this record") from None
     return value
 

@@ -1,1 +1,1 @@
-"""The embedded models: their recipes, how they are trained, and the files that ship with the package."""
+"""Trains the embedded models from their recipes and writes the files that ship with the package."""

@@ -13,7 +13,7 @@ from moe_claims.zoo.recipes import RECIPES, Recipe, recipe
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command; 0, or 4 with one line on standard error where something is wrong with the input."""
+    """Runs the command; returns 0, or 4 after a one-line message on standard error if the input is invalid."""
     parser = argparse.ArgumentParser(prog="python -m moe_claims.zoo", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     train = commands.add_parser("train", help="train a model of the zoo, or go on with an interrupted run")
@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     train.add_argument("--output", type=Path, help="folder of the finished model (default: WORK/NAME/model)")
     train.add_argument("--dense", type=Path, help="what an upcycled model starts from (default: the embedded one)")
     train.add_argument("--steps", type=int, help="stop after this many steps; nothing is exported")
-    train.add_argument("--longest", type=int, help="read at most this many characters of the text")
+    train.add_argument("--longest", type=int, help="read at most this many bytes of the text")
     train.add_argument("--threads", type=int, default=1, help="of torch; the numbers depend on it (default 1)")
     packing = commands.add_parser("pack", help="write the points along a finished training beside its exported model")
     packing.add_argument("name", help=f"one of {', '.join(name for name, recipe in RECIPES.items() if recipe.points)}")
@@ -95,7 +95,7 @@ def _pack(chosen: Recipe, given: argparse.Namespace) -> None:
 
 
 def _dense_of(chosen: Recipe, given: Path | None) -> Path | None:
-    """The folder of the dense model that an upcycled one starts from; None for one from scratch."""
+    """Folder of the dense model that an upcycled model starts from; None for a model trained from scratch."""
     if chosen.upcycled_from is None:
         if given is not None:
             raise UsageError(f"--dense {given}: the recipe '{chosen.name}' trains from scratch; leave it out")
@@ -107,7 +107,7 @@ def _dense_of(chosen: Recipe, given: Path | None) -> Path | None:
 
 
 def _upcycled(chosen: Recipe, dense: Path) -> Any:
-    """The model that an upcycled one is before its first step."""
+    """An upcycled model before its first training step."""
     import torch
     from transformers import AutoModelForCausalLM
 
@@ -118,7 +118,7 @@ def _upcycled(chosen: Recipe, dense: Path) -> Any:
     try:
         upcycle(AutoModelForCausalLM.from_pretrained(dense, dtype=torch.float32, trust_remote_code=False), sparse)
     except (KeyError, RuntimeError) as error:
-        raise UsageError(f"--dense {dense}: it is not of the shape of '{chosen.name}' ({error})") from None
+        raise UsageError(f"--dense {dense}: it does not have the shape of '{chosen.name}' ({error})") from None
     return sparse
 
 
@@ -129,7 +129,7 @@ def _scores(model: Any, chosen: Recipe, training: Any, held_out: Any, tokens: Pa
     from moe_claims.zoo.export import bits_per_byte
     from moe_claims.zoo.train import held_out_nats
 
-    # Scored as it ships, rounded to bfloat16.
+    # The shipped model is rounded to bfloat16, so the scores are for rounded weights.
     nats = {
         **baselines(training, held_out, chosen.vocabulary, tokens),
         "model": held_out_nats(_rounded(model), held_out, chosen.sequence),
@@ -150,7 +150,7 @@ def _scores(model: Any, chosen: Recipe, training: Any, held_out: Any, tokens: Pa
 
 
 def _rounded(model: Any) -> Any:
-    """The model with its weights rounded to bfloat16, still computing in float32."""
+    """The model with its weights rounded to bfloat16; it computes in float32."""
     import torch
 
     return model.to(torch.bfloat16).to(torch.float32)

@@ -1,4 +1,4 @@
-"""What counting alone can predict: n-gram baselines for held-out text."""
+"""N-gram baselines for the losses of embedded models on held-out text."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ from moe_claims.zoo.tokens import TokenStream
 Ids = NDArray[np.int64]
 
 ORDERS = {"unigram": 1, "trigram": 3, "fivegram": 5}
-"""The baselines of a model card, by the number of tokens that each looks at."""
+"""Order n of each n-gram baseline in a model card, by name."""
 
 
 def _counts(keys: Ids) -> tuple[Ids, Ids]:
@@ -26,10 +26,10 @@ def _look_up(table: tuple[Ids, Ids], keys: Ids) -> NDArray[np.float64]:
 
 
 def _grams(ids: Ids, length: int, vocabulary: int) -> Ids:
-    """Every run of ``length`` tokens as one number, (len(ids) − length + 1,)."""
+    """Every n-gram of ``length`` tokens encoded as one integer, (len(ids) − length + 1,)."""
     keys = np.zeros(len(ids) - length + 1, np.int64)
-    for place in range(length):
-        keys = keys * vocabulary + ids[place : len(ids) - length + 1 + place]
+    for offset in range(length):
+        keys = keys * vocabulary + ids[offset : len(ids) - length + 1 + offset]
     return keys
 
 
@@ -39,10 +39,10 @@ def ngram_nats(train: Ids, held_out: Ids, vocabulary: int, order: int) -> float:
     Witten–Bell smoothing (Chen and Goodman 1998, section 2.5): each context gives weight
     n / (n + distinct followers) to its own counts and the rest to the shorter context; single
     tokens are counted with one added. The first ``order − 1`` tokens, which have no full
-    context, are left out of the mean.
+    context, are excluded from the mean.
 
     Raises:
-        ValueError: runs of that many tokens have no number in 64 bits.
+        ValueError: ``vocabulary ** order`` exceeds 63 bits, so that n-grams cannot be encoded.
     """
     if vocabulary**order > 2**63:
         raise ValueError(f"runs of {order} tokens out of {vocabulary:,} cannot be numbered in 64 bits")
@@ -61,7 +61,7 @@ def ngram_nats(train: Ids, held_out: Ids, vocabulary: int, order: int) -> float:
 
 
 def baselines(train: TokenStream, held_out: TokenStream, vocabulary: int, folder: Path) -> dict[str, float]:
-    """Nats per token of every baseline, by name; kept in ``folder``, beside the tokens that it was made of."""
+    """Nats per token of every baseline, by name; cached in ``folder``, beside the token streams."""
     path = folder / "baselines.json"
     if not path.exists():
         ids, test = train.ids.astype(np.int64), held_out.ids.astype(np.int64)

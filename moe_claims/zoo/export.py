@@ -1,4 +1,4 @@
-"""From a trained model to the files that ship: original hub layout, bfloat16, card and hashes."""
+"""Writes the files of a trained model that ship: weights in bfloat16 and hub layout, model card, hashes."""
 
 import hashlib
 import json
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 LARGEST = 13_000_000
-"""Bytes that the weights of one embedded model may take."""
+"""Largest size in bytes of the weights of an embedded model."""
 
 
 def bits_per_byte(nats_per_token: float, tokens: int, utf8_bytes: int) -> float:
-    """Cross-entropy per token → bits per byte of UTF-8 text, comparable between tokenizers."""
+    """Converts cross-entropy per token to bits per byte of UTF-8 text, which is comparable between tokenizers."""
     return nats_per_token * tokens / utf8_bytes / math.log(2)
 
 
@@ -27,26 +27,26 @@ def export(model: "PreTrainedModel", recipe: Recipe, work: Path, target: Path, s
     """Writes the model's folder: weights, config, tokenizer, ``recipe.json`` and a card.
 
     Args:
-        model: trained, float32; a bfloat16 copy of its weights is written.
-        recipe: that it was trained by.
-        work: the training folder, which holds the tokenizer.
-        target: folder to write; what is there is replaced file by file.
-        scores: losses on held-out text, for card and recipe file.
+        model: the trained model; its weights are rounded to bfloat16 in place.
+        recipe: the recipe that it was trained with.
+        work: folder of the token streams, which holds the tokenizer.
+        target: folder to write to; existing files are replaced.
+        scores: losses on held-out text and facts about the training, for the card and ``recipe.json``.
 
     Raises:
-        ValueError: the weights come out larger than an embedded model may be.
+        ValueError: the weights take more than ``LARGEST`` bytes.
     """
     import torch
 
     target.mkdir(parents=True, exist_ok=True)
-    # transformers turns its fused experts back into one matrix per expert, as the hub has them.
+    # In the original format, transformers splits its fused experts into one matrix per expert, as on the hub.
     rounded: Any = model
     rounded.to(torch.bfloat16).save_pretrained(target, save_original_format=True)
     (target / "generation_config.json").unlink(missing_ok=True)
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copyfile(work / "tokenizer" / name, target / name)
     weights = target / "model.safetensors"
-    weights.chmod(0o644)  # written as a temporary file is, for its owner alone
+    weights.chmod(0o644)  # safetensors makes it readable for its owner only
     if weights.stat().st_size > LARGEST:
         raise ValueError(f"{weights.name} takes {weights.stat().st_size:,} bytes, more than {LARGEST:,}")
     hashes = {
@@ -59,7 +59,7 @@ def export(model: "PreTrainedModel", recipe: Recipe, work: Path, target: Path, s
 
 
 def card(recipe: Recipe, scores: Mapping[str, Any], hashes: Mapping[str, str]) -> str:
-    """The model card, in Markdown."""
+    """The model card in Markdown."""
     names = {"unigram": "unigram frequencies", "trigram": "interpolated trigram", "fivegram": "interpolated 5-gram"}
     rows = "\n".join(
         f"| {name} | {scores[f'{key}_nats']:.3f} | {scores[f'{key}_bits_per_byte']:.3f} |"

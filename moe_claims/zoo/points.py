@@ -1,4 +1,4 @@
-"""From the weights that a training left at its points to the small files that ship beside the finished model."""
+"""Compresses the weights saved along a training ("points") into small files that ship beside the finished model."""
 
 import shutil
 from pathlib import Path
@@ -17,17 +17,18 @@ def pack(recipe: Recipe, work: Path, target: Path) -> dict[str, float]:
     """Writes the points of a finished training beside its exported model, from the last to the first.
 
     Args:
-        recipe: that it was trained by.
-        work: the run's folder, with ``points/`` as training left it.
-        target: the exported model's folder.
-
-    Raises:
-        UsageError: the training left no weights at one of its points.
+        recipe: the recipe that the model was trained with.
+        work: folder of the run, with the saved weights in ``points/``.
+        target: folder of the exported model.
 
     Returns:
-        Bits per weight and root-mean-square error relative to the weights, over all points.
+        Over all points: bits per weight, root-mean-square error relative to that of the weights, and size in bytes.
+
+    Raises:
+        UsageError: the saved weights of a point are missing.
+        ValueError: the saved weights belong to another model.
     """
-    if (target / POINTS).exists():  # of an earlier packing, whose steps need not be these
+    if (target / POINTS).exists():  # an earlier call may have written other steps
         shutil.rmtree(target / POINTS)
     (target / POINTS).mkdir()
     following = training_checkpoints.finished(target)
@@ -47,7 +48,7 @@ def pack(recipe: Recipe, work: Path, target: Path) -> dict[str, float]:
 
 
 def _by_hub_names(recipe: Recipe, path: Path, like: dict[str, Floats]) -> dict[str, Floats]:
-    """The weights of a saved point in the layout of the hub, whose names and shapes are those of ``like``."""
+    """The saved weights of a point in hub layout; checks that names and shapes are those of ``like``."""
     from tempfile import TemporaryDirectory
 
     from safetensors.torch import load_file
@@ -57,12 +58,12 @@ def _by_hub_names(recipe: Recipe, path: Path, like: dict[str, Floats]) -> dict[s
     model = new_model(recipe)
     saved = load_file(path)
     if saved.keys() != {name for name, _ in model.named_parameters()}:
-        raise ValueError(f"'{path}' was left by another model than the finished one")
+        raise ValueError(f"'{path}' belongs to another model than the finished one")
     model.load_state_dict(saved, strict=False)  # tied weights are saved once
     with TemporaryDirectory() as folder:
         model.save_pretrained(folder, save_original_format=True)
         weights = training_checkpoints.finished(Path(folder))
     shapes = [{name: weight.shape for name, weight in some.items()} for some in (weights, like)]
     if shapes[0] != shapes[1]:
-        raise ValueError(f"'{path}' was left by another model than the finished one")
+        raise ValueError(f"'{path}' belongs to another model than the finished one")
     return weights

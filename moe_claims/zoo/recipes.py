@@ -1,4 +1,4 @@
-"""The recipes of the embedded models: every number that their training depends on."""
+"""Recipes of the embedded models: every number that their training depends on."""
 
 import math
 from collections.abc import Mapping
@@ -11,43 +11,45 @@ from moe_claims.errors import UsageError
 @final
 @dataclass(frozen=True)
 class Recipe:
-    """One model of the zoo and how it is trained."""
+    """Architecture and training parameters of one embedded model."""
 
     name: str
     family: str
-    """transformers ``model_type``; decides the architecture and the checkpoint layout."""
+    """``model_type`` in transformers; determines the architecture and the checkpoint layout."""
     settings: Mapping[str, Any]
-    """The family's configuration, by the names that it has on the hub."""
+    """The model's configuration, with the keys of its family's ``config.json``."""
     sequence: int
     """Tokens per training sequence, the leading ``<s>`` included."""
     batch: int
     """Sequences per step."""
     steps: int
+    """Number of optimizer steps."""
     warmup: int
+    """Number of steps of linear warm-up."""
     learning_rate: float
-    """Peak of the schedule: linear warm-up, then a cosine down to a tenth."""
+    """Peak learning rate; after warm-up it falls along a cosine to a tenth."""
     weight_decay: float
     balance: float
     """Weight of the load-balancing loss of each layer; 0 for a dense model."""
     seed: int
     upcycled_from: str | None = None
-    """Recipe of the dense model whose blocks every expert starts as a copy of; None: from scratch."""
+    """Name of the dense recipe whose feed-forward blocks the experts start as copies of; None: trained from scratch."""
     points: tuple[int, ...] = field(default=())
-    """Steps along training whose weights are kept beside the run."""
+    """Steps at which the weights are saved during training."""
 
     @property
     def vocabulary(self) -> int:
-        """Entries of the byte-level BPE vocabulary, special tokens included."""
+        """Size of the byte-level BPE vocabulary, special tokens included."""
         return int(self.settings["vocab_size"])
 
     @property
     def tokens_seen(self) -> int:
-        """Tokens that were predicted during training, repeated ones counted again."""
+        """Number of tokens predicted during training; repeated tokens count each time."""
         return self.steps * self.batch * (self.sequence - 1)
 
     @property
     def training(self) -> str:
-        """In a few words, what it began as and how much it read."""
+        """Short description: starting point, steps and tokens."""
         began = f"upcycled from {self.upcycled_from}" if self.upcycled_from else "from scratch"
         return f"{began}, {self.steps:,} steps, {self.tokens_seen / 1e6:.1f} M tokens"
 
@@ -65,7 +67,7 @@ _SHAPE = {
     "bos_token_id": 0,
     "eos_token_id": 1,
 }
-"""What the models share: 96 wide, heads of 32, and a vocabulary so small that most weights belong to layers."""
+"""Settings of all models: hidden size 96, head size 32, and a vocabulary so small that most weights are in layers."""
 _MISTRAL = {
     **_SHAPE,
     "intermediate_size": 96,
@@ -73,7 +75,7 @@ _MISTRAL = {
     "rope_parameters": {"rope_theta": 10_000.0, "rope_type": "default"},
     "sliding_window": None,
 }
-"""Said in full, since the defaults of Mistral and Mixtral differ and an upcycled model must continue its dense one."""
+"""All values are explicit: defaults of Mistral and Mixtral differ, but an upcycled model must match its dense one."""
 _MIXTRAL = {**_MISTRAL, "num_local_experts": 8, "num_experts_per_tok": 2}
 _TRAINING: dict[str, Any] = {
     "sequence": 256,
@@ -86,7 +88,7 @@ _TRAINING: dict[str, Any] = {
     "seed": 0,
 }
 _ALONG = (60, 125, 250, 500, 1000, 2000, 3000, 4000)
-"""Doubling, for training changes fast at first; the last is the finished model."""
+"""Steps at which weights are saved: closest at first, when training changes them fastest; the last is the end."""
 
 RECIPES = {
     recipe.name: recipe
@@ -102,7 +104,7 @@ RECIPES = {
             name="tiny-upcycled",
             family="mixtral",
             settings=_MIXTRAL,
-            # A quarter of the peak: a model that has learned goes on from where its own schedule was.
+            # A quarter of the usual peak, since training continues from a trained model.
             **{**_TRAINING, "learning_rate": 1e-3, "seed": 1},
             upcycled_from="tiny-dense",
             points=_ALONG,
@@ -130,7 +132,7 @@ RECIPES = {
                 "intermediate_size": 96,
                 "num_experts": 8,
                 "num_experts_per_tok": 2,
-                # As published for Grok-1, at this width: √d on embeddings, 1/√(head size) on attention logits.
+                # As for Grok-1, adapted to this size: √d on embeddings, 1/√(head size) on attention logits.
                 "embedding_multiplier_scale": math.sqrt(96),
                 "output_multiplier_scale": 1 / math.sqrt(3),
                 "attn_output_multiplier": 1 / math.sqrt(32),
@@ -146,7 +148,7 @@ def recipe(name: str) -> Recipe:
     """The recipe of that name.
 
     Raises:
-        UsageError: there is none; the message lists those there are.
+        UsageError: there is no such recipe; the message lists the names.
     """
     try:
         return RECIPES[name]

@@ -1,4 +1,4 @@
-"""Many trainings for one question: each run in a folder of its own, resumable, several at a time."""
+"""Runs the trainings of an experiment: each in its own folder, resumable, several in parallel."""
 
 import argparse
 import json
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 RESULT = "result.json"
-"""In a run's folder, once it is finished."""
+"""Name of the file in a run's folder that holds the results of the finished run."""
 HELD_OUT_TOKENS = 100_000
-"""Of the held-out text, on which every run of an experiment is scored."""
+"""Number of held-out tokens that every run of an experiment is scored on."""
 
 
 @final
 @dataclass(frozen=True)
 class Plan:
-    """Where the runs of an experiment find their text and leave their state."""
+    """Text and folders of an experiment."""
 
     text: Path
     work: Path
-    """Folder of all runs; tokens lie in it too, shared with other runs of the same vocabulary."""
+    """Folder of all runs. It also holds the token streams, which runs with the same vocabulary share."""
     longest: int | None = None
-    """Read at most this many characters of the text."""
+    """Largest number of bytes of the text to read; None for all."""
 
 
 def run(
@@ -43,16 +43,17 @@ def run(
     start: "Callable[[], PreTrainedModel] | None" = None,
     further: "Callable[[PreTrainedModel, Path], dict[str, Any]] | None" = None,
 ) -> dict[str, Any]:
-    """Trains one recipe to its end, or reads what an earlier call found.
+    """Trains one recipe to its end, or reads the results if an earlier call has done so.
 
     Args:
-        recipe: its name is the name of the run's folder.
+        recipe: the recipe; its name is the name of the run's folder.
         plan: text and folders.
-        start: makes the model before its first step (default: fresh from the recipe's seed).
-        further: what else is to be found out about the trained model, from it and the run's folder.
+        start: function that creates the model before its first step (default: random weights from the recipe's seed).
+        further: function that computes additional results from the trained model and the run's folder.
 
     Returns:
-        Loss on held-out text and in the last 100 steps (nats per token), parameters, and what was found ``further``.
+        Losses on held-out text and in the last 100 steps (nats per token), number of parameters, what the run was made
+        of, and the results of ``further``.
 
     Raises:
         UsageError: the folder holds a run of another recipe, text or start.
@@ -60,12 +61,12 @@ def run(
     import torch
     from filelock import FileLock
 
-    torch.set_num_threads(1)  # so that the numbers do not depend on how many runs go side by side
+    torch.set_num_threads(1)  # so that results do not depend on how many runs are in parallel
     folder = plan.work / recipe.name
     folder.mkdir(parents=True, exist_ok=True)
     training, held_out = prepare(recipe, plan.text, plan.work / f"tokens-{recipe.vocabulary}", longest=plan.longest)
     began = None if start is None else start()
-    with FileLock(folder / "run.lock"):  # one that outlived a killed experiment is waited for
+    with FileLock(folder / "run.lock"):  # a process of a killed experiment may still be running
         source = json.loads(json.dumps(made_of(recipe, training, began)))
         result = folder / RESULT
         if result.exists():
@@ -88,17 +89,19 @@ def run(
         partial = result.with_suffix(".partial")
         partial.write_text(json.dumps(found))
         partial.replace(result)
-        (folder / "state.safetensors").unlink(missing_ok=True)  # three times the weights, and the run is over
+        (folder / "state.safetensors").unlink(
+            missing_ok=True
+        )  # not needed any more; it is three times as large as the weights
     return found
 
 
 def parser(description: str, name: str, steps: int) -> argparse.ArgumentParser:
-    """The options that every experiment has.
+    """An argument parser with the options that all experiments share.
 
     Args:
-        description: of the experiment; its first line is shown.
-        name: of the experiment, and of its results file.
-        steps: of each training, where the option does not say.
+        description: description of the experiment; its first line is shown in the help.
+        name: name of the experiment and of its results file.
+        steps: default number of steps of each training.
     """
     made = argparse.ArgumentParser(description=description.partition("\n")[0])
     made.add_argument("--text", type=Path, required=True, help="any UTF-8 text, plain or .gz; Wikipedia dumps too")
@@ -107,19 +110,19 @@ def parser(description: str, name: str, steps: int) -> argparse.ArgumentParser:
     made.add_argument("--seeds", type=int, default=5, help="the unit of chance (default 5)")
     made.add_argument("--steps", type=int, default=steps, help=f"of each training (default {steps})")
     made.add_argument("--workers", type=int, default=2, help="processes at a time (default 2)")
-    made.add_argument("--longest", type=int, help="read at most this many characters of the text")
+    made.add_argument("--longest", type=int, help="read at most this many bytes of the text")
     return made
 
 
 def plan_of(given: argparse.Namespace, recipe: Recipe) -> Plan:
-    """The plan of those options, once the tokens are made: processes side by side need not each make them.
+    """The plan for parsed options. Prepares the token streams, so that parallel runs need not do it.
 
     Args:
-        given: what ``parser`` found.
-        recipe: whose vocabulary the tokens are of.
+        given: options parsed by ``parser``.
+        recipe: a recipe with the experiment's vocabulary.
 
     Raises:
-        UsageError: an option that makes no experiment.
+        UsageError: an option has an invalid value.
         TextError: the text cannot be read, or is too short for the recipe.
     """
     check_positive(seeds=given.seeds, steps=given.steps, workers=given.workers)
@@ -129,10 +132,10 @@ def plan_of(given: argparse.Namespace, recipe: Recipe) -> Plan:
 
 
 def check_positive(**numbers: int) -> None:
-    """Whether options are whole numbers of 1 or more.
+    """Checks that options are 1 or more.
 
     Raises:
-        UsageError: the first that is not.
+        UsageError: an option is less; the message names the first such option.
     """
     for name, number in numbers.items():
         if number < 1:
@@ -140,17 +143,17 @@ def check_positive(**numbers: int) -> None:
 
 
 def run_all(task: Callable[[Any], dict[str, Any]], jobs: Sequence[Any], *, workers: int) -> list[dict[str, Any]]:
-    """``task(job)`` for every job in processes of their own, several at a time; in the order of the jobs.
+    """Computes ``task(job)`` for every job in parallel processes; results are in the order of the jobs.
 
-    Both are sent to other processes: ``task`` is a function of a module.
+    Both ``task`` and the jobs are sent to other processes, so ``task`` must be a module-level function.
     """
-    # The bar of the whole is enough: those of single runs, side by side, would overwrite each other.
+    # Workers show no progress, since the bars of parallel runs would overwrite each other.
     with ProcessPoolExecutor(workers, get_context("spawn"), initializer=set_quiet, initargs=(True,)) as pool:
         return list(track(pool.map(task, jobs), "training", unit="runs", total=len(jobs)))
 
 
 def made_on() -> dict[str, str]:
-    """What the numbers of a run depend on besides its recipe."""
+    """Hardware and library versions that the results of a run depend on, besides its recipe."""
     import torch
     import transformers
 

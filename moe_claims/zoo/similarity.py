@@ -1,4 +1,4 @@
-"""How alike the experts of a model in training are: what the training-scheme experiment follows over steps."""
+"""Measures how similar the experts of a model are at steps of its training, for the training-scheme experiment."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,10 +12,11 @@ from moe_claims.models.storage.tensor_source import MemorySource
 
 
 def expert_similarity(checkpoint: Checkpoint) -> dict[str, Any]:
-    """Mean over pairs of experts, per layer: cosine of their matrices, and Kendall's τ of their matched neurons.
+    """Mean over pairs of experts, for each layer: cosine of their matrices, and Kendall's τ of their matched neurons.
 
     Returns:
-        ``similarity`` and ``order``, each by matrix kind a list over MoE layers (paper, sections 4.1.1 and 4.1.2).
+        ``similarity`` (cosine) and ``order`` (τ): for each matrix kind, a list over MoE layers (arXiv 2406.18219,
+        sections 4.1.1 and 4.1.2).
     """
     from moe_claims.stats.permutation import off_diagonal
 
@@ -32,12 +33,12 @@ def expert_similarity(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def over_training(config: Mapping[str, Any], folder: Path, steps: Sequence[int]) -> list[dict[str, Any]]:
-    """``expert_similarity`` at the points that a training left in ``folder``.
+    """``expert_similarity`` at training steps whose weights were saved in ``folder``.
 
     Args:
-        config: of the model, as its ``config.json`` has it.
-        folder: with ``stepN.safetensors``, as ``train.save_point`` writes them.
-        steps: of the recipe; each has its file.
+        config: the model's parsed ``config.json``.
+        folder: folder of the files ``stepN.safetensors`` that ``train.save_point`` wrote.
+        steps: the training steps; each must have its file.
     """
     from safetensors.torch import load_file
 

@@ -1,4 +1,4 @@
-"""Training text: any text file, or a Wikipedia dump reduced to its prose."""
+"""Reads training text: documents of a plain text file, or articles of a Wikipedia dump without markup."""
 
 import gzip
 import html
@@ -29,14 +29,14 @@ _RULES = tuple(
     )
 )
 SHORTEST = 400
-"""Documents under this many characters (redirects, stubs) teach little and are left out."""
+"""Shortest document in characters; shorter ones, such as redirects and stubs, are dropped."""
 
 
 def _prose(markup: str) -> str:
-    """Wikipedia markup → running text; what is not prose (templates, tables, lists) goes."""
+    """Converts Wikipedia markup to plain text; templates, tables and lists are dropped."""
     text = html.unescape(html.unescape(markup))
     for pattern in _INNERMOST:
-        for _ in range(6):  # templates nest; six levels leave next to nothing
+        for _ in range(6):  # templates are nested; six levels remove nearly all
             text, found = pattern.subn("", text)
             if not found:
                 break
@@ -46,17 +46,17 @@ def _prose(markup: str) -> str:
 
 
 def documents(path: Path, *, longest: int | None = None) -> Iterator[str]:
-    """The documents of a training text, in order.
+    """Yields the documents of a training text, in order.
 
-    A MediaWiki dump (``.gz`` or plain) gives one document per article, markup removed.
-    Any other text is split at form feeds, or taken as one document.
+    A MediaWiki dump gives one document per article, with markup removed. Any other text is split at form feeds; without
+    form feeds it is one document.
 
     Args:
-        path: a UTF-8 text file; ``.gz`` is unpacked on the way.
-        longest: read at most this many characters of the file.
+        path: a UTF-8 text file, plain or compressed (``.gz``).
+        longest: largest number of bytes of the (decompressed) file to read; None for all.
 
     Raises:
-        TextError: no such file, not UTF-8, or nothing left after cleaning.
+        TextError: the file does not exist or is not UTF-8, or no document is long enough.
     """
     try:
         with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:

@@ -1,4 +1,4 @@
-"""Tokenizer and token stream of a training text, made once and kept beside the run."""
+"""Creates the tokenizer and the token streams of a training text, and caches them beside the runs."""
 
 import hashlib
 import json
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 
 BEGIN, END = "<s>", "</s>"
 HELD_OUT_EVERY = 100
-"""Every hundredth document is held out: the same for every model of the zoo."""
+"""One document in this many is held out; the same documents for all models."""
 
 
 @final
 class TokenStream:
-    """Documents as one array of token ids, with where each begins.
+    """Documents concatenated into one array of token ids.
 
     Attributes:
-        ids: (T,) token ids, documents after one another, each closed by ``</s>``.
-        utf8_bytes: length of the text in bytes, for bits per byte.
+        ids: (T,) token ids; each document ends with ``</s>``.
+        utf8_bytes: length of the text in UTF-8 bytes, to compute bits per byte.
     """
 
     def __init__(self, ids: NDArray[np.uint16], utf8_bytes: int) -> None:
@@ -37,7 +37,7 @@ class TokenStream:
 
     @cached_property
     def sha256(self) -> str:
-        """Of the token ids: which text was read, how far and by which tokenizer."""
+        """Hash of the token ids; it identifies text, limit and tokenizer."""
         return hashlib.sha256(np.ascontiguousarray(self.ids, "<u2").data).hexdigest()
 
     def save(self, path: Path) -> None:
@@ -50,9 +50,9 @@ class TokenStream:
 
 
 def train_tokenizer(texts: list[str], vocabulary: int) -> "PreTrainedTokenizerFast":
-    """A byte-level BPE tokenizer that puts ``<s>`` before every text.
+    """Trains a byte-level BPE tokenizer that puts ``<s>`` before every text.
 
-    Byte-level: every string can be written, nothing is unknown.
+    Byte-level means that every string can be encoded and no token is unknown.
     """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
@@ -74,9 +74,13 @@ def train_tokenizer(texts: list[str], vocabulary: int) -> "PreTrainedTokenizerFa
 
 
 def prepare(recipe: Recipe, text: Path, folder: Path, *, longest: int | None = None) -> tuple[TokenStream, TokenStream]:
-    """Training and held-out token streams of a text; the tokenizer is saved in ``folder``.
+    """Training and held-out token streams of a text. They and the tokenizer are cached in ``folder``.
 
-    What was made before for the same text, vocabulary and limit is read back.
+    Args:
+        recipe: gives the vocabulary size, and the length of text that a training needs.
+        text: the training text.
+        folder: cache folder; used if it was made for the same text, vocabulary and limit.
+        longest: largest number of bytes of the text to read; None for all.
 
     Raises:
         TextError: the text cannot be read, or is too short for the recipe.
@@ -84,7 +88,7 @@ def prepare(recipe: Recipe, text: Path, folder: Path, *, longest: int | None = N
     from filelock import FileLock
 
     folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / "tokens.lock"):  # trainings side by side wait for the first
+    with FileLock(folder / "tokens.lock"):  # one process prepares, others wait
         return _prepare(recipe, text, folder, longest)
 
 
@@ -100,7 +104,7 @@ def _prepare(recipe: Recipe, text: Path, folder: Path, longest: int | None) -> t
         return TokenStream.load(paths[0]), TokenStream.load(paths[1])
 
     texts = list(documents(text, longest=longest))
-    if len(texts) == 1:  # plain prose without document marks: cut into paragraphs' worth
+    if len(texts) == 1:  # plain prose without form feeds: cut into pieces of 4,000 characters
         texts = [texts[0][i : i + 4000] for i in range(0, len(texts[0]), 4000)]
     held_out = texts[::HELD_OUT_EVERY]
     training = [t for i, t in enumerate(texts) if i % HELD_OUT_EVERY]
@@ -112,7 +116,10 @@ def _prepare(recipe: Recipe, text: Path, folder: Path, longest: int | None) -> t
             f"'{text}' gives {len(streams[0].ids):,} tokens to train on; "
             f"the recipe needs at least {2 * recipe.sequence * recipe.batch:,}"
         )
-    for stale in (made, folder / "baselines.json"):  # of other tokens; the first comes back when all is written
+    for stale in (
+        made,
+        folder / "baselines.json",
+    ):  # made for other tokens; tokens.json is written last, as a mark of completeness
         stale.unlink(missing_ok=True)
     for stream, path in zip(streams, paths, strict=True):
         stream.save(path)

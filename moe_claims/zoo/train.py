@@ -1,4 +1,4 @@
-"""Training one recipe: deterministic, resumable, and with nothing pickled."""
+"""Trains one recipe. Training is deterministic and can be resumed; no pickle files are written."""
 
 import hashlib
 import json
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 SAVE_EVERY = 200
-"""Steps between saved states: a killed run repeats at most this many."""
+"""Number of steps between saved states; a killed run repeats at most this many."""
 
 
 def new_model(recipe: Recipe) -> "PreTrainedModel":
-    """The recipe's model, freshly initialised from its seed, float32 on the CPU."""
+    """The recipe's model with random weights from its seed, float32 on the CPU."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -36,13 +36,13 @@ def new_model(recipe: Recipe) -> "PreTrainedModel":
     config = AutoConfig.for_model(recipe.family, **recipe.settings)
     model: PreTrainedModel = AutoModelForCausalLM.from_config(config, dtype=torch.float32, trust_remote_code=False)
     if recipe.balance:
-        # The batched kernel of transformers is some eighty times slower than this one on a CPU.
+        # On a CPU, this kernel is about eighty times as fast as transformers' batched one.
         model.set_experts_implementation("grouped_mm")
     return model
 
 
 def learning_rate(recipe: Recipe, step: int) -> float:
-    """Linear warm-up, then a cosine from the peak to a tenth of it at the last step."""
+    """Learning rate of a step: linear warm-up, then a cosine from the peak to a tenth of it."""
     if step < recipe.warmup:
         return recipe.learning_rate * (step + 1) / recipe.warmup
     done = (step - recipe.warmup) / max(1, recipe.steps - recipe.warmup)
@@ -50,9 +50,9 @@ def learning_rate(recipe: Recipe, step: int) -> float:
 
 
 def batch(recipe: Recipe, stream: TokenStream, step: int) -> "torch.Tensor":
-    """The sequences of one step, (batch, sequence): a function of seed and step alone.
+    """The token ids of one step, (batch, sequence). Each sequence is ``<s>`` and a random window of the stream.
 
-    Each is ``<s>`` followed by a window of the stream, so that resuming needs no state.
+    They depend only on the seed and the step, so that a resumed run needs no random state.
     """
     import torch
 
@@ -64,11 +64,11 @@ def batch(recipe: Recipe, stream: TokenStream, step: int) -> "torch.Tensor":
 
 @final
 class State:
-    """A run on disk: weights and optimizer moments as safetensors, and beside them the step and of what it was made.
+    """Saves and loads the state of a run: weights, optimizer moments, step, and what the run was made of.
 
     Args:
-        folder: of the run.
-        made_of: what the numbers of the run depend on, as ``made_of`` says it.
+        folder: folder of the run.
+        made_of: result of the function ``made_of``: inputs that the run depends on.
     """
 
     def __init__(self, folder: Path, made_of: Mapping[str, Any]) -> None:
@@ -89,10 +89,10 @@ class State:
         partial.replace(self.tensors)
 
     def load(self, model: "PreTrainedModel", optimizer: "torch.optim.Optimizer") -> int:
-        """Puts the saved state into model and optimizer; the number of finished steps (0: none).
+        """Loads the saved state into model and optimizer; returns the number of finished steps, 0 without a state.
 
         Raises:
-            UsageError: it is the state of another recipe, text or start.
+            UsageError: the state belongs to a run with another recipe, text or starting model.
         """
         import torch
         from safetensors import safe_open
@@ -118,14 +118,14 @@ class State:
 
 
 def balance_loss(router_logits: Sequence["torch.Tensor"], top_k: int) -> "torch.Tensor":
-    """How unevenly the experts of each layer are used, summed over layers; each gives 1 where they are used evenly.
+    """Load-balancing loss, summed over layers; a layer whose experts are used evenly contributes 1.
 
-    E Σ f P of a layer, where f is an expert's share of the choices and P its mean score (Fedus, Zoph and Shazeer
-    2022, equation 4, for k choices). transformers' own loss pools all layers, so that one may be uneven in a way
-    that others make up for.
+    For each layer it is E Σ f P, where f is an expert's share of the choices and P its mean score (Fedus, Zoph and
+    Shazeer 2022, equation 4, for k choices). The loss in transformers pools all layers, so that uneven layers can
+    cancel each other.
 
     Args:
-        router_logits: per layer, (n, E).
+        router_logits: for each layer, (n, E).
         top_k: experts chosen per token.
     """
     import torch
@@ -140,14 +140,14 @@ def balance_loss(router_logits: Sequence["torch.Tensor"], top_k: int) -> "torch.
 
 
 def language_loss(logits: "torch.Tensor", tokens: "torch.Tensor") -> "torch.Tensor":
-    """Mean cross-entropy (nats) of each next token: logits (b, t, V), tokens (b, t)."""
+    """Mean cross-entropy (nats) of the next token, from logits (b, t, V) and tokens (b, t)."""
     from torch.nn import functional
 
     return functional.cross_entropy(logits[:, :-1].float().flatten(0, 1), tokens[:, 1:].flatten())
 
 
 def made_of(recipe: Recipe, stream: TokenStream, start: "PreTrainedModel | None") -> dict[str, Any]:
-    """What the numbers of a run depend on: its recipe, the tokens that it reads, the weights that it starts from."""
+    """What the results of a run depend on: the recipe, and hashes of its tokens and of its starting weights."""
     return {
         "recipe": recipe.as_dict(),
         "tokens_sha256": stream.sha256,
@@ -172,24 +172,24 @@ def train(
     until: int | None = None,
     say: Callable[[str], None] = print,
 ) -> "PreTrainedModel":
-    """Trains, or goes on training, until ``until`` steps (default: all) are done.
+    """Trains a model, or continues a training, until ``until`` steps (default: all) are done.
 
     The losses of every step are appended to ``log.jsonl`` in ``folder``, and the weights at the recipe's points are
-    left in ``points/``.
+    saved in ``points/``.
 
     Args:
         recipe: what to train, and how.
-        stream: to draw windows from.
-        folder: of the run's state; goes on from what is there.
-        start: the model before its first step, trained in place (default: fresh from the recipe's seed).
-        until: stop after this many steps.
-        say: told where the run goes on.
+        stream: training tokens, from which windows are drawn.
+        folder: folder of the run; training continues from a state saved there.
+        start: the model before its first step, trained in place (default: random weights from the recipe's seed).
+        until: total number of steps after which to stop.
+        say: called with a message if the run is resumed.
 
     Returns:
-        The model as it stands after the last step, float32 on the CPU.
+        The model after the last step, float32 on the CPU.
 
     Raises:
-        UsageError: the folder holds the state of another recipe, text or start.
+        UsageError: the folder holds the state of a run with another recipe, text or starting model.
     """
     import torch
 
@@ -207,7 +207,7 @@ def train(
     if first:
         say(f"{recipe.name}: going on after step {first:,}")
     else:
-        shutil.rmtree(folder / "points", ignore_errors=True)  # of a run that was begun anew
+        shutil.rmtree(folder / "points", ignore_errors=True)  # left by an earlier run
         if 0 in recipe.points:
             save_point(model, folder, 0)
     _forget_after(folder / "log.jsonl", first)
@@ -234,7 +234,7 @@ def train(
 
 
 def _forget_after(log: Path, steps: int) -> None:
-    """Keeps of a log what belongs to finished steps: those that a stopped run did not save are done again."""
+    """Cuts a log to its first ``steps`` lines; later steps were not saved and will be repeated."""
     if log.exists():
         partial = log.with_suffix(".partial")
         partial.write_text("".join(f"{line}\n" for line in log.read_text().splitlines()[:steps]))
@@ -242,7 +242,7 @@ def _forget_after(log: Path, steps: int) -> None:
 
 
 def _step(model: "PreTrainedModel", recipe: Recipe, tokens: "torch.Tensor") -> dict[str, float]:
-    """One forward and backward pass; gradients are left in the parameters."""
+    """One forward and backward pass; adds gradients to the parameters and returns the losses."""
     call: Any = model
     if not recipe.balance:
         loss = language_loss(call(input_ids=tokens, use_cache=False).logits, tokens)
@@ -256,7 +256,7 @@ def _step(model: "PreTrainedModel", recipe: Recipe, tokens: "torch.Tensor") -> d
 
 
 def save_point(model: "PreTrainedModel", folder: Path, step: int) -> None:
-    """Leaves the weights as they are after a step, float32, in ``points/``."""
+    """Saves the weights after a step, float32, in ``points/`` of a run's folder."""
     from safetensors.torch import save_file
 
     path = folder / "points" / f"step{step}.safetensors"

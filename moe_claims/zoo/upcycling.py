@@ -1,4 +1,4 @@
-"""Sparse upcycling: a mixture of experts that starts as a trained dense model."""
+"""Sparse upcycling: initialises a mixture of experts from a trained dense model."""
 
 from typing import TYPE_CHECKING
 
@@ -8,16 +8,16 @@ if TYPE_CHECKING:
 
 
 def upcycle(dense: "PreTrainedModel", sparse: "PreTrainedModel") -> None:
-    """Fills a fresh Mixtral from a trained Mistral of the same shape, in place.
+    """Copies the weights of a trained Mistral into a Mixtral of the same shape, in place.
 
-    Every expert becomes a copy of its layer's dense block; everything else is copied too, save the routers, which
-    stay as they were initialised. Since the gate weights of the chosen sum to 1, the model that comes out computes
-    what the dense one did. (Komatsuzaki et al., "Sparse Upcycling: Training Mixture-of-Experts from Dense
-    Checkpoints", ICLR 2023.)
+    Every expert becomes a copy of its layer's dense block. All other weights are copied too, except the routers, which
+    keep their random weights. Since the gate weights of the chosen experts sum to 1, the result computes the same
+    function as the dense model (Komatsuzaki et al., "Sparse Upcycling: Training Mixture-of-Experts from Dense
+    Checkpoints", ICLR 2023).
 
     Raises:
-        KeyError: the dense model lacks a part of the sparse one's.
-        RuntimeError: a part is of another shape.
+        KeyError: the dense model lacks a tensor that the sparse one needs.
+        RuntimeError: a tensor has another shape.
     """
     import torch
 
@@ -29,7 +29,7 @@ def upcycle(dense: "PreTrainedModel", sparse: "PreTrainedModel") -> None:
 
 
 def _dense_part(given: "dict[str, torch.Tensor]", name: str) -> "torch.Tensor":
-    """What a parameter starts as: of an expert, the dense block's own, with one more axis in front for the experts."""
+    """Initial value of a parameter; that of an expert matrix lacks the expert axis, over which it is broadcast."""
     import torch
 
     block, inside, part = name.partition("mlp.experts.")

@@ -15,7 +15,7 @@ from moe_claims.measure.store import Forgetful
 from moe_claims.models.dense import open_dense
 from moe_claims.models.loading import open_model
 from moe_claims.models.names import resolve
-from moe_claims.settings import settle
+from moe_claims.settings import settings_from
 
 SIZES = "hidden=16&intermediate=8&context=24"
 FEW = f"synthetic:planted?layers=7&experts=8&{SIZES}"
@@ -30,7 +30,7 @@ def subject() -> Callable[[str], Subject]:
     @cache
     def make(which: str) -> Subject:
         name = {"few": FEW, "many": MANY}[which]
-        measurer = Measurer(settle({"model": [name], "tokens": "200", "device": "cpu"}), Forgetful())
+        measurer = Measurer(settings_from({"model": [name], "tokens": "200", "device": "cpu"}), Forgetful())
         model = open_model(resolve(name))
         if which == "few":
             return measured(measurer, model, layers_of(model, (0, 4, 6)), ("F", open_dense(resolve(DENSE))))[0]

@@ -10,7 +10,7 @@ import pytest
 from moe_claims.figures import gallery_page
 from moe_claims.figures.catalogue import KINDS
 from moe_claims.figures.files import Written
-from moe_claims.printable import legible
+from moe_claims.printable import printable
 from moe_claims.report.markdown_text import escape
 
 CARD = {
@@ -81,7 +81,7 @@ def test_hostile_names_are_inert(name: str, tmp_path: Path) -> None:
     assert row.count("|") == 8
     assert json.loads(gallery_page.as_json(gallery_page.document([model], {}, tmp_path)))["models"][0]["model"][
         "name"
-    ] == legible(name)
+    ] == printable(name)
 
 
 def test_a_model_without_a_text_has_none(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from moe_claims.packs.look_into_moes.pack import PACK
 from moe_claims.report import report_folder
 from moe_claims.report.html import pictures
 from moe_claims.run.session import Session
-from moe_claims.settings import Settings, settle
+from moe_claims.settings import Settings, settings_from
 
 MODEL = "synthetic:planted?layers=3&experts=4&hidden=16&intermediate=8&context=24"
 
@@ -26,7 +26,7 @@ MODEL = "synthetic:planted?layers=3&experts=4&hidden=16&intermediate=8&context=2
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     values = {"model": [MODEL], "tokens": "200", "profile": "quick"}
-    return settle({**values, "cache": str(tmp_path / "cache"), "report": str(tmp_path / "report")})
+    return settings_from({**values, "cache": str(tmp_path / "cache"), "report": str(tmp_path / "report")})
 
 
 def test_every_kind_of_a_report_is_drawn_and_shown(settings: Settings) -> None:

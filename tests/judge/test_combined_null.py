@@ -30,10 +30,10 @@ def planted() -> dict[str, Measured]:
     from moe_claims.measure.measurer import Measurer
     from moe_claims.measure.store import Forgetful
     from moe_claims.models.loading import open_model
-    from moe_claims.settings import settle
+    from moe_claims.settings import settings_from
 
     torch.set_num_threads(1)
-    settings = settle(
+    settings = settings_from(
         {
             "model": [f"synthetic:planted?{SHAPE}"],
             "dense-reference": f"synthetic:dense?{SHAPE}",

@@ -22,7 +22,7 @@ from moe_claims.models.forward.layerwise import LayerwiseModel
 from moe_claims.models.loading import open_model, random_control
 from moe_claims.models.names import resolve
 from moe_claims.models.shared_experts import SharedExperts
-from moe_claims.settings import settle
+from moe_claims.settings import settings_from
 
 SIZES = "layers=2&experts=4&hidden=16&intermediate=8&context=12"
 MODEL = f"synthetic:planted?{SIZES}"
@@ -92,7 +92,7 @@ def test_this_process_measures_nothing_before_it_is_asked_for() -> None:
 
 def test_another_executor_measures_the_same() -> None:
     options = {"model": [MODEL], "tokens": "200", "device": "cpu", "dense-reference": DENSE, "second-model": TUNED}
-    settings, model = settle(options), open_model(resolve(MODEL))
+    settings, model = settings_from(options), open_model(resolve(MODEL))
     here, _ = Measurer(settings, Forgetful()).measure(model)
     executor = Elsewhere()
     there, _ = Measurer(settings, Forgetful(), executor).measure(model)

@@ -21,7 +21,7 @@ from moe_claims.models.dense import open_dense
 from moe_claims.models.forward.layerwise import LayerwiseModel
 from moe_claims.models.loading import open_model
 from moe_claims.models.names import resolve
-from moe_claims.settings import settle
+from moe_claims.settings import settings_from
 
 SIZES = "layers=3&experts=5&hidden=16&intermediate=16&context=24"
 MODEL, DENSE = f"synthetic:planted?{SIZES}", f"synthetic:dense?{SIZES}"
@@ -156,7 +156,7 @@ def test_what_was_measured_for_the_claims_is_not_measured_again(
     cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = MODEL + "&seed=6"
-    settings = settle({"model": [model], "tokens": "200", "device": "cpu"})
+    settings = settings_from({"model": [model], "tokens": "200", "device": "cpu"})
     measured, _ = Measurer(settings, Store(settings.cache)).measure(open_model(resolve(model)))
     kept = _kept(cache)
     monkeypatch.setattr(LayerwiseModel, "__init__", lambda *_, **__: pytest.fail("the model was run again"))

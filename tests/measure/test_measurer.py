@@ -18,7 +18,7 @@ from moe_claims.measure.store import Arrays, Forgetful, Measure, NoSnapshot, Sna
 from moe_claims.models.loading import open_model, random_control
 from moe_claims.models.names import resolve
 from moe_claims.models.synthetic import build
-from moe_claims.settings import settle
+from moe_claims.settings import settings_from
 
 SIZES = "layers=2&experts=4&hidden=16&intermediate=8&context=12"
 MODEL = f"synthetic:planted?{SIZES}"
@@ -45,7 +45,7 @@ class Remembering:
 def _measurer(keeper: Any = None, **options: Any) -> Measurer:
     values = {"model": [MODEL], "tokens": "200", "device": "cpu"}
     values |= {name.replace("_", "-"): value for name, value in options.items()}
-    return Measurer(settle(values), keeper or Forgetful())
+    return Measurer(settings_from(values), keeper or Forgetful())
 
 
 def _measure(name: str = MODEL, **options: Any) -> Measured:

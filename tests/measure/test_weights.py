@@ -168,7 +168,7 @@ def test_small_pieces_in_any_number_of_threads_are_the_whole(
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
     folder = saved("mixtral", False, layout)
     whole = measure_weights(Checkpoint.open(folder, "m")).arrays()
-    monkeypatch.setattr(checkpoint_module, "_TOGETHER", 4 * 16 * 5)  # five rows of all experts
+    monkeypatch.setattr(checkpoint_module, "_READ_TOGETHER", 4 * 16 * 5)  # five rows of all experts
     checkpoint = Checkpoint.open(folder, "m")
     pieces = [part for read in checkpoint.pieces(0) for part in read()]
     assert len(pieces) > 6

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from moe_claims.models.checkpoint import Checkpoint
 from moe_claims.models.families import own
 from moe_claims.models.families.table import FAMILIES
-from moe_claims.models.forward.experts_adapters import ADOPTED
+from moe_claims.models.forward.experts_adapters import ADAPTERS
 
 EXPERTS, TOP_K = 8, 2
 SIZES: dict[str, Any] = {
@@ -154,7 +154,7 @@ def _parts(kind: Any, text: list[str], own: dict[str, Any]) -> dict[str, Any]:
 
 
 def _in_reach(module: torch.nn.Module) -> bool:
-    return hasattr(module, "is_transposed") or type(module).__name__ in ADOPTED
+    return hasattr(module, "is_transposed") or type(module).__name__ in ADAPTERS
 
 
 @pytest.fixture(scope="module")
@@ -276,13 +276,13 @@ def hub_here(served: tuple[Any, str], tmp_path: Path, monkeypatch: pytest.Monkey
 
 @pytest.fixture
 def repository_of(hub_here: Any) -> Callable[..., Any]:
-    """(folder, revision="main", **patience) → an impatient ``Repository`` of its files."""
+    """(folder, revision="main", **policy) → a ``Repository`` of its files that retries at once."""
     from moe_claims.models.storage.hub_repository import Repository
-    from moe_claims.models.storage.retry import Patience
+    from moe_claims.models.storage.retry import RetryPolicy
 
-    def open_(folder: Path, revision: str | None = "main", **patience: Any) -> Repository:
+    def open_(folder: Path, revision: str | None = "main", **policy: Any) -> Repository:
         hub_here.put("org/tiny", folder, revision=revision or "main")
-        hasty = {"first_wait": 0.01, "longest_wait": 0.02, **patience}
-        return Repository("org/tiny", revision, patience=Patience(**hasty))
+        hasty = {"first_wait": 0.01, "longest_wait": 0.02, **policy}
+        return Repository("org/tiny", revision, patience=RetryPolicy(**hasty))
 
     return open_

@@ -206,7 +206,7 @@ def test_config_without_top_k(config_of: Any, weights_on_disk: Any) -> None:
     checkpoint = Checkpoint("m", config, MemorySource(weights_on_disk("mixtral")))
     assert (
         _message(lambda: checkpoint.top_k)
-        == "the config of 'm' does not say num_experts_per_tok, one number for all layers"
+        == "the config of 'm' does not give num_experts_per_tok as one whole number for all layers"
     )
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from moe_claims.errors import UsageError
 from moe_claims.models import embedded
-from moe_claims.models.embedded import EMBEDDED, embedded_directory, point_file, point_named, points_of, revisions_of
+from moe_claims.models.embedded import EMBEDDED, embedded_directory, point_file, points_of, revisions_of, step_of
 from moe_claims.models.names import resolve
 from moe_claims.zoo.recipes import RECIPES
 
@@ -33,7 +33,7 @@ def test_points_are_found_in_order_and_the_finished_model_is_the_last(folder: Pa
     assert points_of(folder) == [5, 20]
     assert revisions_of(folder) == ["step5", "step20", "step100"]
     assert revisions_of(embedded_directory("tiny-fine")) == []
-    assert [point_named(folder, name, "x") for name in revisions_of(folder)] == [5, 20, None]
+    assert [step_of(folder, name, "x") for name in revisions_of(folder)] == [5, 20, None]
 
 
 def test_a_point_is_named_after_the_model(folder: Path) -> None:

@@ -61,7 +61,7 @@ def test_matrices_of_several_are_one_block() -> None:
     assert torch.equal(shared.matrix(1, "down"), weights["model.layers.1.mlp.shared_experts.down_proj.weight"])
     shared.check_fits(checkpoint)
     other = Checkpoint("other", {"model_type": "deepseek"}, MemorySource(weights))
-    with pytest.raises(ModelError, match=r"^the shared experts of m are no part of 'other'$"):
+    with pytest.raises(ModelError, match=r"^the shared experts of m are not part of 'other'$"):
         shared.check_fits(other)
 
 

@@ -25,7 +25,7 @@ from moe_claims.pytest_plugin.outcomes import OUTCOME_OF
 from moe_claims.report import html, markdown, results, table  # noqa: F401 - imported before any run inside this process
 from moe_claims.report.html import pictures
 from moe_claims.run.session import Session
-from moe_claims.settings import OPTIONS, settle
+from moe_claims.settings import OPTIONS, settings_from
 from moe_claims.types import Verdict
 
 pytest_plugins = ["pytester"]
@@ -61,7 +61,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """
     folder = tmp_path_factory.mktemp("cache")
     judged_counts(PACK)
-    Session(settle({"model": [TINY], "cache": str(folder)})).judged(PACK, TINY)
+    Session(settings_from({"model": [TINY], "cache": str(folder)})).judged(PACK, TINY)
     return folder
 
 
@@ -81,7 +81,7 @@ def grok_shown(grok: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Audits of the published code run on a small model, once outside of pytester for what they import late."""
     monkeypatch.setattr(published_code, "MODEL", str(grok))
     for show in DEMONSTRATIONS.values():
-        show(settle({"model": [TINY]}))
+        show(settings_from({"model": [TINY]}))
 
 
 def load(folder: Path) -> dict:

@@ -25,7 +25,7 @@ from markdown_it.token import Token
 from pylatexenc.latexwalker import LatexEnvironmentNode, LatexMacroNode, LatexWalker
 
 from moe_claims.judge import registry
-from moe_claims.printable import legible, one_line
+from moe_claims.printable import one_line, printable
 from moe_claims.pytest_plugin import properties
 from moe_claims.report import csv_table, html, latex, latex_text, markdown, results, step_summary, table
 from moe_claims.types import Companion, Interval, Verdict
@@ -124,7 +124,7 @@ names = pytest.mark.parametrize("value", HOSTILE.values(), ids=HOSTILE)
 def test_table(written: Callable[..., str], value: str) -> None:
     text = written(table.render, value)
     assert_nothing_hides(text)
-    assert f"Live:{squeezed(legible(value))}" in squeezed(text)
+    assert f"Live:{squeezed(printable(value))}" in squeezed(text)
     titles = [line for line in text.splitlines() if line.startswith(("Audits: ", "All models: ", "Could not be"))]
     assert len(titles) == 3
 
@@ -213,7 +213,7 @@ def test_csv(written: Callable[..., str], value: str) -> None:
     rows = [dict(zip(csv_table.COLUMNS, line, strict=True)) for line in lines[1:]]
     (live,) = [row for row in rows if row["claim"] == "router-norm"]
     for column in ("model", "corpus", "reason", "statement", "published_note", "unit"):
-        assert live[column].removeprefix("'") == legible(value).removeprefix("'")
+        assert live[column].removeprefix("'") == printable(value).removeprefix("'")
         assert not live[column].startswith(("=", "+", "-", "@", "\t", "\r"))
     assert [row["effect"] for row in rows if row["model"] == "second"] == ["-0.5"]
     assert json.loads(live["details"]) == {value: value}
@@ -272,7 +272,7 @@ def test_table_for_pytest_html(written: Callable[..., str], value: str) -> None:
     assert_nothing_hides(text)
     found = Tags(text)
     assert found.elements == Tags(written(rows, HARMLESS)).elements
-    assert legible(value) in found.text
+    assert printable(value) in found.text
 
 
 @names
@@ -319,7 +319,7 @@ def test_what_a_run_prints_hides_nothing(ran: Path) -> None:
     text = (ran / "printed").read_text(encoding="utf-8")
     assert_nothing_hides(text)
     for name in FOLDERS:
-        assert f"  {legible(f'./{name}')}: " in text
+        assert f"  {printable(f'./{name}')}: " in text
     assert "INTERNALERROR" not in text
     assert f"{len(FOLDERS)} errors" in text
 
@@ -332,7 +332,7 @@ def test_junit_of_a_run(ran: Path) -> None:
         ["testcase", "properties", *["property"] * 3, "error"]
     ] * len(FOLDERS)
     models = [{p.get("name"): p.get("value") for p in case.iter("property")}["model"] for case in cases]
-    assert models == [legible(f"./{name}") for name in FOLDERS]
+    assert models == [printable(f"./{name}") for name in FOLDERS]
 
 
 def test_report_and_summary_of_a_run(ran: Path) -> None:

@@ -24,7 +24,7 @@ log = open(log, "a", buffering=1)
 
 import moe_claims.measure.matching as matching
 import moe_claims.measure.weights as weights
-import moe_claims.models.forward.layer_weights as filling
+from moe_claims.models.forward import layer_weights
 
 def noted(module, name, what):
     inner = getattr(module, name)
@@ -35,7 +35,7 @@ def noted(module, name, what):
 
 noted(weights, "_gram", "matrix")  # once per matrix that is small
 noted(matching, "_random_pair", "matching")  # once per layer and matrix
-noted(filling.Filling, "fill", "layer")
+noted(layer_weights.LayerLoader, "fill", "layer")
 
 replace, count = Path.replace, 0
 

@@ -11,11 +11,10 @@ from moe_claims.judge.judged import Judged
 from moe_claims.judge.pack import Pack
 from moe_claims.models import dense, loading
 from moe_claims.models.names import ModelRef
-from moe_claims.models.storage.location import Place
 from moe_claims.packs.look_into_moes.pack import LIVE, PACK
 from moe_claims.run.document import environment
 from moe_claims.run.session import Session
-from moe_claims.settings import settle
+from moe_claims.settings import settings_from
 from moe_claims.types import Verdict
 
 SIZES = "layers=2&experts=4&hidden=16&intermediate=8&context=12"
@@ -30,7 +29,7 @@ def session_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Sessio
 
     def make(**options: Any) -> Session:
         values = {"model": [MODEL], "tokens": "200", "device": "cpu", "cache": cache, "profile": "quick"}
-        return Session(settle(values | {name.replace("_", "-"): value for name, value in options.items()}))
+        return Session(settings_from(values | {name.replace("_", "-"): value for name, value in options.items()}))
 
     return make
 
@@ -157,12 +156,12 @@ def test_download_reaches_every_model_of_the_hub(
 ) -> None:
     asked: dict[str, bool] = {}
 
-    def place_of(ref: ModelRef, *, download: bool) -> Place:
+    def location_of(ref: ModelRef, *, download: bool) -> Location:
         asked[ref.name] = download
         raise ModelError(f"no {ref.name} here")
 
     for module in (loading, dense):
-        monkeypatch.setattr(module, "place_of", place_of)
+        monkeypatch.setattr(module, "location_of", location_of)
     others = {"dense_reference": "hub:org/dense", "second_model": "hub:org/second"}
     session = session_of(model=["hub:org/first", MODEL], download=download, **others)
     with pytest.raises(ModelError, match="no hub:org/first here"):
@@ -173,9 +172,9 @@ def test_download_reaches_every_model_of_the_hub(
 
 def test_environment_names_what_was_compared() -> None:
     values = {"model": [MODEL], "dense-reference": DENSE, "second-model": "mixtral@main", "layers": "3,1"}
-    found = environment(settle(values))
+    found = environment(settings_from(values))
     assert (found["dense_reference"], found["second_model"], found["layers"]) == (DENSE, "mixtral@main", "1,3")
-    plain = environment(settle({"model": [MODEL]}))
+    plain = environment(settings_from({"model": [MODEL]}))
     assert (plain["dense_reference"], plain["second_model"], plain["layers"]) == (None, None, None)
     assert all(isinstance(value, str | int | float | bool | None) for value in (found | plain).values())
 

@@ -129,7 +129,7 @@ def test_a_checkpoint_that_cannot_be_read_loses_none_of_the_others(
     assert main([*arguments, "--cache", str(tmp_path / "cache"), "--output", str(output)]) == 0
     document = results.read(output / "results.json")
     assert [model["name"] for model in document["models"]] == ["tiny-scratch@step8"]
-    assert "is no point along this model's training" in (output / "trajectory.md").read_text()
+    assert "does not belong to this model's training" in (output / "trajectory.md").read_text()
     last = embedded.embedded_directory("tiny-scratch") / "model.safetensors"
     last.write_bytes(last.read_bytes()[:-5])
     assert main([*arguments, "--cache", str(tmp_path / "cache"), "--output", str(tmp_path / "none")]) == 4

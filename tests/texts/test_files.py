@@ -210,9 +210,7 @@ def test_first_line_that_is_no_header_is_not_lost(first: str, tmp_path: Path) ->
     path.write_text(f'"{first}"\none\ntwo\n')
     message = _message(lambda: load(str(path)), UsageError)
     assert message.startswith(f"'{path}' begins with ")
-    assert message.endswith(
-        "names no column: give it a first line that does, such as 'text', and commas between columns"
-    )
+    assert message.endswith("is not a column name: give it a header line, such as 'text', and commas between columns")
 
 
 @pytest.mark.parametrize(("values", "said"), [(["one", None], "null"), ([1, 2], "1"), ([["one"], ["two"]], "['one']")])

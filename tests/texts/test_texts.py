@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from moe_claims.errors import MoeClaimsError, TextError, UsageError
 from moe_claims.texts import (
     BUILTIN,
-    FEWEST,
-    LONGEST,
+    FEWEST_SEQUENCES,
+    LONGEST_SEQUENCE,
     Sequences,
     Text,
     check_ids,
@@ -70,7 +70,7 @@ def test_embedded_texts_load(name: str) -> None:
     assert all(passage == passage.strip() and "\f" not in passage for passage in text.passages)
     # A passage is a sequence: none may be so short that it says nothing, nor so long that it is cut.
     lengths = [_fewest_tokens(Text("one", (passage,))) for passage in text.passages]
-    assert min(lengths) > 50 and max(lengths) < LONGEST
+    assert min(lengths) > 50 and max(lengths) < LONGEST_SEQUENCE
 
 
 def test_mathematics_and_code_are_that() -> None:
@@ -107,7 +107,7 @@ def test_passages_of_a_file(content: str, passages: tuple[str, ...], tmp_path: P
 def test_any_lines_survive(tmp_path_factory: pytest.TempPathFactory, lines: list[str]) -> None:
     wanted = tuple(stripped for line in lines if (stripped := line.removeprefix("\ufeff").strip()))
     name = _file(tmp_path_factory.mktemp("text"), "\n\n".join(line.removeprefix("\ufeff") for line in lines))
-    if len(wanted) < FEWEST:
+    if len(wanted) < FEWEST_SEQUENCES:
         assert "is too short" in _message(lambda: load(name), TextError)
     else:
         assert load(name).passages == wanted
@@ -130,7 +130,7 @@ def test_other_kinds_of_files_are_refused_before_they_are_read(name: str, tmp_pa
     path = tmp_path / name
     path.write_bytes(b"\xff")
     expected = (
-        f"'{path}' is none of the files that are read: give a .txt, .jsonl[:FIELD], .csv[:COLUMN] or "
+        f"'{path}' is not a supported kind of file: give a .txt, .jsonl[:FIELD], .csv[:COLUMN] or "
         ".parquet[:COLUMN] file"
     )
     assert _message(lambda: check_name(str(path)), UsageError) == expected
@@ -214,8 +214,8 @@ def test_source_and_revision_travel_along() -> None:
 def test_longest_is_bounded_for_every_model() -> None:
     text = Text("t", ("a" * 700, "b" * 10))
     sequences = tokenize(text, _letters, limit=None, longest=100_000)
-    assert [len(sequence) for sequence in sequences.ids] == [LONGEST, 10]
-    assert sequences.tokens_cut == 700 - LONGEST
+    assert [len(sequence) for sequence in sequences.ids] == [LONGEST_SEQUENCE, 10]
+    assert sequences.tokens_cut == 700 - LONGEST_SEQUENCE
 
 
 @given(
@@ -228,7 +228,7 @@ def test_every_token_is_kept_cut_or_left_out(lengths: list[int], limit: int | No
     text = Text("t", ("aa", "aa", *("a" * length for length in lengths)))
     lengths, limit = [2, 2, *lengths], None if limit is None else limit + 4
     sequences = tokenize(text, _letters, limit=limit, longest=longest)
-    assert len(sequences.ids) >= FEWEST
+    assert len(sequences.ids) >= FEWEST_SEQUENCES
     assert all(2 <= len(sequence) <= longest for sequence in sequences.ids)
     assert limit is None or sequences.tokens <= limit
     # Passages are read in order up to some point, and of those read every token is kept or counted as cut.

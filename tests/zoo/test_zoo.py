@@ -322,7 +322,7 @@ def test_an_upcycled_model_is_trained_from_a_dense_one_of_its_shape(
     for name, dense, message in (
         ("dense", "training/wide/model", "the recipe 'dense' trains from scratch; leave it out"),
         ("up", "training/none", "there is no model.safetensors in it; train 'dense' first"),
-        ("up", "training/wide/model", "it is not of the shape of 'up'"),
+        ("up", "training/wide/model", "it does not have the shape of 'up'"),
     ):
         assert command.main(["train", name, "--text", str(text), "--dense", dense]) == 4
         assert f"error: --dense {dense}: {message}" in capsys.readouterr().err

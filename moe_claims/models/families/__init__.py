@@ -1,1 +1,1 @@
-"""Which tensor of a checkpoint plays which part, family by family."""
+"""Describes, for each model family, which tensor of a checkpoint has which role."""

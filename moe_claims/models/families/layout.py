@@ -1,4 +1,4 @@
-"""Which of its family's layouts a checkpoint has, and where that keeps routers and experts."""
+"""Detects which of its family's layouts a checkpoint has, and finds its routers and experts by tensor name."""
 
 import re
 from collections.abc import Callable
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 @final
 class Layout:
-    """Names and shapes alone; no tensor is read.
+    """The layout of a checkpoint, detected from tensor names and shapes; no tensor is read.
 
     Args:
-        family: the row of the family table.
-        names: of all stored tensors.
-        shape: of a stored tensor, by its name.
-        routed: number E of experts, where the router's rows do not say it.
+        family: the model's row of the family table.
+        names: names of all stored tensors.
+        shape: function from the name of a stored tensor to its shape.
+        routed: function that returns the number E of routed experts, if the router's shape does not tell it.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Layout:
 
     @cached_property
     def _found(self) -> tuple[str, str]:
-        """Prefix of the layers and name of the router; those of transformers if there are none."""
+        """Prefix of the layers and name of the router in the checkpoint; transformers' own names if none match."""
         family = self._family
         prefixes = dict.fromkeys((family.published_layers or family.layers, family.layers))
         if family.part:
@@ -52,13 +52,13 @@ class Layout:
         return next((found for found in several if self._layers_with(*found)), (family.layers, family.routers[-1]))
 
     def router(self, layer: int) -> str:
-        """Name of the router's rows."""
+        """Name of the tensor with the router weights of a layer."""
         layers, router = self._found
         return f"{layers}.{layer}.{router}"
 
     @property
     def router_is_transposed(self) -> bool:
-        """Whether it is stored as (d, E)."""
+        """Whether router weights are stored as (d, E)."""
         return self._family.router_transposed and self._found[1] != self._family.routers[-1]
 
     @cached_property
@@ -70,7 +70,7 @@ class Layout:
 
     @property
     def block(self) -> str:
-        """What holds the experts, behind the layer: a block of their own, or in some families nothing but the layer."""
+        """Path from a layer to the block that contains the experts; empty if the layer itself contains them."""
         return self._family.experts_of(self._found[1]).rpartition(".")[0]
 
     def _inside(self, layer: int, name: str) -> str:
@@ -78,7 +78,10 @@ class Layout:
 
     @cached_property
     def together(self) -> dict[Role, str] | None:
-        """What holds all experts of a layer, behind the block, by role; None where each has tensors of its own."""
+        """Names, below the block, of the tensors that hold all experts of a layer, by role.
+
+        None if every expert has tensors of its own.
+        """
         first = self.moe_layers[0]
         for both, down in (("experts.gate_up_proj", "experts.down_proj"), self._family.stacked):
             if self._inside(first, down) in self._names:
@@ -88,7 +91,7 @@ class Layout:
         return None
 
     def stored(self, layer: int, role: Role) -> list[str]:
-        """Names of the tensors with the matrices of a role: one, or one for each expert."""
+        """Names of the tensors that hold the matrices of a role: one for all experts, or one per expert."""
         if self.together is not None:
             return [self._inside(layer, self.together[role])]
         experts = f"{self._found[0]}.{layer}.{self._family.experts_of(self._found[1])}"
@@ -96,21 +99,21 @@ class Layout:
 
     @cached_property
     def is_split(self) -> bool:
-        """Whether up and act are tensors of their own."""
+        """Whether up and act are stored in separate tensors."""
         return self.together is None or self.together["up"] != self.together["act"]
 
     @cached_property
     def as_module(self) -> bool:
-        """Whether all experts are stored as the transformers module has them."""
+        """Whether the tensors of all experts have the same form as in the transformers module."""
         return not self.is_split and not self._otherwise
 
     @cached_property
     def _otherwise(self) -> str:
-        """How the two tensors differ from those of the transformers module."""
+        """How fused tensors differ from transformers': ``interleaved``, ``transposed``, or empty if they do not."""
         kind = self._family.published_otherwise
         if kind == "interleaved":
             return kind if self.together is not None and self.together["down"] == self._family.stacked[1] else ""
-        if kind == "transposed":  # under the same names: shapes tell, and one of the two is square at the most
+        if kind == "transposed":  # the names are the same, so shapes decide; at most one of the two is square
             first = self.moe_layers[0]
             hidden = self._shape(self.router(first))[1]
             (both,), (down,) = ([self._shape(name) for name in self.stored(first, role)] for role in ("act", "down"))
@@ -119,7 +122,7 @@ class Layout:
         return ""
 
     def first_rows(self, layer: int, role: Role) -> list[tuple[str, int]] | None:
-        """For each expert, what stores its matrix and from which row on; None where its rows do not lie together.
+        """For each expert, name of the tensor with its matrix, and first row in it; None if rows are not contiguous.
 
         Rows are counted over all axes but the last.
         """
@@ -133,7 +136,7 @@ class Layout:
         return [(names[0], expert * rows + skipped) for expert in range(self.experts)]
 
     def shape(self, stored: tuple[int, ...], role: Role) -> tuple[int, int, int]:
-        """Of what ``unpack`` makes of a tensor of a shape."""
+        """Shape of what ``unpack`` returns for a tensor of shape ``stored``."""
         if self._family.flat:
             rows, columns = stored[0] // self.experts, stored[1]
             return (self.experts, columns, rows) if role == "down" else (self.experts, rows, columns)
@@ -143,7 +146,7 @@ class Layout:
         return self.experts, rows if role == "down" or self.is_split else rows // 2, columns
 
     def unpack(self, stored: "torch.Tensor", role: Role) -> "torch.Tensor":
-        """Up and act (E, m, d), down (E, d, m), from the tensor that holds them for all experts."""
+        """Extracts up or act (E, m, d), or down (E, d, m), from the tensor that holds them for all experts."""
         if self._family.flat:
             apart = stored.reshape(self.experts, -1, stored.shape[-1])
             return apart.transpose(1, 2) if role == "down" else apart

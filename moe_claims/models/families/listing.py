@@ -1,11 +1,11 @@
-"""The table of families: what is done with each mixture-of-experts model of transformers, and why not more."""
+"""Renders ``docs/families.md``: which MoE families of transformers are supported, how far, and why not further."""
 
 from moe_claims.models.families.table import FAMILIES, Family
 from moe_claims.models.families.unsupported import LEFT_OUT, PARTS
 
 
 def render() -> str:
-    """The page ``docs/families.md``."""
+    """The page ``docs/families.md`` in Markdown."""
     run = sum(not row.weights_only for row in FAMILIES.values())
     weights, parts = len(FAMILIES) - run, len(PARTS)
     alone = len(LEFT_OUT) - parts

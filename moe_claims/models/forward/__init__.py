@@ -1,1 +1,1 @@
-"""A model run layer by layer, and what is seen of its experts on the way."""
+"""Runs a model layer by layer and observes its experts and routers."""

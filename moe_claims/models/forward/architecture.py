@@ -1,4 +1,4 @@
-"""The transformers module that a configuration asks for, and which of its parts a text goes through."""
+"""Builds the transformers module for a configuration, and finds the parts of it that process text."""
 
 from typing import TYPE_CHECKING, Any, final
 
@@ -11,18 +11,18 @@ if TYPE_CHECKING:
 
 
 def build(config: dict[str, Any], family: Family, dtype: "torch.dtype") -> Any:
-    """A model with a language-modelling head, on the device of the context.
+    """Builds a model with a language-modelling head, on torch's current default device.
 
-    A model for more than text is built as it was published, towers and all; of a model of several, the one that
-    writes text.
+    A multimodal model is built as published, towers for images and sound included. Of a composite of several language
+    models, only the one that writes text is built.
 
     Args:
         config: the parsed ``config.json``.
-        family: the row of the family table.
-        dtype: of its parameters.
+        family: the model's row of the family table.
+        dtype: dtype of the parameters.
 
     Raises:
-        Exception: whatever an impossible configuration makes transformers raise.
+        Exception: whatever transformers raises for an invalid configuration.
     """
     made = as_object(config)
     if family.part:
@@ -31,27 +31,27 @@ def build(config: dict[str, Any], family: Family, dtype: "torch.dtype") -> Any:
 
 
 def model_class(config: Any) -> Any:
-    """The class of transformers that builds a model from a config of this kind."""
+    """The transformers auto class that builds a model from a config of this class."""
     from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, AutoModelForMultimodalLM
 
-    # Some classes for text alone also take the config of a model for more, whose checkpoint has other names for it.
+    # Some text-only classes also accept a multimodal config, but name its tensors otherwise than its checkpoint does.
     order: list[Any] = [AutoModelForImageTextToText, AutoModelForMultimodalLM, AutoModelForCausalLM]
     for auto in order if config.sub_configs else order[::-1]:
         if type(config) in auto._model_mapping:
             return auto
-    return AutoModelForCausalLM  # its error names the configs that it takes
+    return AutoModelForCausalLM  # it will fail, with a message that lists the supported configs
 
 
 @final
-class Parts:
-    """What a text goes through: the decoder, its layers, and the head.
+class DecoderParts:
+    """The parts of a model that process text: the decoder, its layers, and the head.
 
     Args:
         model: the module of the whole model.
-        family: says where the decoder layers are.
+        family: the model's row of the family table; it names the path of the decoder layers.
 
     Raises:
-        ModelError: they are not there.
+        ModelError: the module has no decoder layers at that path.
     """
 
     def __init__(self, model: Any, family: Family) -> None:
@@ -74,7 +74,7 @@ class Parts:
 
     @property
     def layers(self) -> "torch.nn.ModuleList":
-        """The decoder layers, which may be exchanged."""
+        """The decoder layers; they can be replaced."""
         layers: torch.nn.ModuleList = getattr(self.decoder, self._name)
         return layers
 
@@ -83,18 +83,18 @@ class Parts:
         setattr(self.decoder, self._name, layers)
 
     def belongs_to_text(self, name: str) -> bool:
-        """Whether a tensor of the model has a part in running a text."""
+        """Whether a tensor of the model is used when text is processed."""
         return not self._has_towers or name.startswith((f"{self._prefix}.", f"{self._head}."))
 
     def compute_constants(self, module: "torch.nn.Module", device: str) -> None:
-        """Gives buffers on the meta device that no checkpoint keeps, such as frequencies of positions, their values.
+        """Computes the non-persistent buffers of a module, such as rotary frequencies, if they are on the meta device.
 
-        They are computed as transformers does it when it loads a model, which spoils parameters beside them: those
-        get their values afterwards.
+        They are computed as transformers does when it loads a model. This may overwrite parameters of the same
+        submodules, which must therefore be loaded afterwards.
 
         Args:
-            module: a part of the decoder, or the decoder.
-            device: where the buffers shall be.
+            module: the decoder, or a part of it.
+            device: device for the buffers.
         """
         import torch
 

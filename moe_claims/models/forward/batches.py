@@ -1,4 +1,4 @@
-"""Micro-batches: consecutive sequences that run through a model together."""
+"""Groups sequences into padded micro-batches, which run through a model together."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,16 +8,17 @@ if TYPE_CHECKING:
     import torch
 
 _ACTIVATIONS = {"cpu": 2**28, "cuda": 2**31}
-"""Bytes that attention may take for one micro-batch; what experts take is bounded by the kernel."""
+"""Bytes that attention may take for one micro-batch, by device; the kernel limits the memory of the experts."""
 _PER_WIDTH = 64
-"""Bytes per token and number of a hidden state: queries, keys, values and sums, in float32."""
+"""Estimated bytes that attention takes per token and hidden dimension: queries, keys, values and sums in float32."""
 _MOST = {"cpu": 2_048, "cuda": 16_384}
+"""Largest micro-batch in padded tokens, by device."""
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class MicroBatch:
-    """Consecutive sequences, padded on the right to the longest."""
+    """Consecutive sequences, padded on the right to the length of the longest."""
 
     ids: "torch.Tensor"
     """(b, t) token ids."""
@@ -28,7 +29,7 @@ class MicroBatch:
 
     @property
     def sequence_of(self) -> "torch.Tensor":
-        """(b · t,) index of the sequence of every token, padding included."""
+        """(b · t,) index of the sequence that each token belongs to, padding included."""
         import torch
 
         rows = torch.arange(self.first, self.first + len(self.ids), device=self.ids.device)
@@ -36,12 +37,13 @@ class MicroBatch:
 
 
 def tokens_at_once(width: int, device: str) -> int:
-    """Padded tokens of a micro-batch that memory allows for.
+    """Largest number of padded tokens in a micro-batch.
 
-    It depends on nothing that changes from run to run, since sums over other micro-batches differ in their last bits.
+    It depends on nothing that changes between runs (such as free memory), since sums over different micro-batches
+    differ in their last bits.
 
     Args:
-        width: of the hidden states.
+        width: hidden size d.
         device: ``cpu`` or ``cuda``.
     """
     return max(1, min(_MOST[device], _ACTIVATIONS[device] // (_PER_WIDTH * width)))
@@ -50,12 +52,12 @@ def tokens_at_once(width: int, device: str) -> int:
 def micro_batches(
     sequences: Sequence[Sequence[int]], *, tokens: int = _MOST["cpu"], alone: bool = False
 ) -> list[tuple[int, int]]:
-    """Bounds (first, last + 1) of runs of consecutive sequences of at most ``tokens`` padded tokens.
+    """Splits sequences into micro-batches of consecutive ones; returns the bounds (first, last + 1) of each.
 
     Args:
-        sequences: token ids.
-        tokens: in one micro-batch, padding included; a longer sequence is one by itself.
-        alone: every sequence is a micro-batch of its own, without padding.
+        sequences: token ids, one list per sequence.
+        tokens: largest number of tokens in a micro-batch, padding included; a longer sequence gets its own.
+        alone: whether every sequence gets its own micro-batch, without padding.
     """
     if alone:
         return [(index, index + 1) for index in range(len(sequences))]
@@ -71,7 +73,7 @@ def micro_batches(
 
 
 def pad(sequences: Sequence[Sequence[int]], first: int, last: int, device: str) -> MicroBatch:
-    """Sequences first to last − 1 as one micro-batch."""
+    """Pads sequences first to last − 1 into one micro-batch on a device."""
     import torch
 
     longest = max(len(s) for s in sequences[first:last])

@@ -1,4 +1,4 @@
-"""Experts outside transformers' experts interface that compute what the kernel computes, as the kernel wants them."""
+"""Adapters that let the kernel run experts modules which do not implement transformers' experts interface."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -11,14 +11,15 @@ if TYPE_CHECKING:
 
 
 @final
-class AdoptedExperts:
-    """An experts module whose forward is the kernel's; has the attributes of modules behind the interface.
+class AdaptedExperts:
+    """Gives an experts module the attributes of transformers' experts interface, and runs the kernel as its forward.
 
     Args:
-        module: which from now on runs the kernel.
-        view: the module → its (E, 2m, d) and (E, d, m) matrices, taken anew for each run, since weights come and go.
-        gate: (n, 2m) of act and up → (n, m), what goes into W_down.
-        forward: what the module does, given these experts and the arguments of its own forward.
+        module: the experts module; its ``forward`` is replaced.
+        view: function from the module to its matrices (E, 2m, d) and (E, d, m). It is called for each access, since
+            weights are loaded and removed between runs.
+        gate: function from the outputs of act and up (n, 2m) to the input of W_down (n, m).
+        forward: replacement for the module's forward; called with this adapter and the original arguments.
     """
 
     is_transposed = False
@@ -39,7 +40,7 @@ class AdoptedExperts:
 
     @property
     def gate_up_proj(self) -> Any:
-        """(E, 2m, d), rows of act before rows of up; by expert."""
+        """(E, 2m, d), rows of act before rows of up; indexed by expert."""
         return self._view(self._module)[0]
 
     @property
@@ -53,7 +54,7 @@ class AdoptedExperts:
 
 @final
 class _Joined:
-    """Rows of act and of up, joined expert by expert: all of them at once would be a copy of the layer."""
+    """Rows of act and up, concatenated for one expert at a time; doing it for all would copy the whole layer."""
 
     def __init__(self, act: "torch.Tensor", up: "torch.Tensor") -> None:
         self._act, self._up = act, up
@@ -69,12 +70,12 @@ def _product(activation: "Callable[[torch.Tensor], torch.Tensor]", both: "torch.
     return activation(act) * up
 
 
-def _step(module: Any) -> AdoptedExperts:
-    return AdoptedExperts(module, lambda own: (own.gate_up_proj, own.down_proj), module._apply_gate)
+def _step(module: Any) -> AdaptedExperts:
+    return AdaptedExperts(module, lambda own: (own.gate_up_proj, own.down_proj), module._apply_gate)
 
 
-def _dbrx(module: Any) -> AdoptedExperts:
-    """W_down is stored transposed, and all experts' rows in one matrix."""
+def _dbrx(module: Any) -> AdaptedExperts:
+    """DBRX stores the rows of all experts in one matrix, and W_down transposed."""
 
     def view(own: Any) -> "tuple[_Joined, torch.Tensor]":
         act, up, down = (
@@ -85,11 +86,11 @@ def _dbrx(module: Any) -> AdoptedExperts:
     def forward(experts: Any, hidden: "torch.Tensor", index: "torch.Tensor", weights: "torch.Tensor") -> "torch.Tensor":
         return observed_experts(experts, hidden.flatten(0, -2), index, weights).view_as(hidden)
 
-    return AdoptedExperts(module, view, partial(_product, module.mlp.activation_fn), forward)
+    return AdaptedExperts(module, view, partial(_product, module.mlp.activation_fn), forward)
 
 
-def _jetmoe(block: Any) -> AdoptedExperts:
-    """The block sorts tokens by expert and has no module for the experts: it is run in its place."""
+def _jetmoe(block: Any) -> AdaptedExperts:
+    """JetMoE has no module for its experts, so the forward of the whole MoE block, router included, is replaced."""
 
     def forward(experts: Any, hidden: "torch.Tensor") -> "torch.Tensor":
         flat = hidden.flatten(0, -2)
@@ -101,18 +102,21 @@ def _jetmoe(block: Any) -> AdoptedExperts:
     def view(own: Any) -> "tuple[torch.Tensor, torch.Tensor]":
         return own.input_linear.weight, own.output_linear.weight
 
-    return AdoptedExperts(block, view, partial(_product, block.activation), forward)
+    return AdaptedExperts(block, view, partial(_product, block.activation), forward)
 
 
-ADOPTED: Mapping[str, Callable[[Any], AdoptedExperts]] = {
+ADAPTERS: Mapping[str, Callable[[Any], AdaptedExperts]] = {
     "DbrxExperts": _dbrx,
     "JetMoeMoE": _jetmoe,
     "Step3p7Experts": _step,
 }
-"""By the name of the module's class."""
+"""Adapters, by the name of the module's class."""
 
 
-def adopt(module: Any) -> Any:
-    """The experts of a layer as the kernel wants them: the module itself if transformers' interface has it."""
-    known = ADOPTED.get(type(module).__name__)
+def adapt_experts(module: Any) -> Any:
+    """The experts of a layer in the form that the kernel needs.
+
+    That is an adapter if the class of the module has one and lacks transformers' interface, else the module itself.
+    """
+    known = ADAPTERS.get(type(module).__name__)
     return module if known is None or hasattr(module, "is_transposed") else known(module)

@@ -1,8 +1,8 @@
-"""The experts kernel: every expert computed once on every token, and handed to an observer.
+"""An experts kernel for transformers that computes every expert on every token and shows the results to an observer.
 
-transformers lets an experts module choose its implementation by name; ours returns the
-routed sum that the model's own kernel would return, so that hidden states are those of
-ordinary top-k routing, and shows the outputs of ALL experts on the way.
+transformers lets an experts module choose its implementation by name. This one returns the routed sum that the model's
+own kernel would return, so that hidden states are those of ordinary top-k routing, and passes the outputs of ALL
+experts to an observer.
 """
 
 from collections.abc import Iterator
@@ -17,59 +17,59 @@ if TYPE_CHECKING:
 
 KERNEL = "moe_claims_observed"
 VERSION = 4
-"""Raised whenever the kernel's numbers change; part of every measurement's key."""
+"""To be increased whenever the kernel's numbers change; part of the key of every stored measurement."""
 
 _CHUNK_FLOATS = 16_000_000
-"""At most this many numbers of expert outputs and activations are alive at once (64 MB in float32)."""
+"""Limit for the expert outputs and activations in memory at a time, in numbers (64 MB in float32)."""
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class ExpertBatch:
-    """What a chunk of n consecutive tokens did in one MoE layer."""
+    """Inputs and outputs of one MoE layer for a chunk of n consecutive tokens."""
 
     hidden: "torch.Tensor"
-    """(n, d) input of router and experts."""
+    """(n, d) input of the experts."""
     outputs: "torch.Tensor"
-    """(n, E, d) output of every expert, before the gate weight, behind a norm of its own where there is one."""
+    """(n, E, d) output of every expert, before multiplication by the gate weight, after the experts' norm if any."""
     activations: "torch.Tensor"
     """(n, E, m) σ(W_act x) of every expert."""
     chosen: "torch.Tensor"
-    """(n, k) experts that the router chose, best first."""
-    asked: "torch.Tensor"
-    """(n, d) what the router was asked about; in most families the experts' own input."""
-    answers: "tuple[torch.Tensor, ...]"
-    """(n, E) each: what the router returned for them, such as its logits."""
+    """(n, k) indices of the experts that the router chose, best first."""
+    router_input: "torch.Tensor"
+    """(n, d) input of the router; in most families the same as ``hidden``."""
+    router_outputs: "tuple[torch.Tensor, ...]"
+    """(n, E) each: floating-point tensors that the router returned, such as its logits."""
     start: int
-    """Index of the first token of the chunk among all tokens of the micro-batch, padding included."""
+    """Index of the chunk's first token among all tokens of the micro-batch, padding included."""
 
 
 class ExpertObserver(Protocol):
-    """Whoever wants to see the experts at work."""
+    """Receives what every expert computed."""
 
     def observe(self, batch: ExpertBatch) -> None:
-        """Called with consecutive chunks of each micro-batch."""
+        """Called with consecutive chunks of tokens of each micro-batch."""
 
 
 def register() -> None:
-    """Makes the kernel known to transformers; harmless when done twice."""
+    """Registers the kernel with transformers; may be called repeatedly."""
     from transformers.integrations.moe import ALL_EXPERTS_FUNCTIONS
 
     ALL_EXPERTS_FUNCTIONS.register(KERNEL, observed_experts)
 
 
 def check_supported(experts: Any) -> None:
-    """Whether an experts module computes what this kernel computes.
+    """Checks that this kernel can run an experts module.
 
     Raises:
-        ModelError: it is not behind transformers' interface, or has no gate.
+        ModelError: the module does not implement transformers' experts interface, or its experts have no gate.
     """
     if not hasattr(experts, "is_transposed"):
         from transformers import __version__
 
         raise ModelError(
-            f"{type(experts).__name__} is not behind the experts interface of the installed transformers "
-            f"{__version__}: only its weights can be measured; a newer version may have it"
+            f"{type(experts).__name__} does not implement the experts interface of the installed transformers "
+            f"{__version__}: only its weights can be measured; a newer version may implement it"
         )
     if not getattr(experts, "has_gate", False):
         raise ModelError(f"{type(experts).__name__} has experts without a gate: they have no W_act to be measured")
@@ -77,16 +77,18 @@ def check_supported(experts: Any) -> None:
 
 @contextmanager
 def observing(experts: Any, router: "torch.nn.Module", observer: ExpertObserver) -> Iterator[None]:
-    """For the length of a block, an observer sees a layer's experts, and what its router is asked and answers."""
+    """Within the block, an observer sees what a layer's experts compute, and the router's input and outputs."""
     count = len(experts.down_proj)
 
     def note(_: Any, inputs: tuple[Any, ...], returned: Any) -> None:
         import torch
 
         found = returned if isinstance(returned, tuple) else (returned,)
-        answers = [a for a in found if isinstance(a, torch.Tensor) and a.is_floating_point() and a.shape[-1] == count]
-        asked = inputs[0].reshape(-1, inputs[0].shape[-1])
-        experts.moe_claims_router = asked, tuple(answer.reshape(-1, count) for answer in answers)
+        router_outputs = [
+            a for a in found if isinstance(a, torch.Tensor) and a.is_floating_point() and a.shape[-1] == count
+        ]
+        router_input = inputs[0].reshape(-1, inputs[0].shape[-1])
+        experts.moe_claims_router = router_input, tuple(answer.reshape(-1, count) for answer in router_outputs)
 
     handle = router.register_forward_hook(note)
     experts.moe_claims_observer = observer
@@ -100,13 +102,13 @@ def observing(experts: Any, router: "torch.nn.Module", observer: ExpertObserver)
 def observed_experts(
     experts: Any, hidden_states: "torch.Tensor", top_k_index: "torch.Tensor", top_k_weights: "torch.Tensor"
 ) -> "torch.Tensor":
-    """All experts on all tokens; the observer sees them, the model gets the routed sum.
+    """Computes all experts on all tokens, shows them to the observer, and returns the routed sum to the model.
 
     Args:
-        experts: the experts module, whose weights may be transposed or interleaved, and have biases.
+        experts: the experts module; its weights may be transposed or interleaved, and may have biases.
         hidden_states: (n, d) tokens of one micro-batch, padding included.
-        top_k_index: (n, k) chosen experts.
-        top_k_weights: (n, k) their gate weights.
+        top_k_index: (n, k) indices of the chosen experts.
+        top_k_weights: (n, k) gate weights of the chosen experts.
 
     Returns:
         (n, d), the sum of the chosen experts' outputs times their gate weights.
@@ -116,7 +118,7 @@ def observed_experts(
     count, width = hidden_states.shape
     n_experts, intermediate = len(experts.down_proj), experts.down_proj.shape[1 if experts.is_transposed else 2]
     observer: ExpertObserver | None = getattr(experts, "moe_claims_observer", None)
-    asked, answers = getattr(experts, "moe_claims_router", None) or (hidden_states, ())
+    router_input, router_outputs = getattr(experts, "moe_claims_router", None) or (hidden_states, ())
     routed = torch.zeros_like(hidden_states)
     rows = max(1, _CHUNK_FLOATS // (n_experts * (width + intermediate)))
     for start in range(0, count, rows):
@@ -127,14 +129,16 @@ def observed_experts(
         for expert in range(n_experts):
             activations[:, expert], inner = _gated(experts, _linear(experts, "gate_up_proj", expert, hidden))
             output = _linear(experts, "down_proj", expert, inner)
-            if getattr(experts, "has_post_expert_norm", False):  # of which older versions know nothing
+            if getattr(experts, "has_post_expert_norm", False):  # older versions of transformers lack the attribute
                 output = experts.post_expert_norm(output)
             outputs[:, expert] = output
         index = top_k_index[part, :, None].expand(-1, -1, width)
         routed[part] = (outputs.gather(1, index) * top_k_weights[part, :, None]).sum(dim=1).to(routed.dtype)
         if observer is not None:
-            said = tuple(answer[part] for answer in answers)
-            observer.observe(ExpertBatch(hidden, outputs, activations, top_k_index[part], asked[part], said, start))
+            said = tuple(answer[part] for answer in router_outputs)
+            observer.observe(
+                ExpertBatch(hidden, outputs, activations, top_k_index[part], router_input[part], said, start)
+            )
     return routed
 
 
@@ -147,9 +151,9 @@ def _linear(experts: Any, name: str, expert: int, inputs: "torch.Tensor") -> "to
 
 
 def _gated(experts: Any, both: "torch.Tensor") -> "tuple[torch.Tensor, torch.Tensor]":
-    """(n, 2m) of act and up → (n, m) σ(W_act x), and what goes into W_down.
+    """From the outputs of act and up (n, 2m): σ(W_act x) (n, m), and the input of W_down (n, m).
 
-    Of a gate of the family's own, the activation is what it returns where up is neutral.
+    If the family has its own gate function, σ is what that function returns when up is set to its neutral value.
     """
     from transformers.integrations.moe import _default_apply_gate
 

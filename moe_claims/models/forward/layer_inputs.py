@@ -1,7 +1,7 @@
-"""Recording a decoder: the exact arguments that each layer gets for each micro-batch.
+"""Records the exact arguments that each decoder layer gets for each micro-batch.
 
-The decoder's own forward runs with recorders in place of its layers, so that masks and
-position embeddings are made by nobody else.
+The decoder's own ``forward`` runs with its layers replaced by modules that record their arguments and compute nothing.
+Masks and position embeddings are therefore the model's own.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -9,62 +9,71 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
 
-from moe_claims.models.forward.architecture import Parts
+from moe_claims.models.forward.architecture import DecoderParts
 from moe_claims.models.forward.batches import MicroBatch
 
 if TYPE_CHECKING:
     import torch
 
 Call = tuple[tuple[Any, ...], dict[str, Any]]
-Returns = Callable[["torch.Tensor"], Any]
-"""Hidden states → what a layer of the decoder returns for them."""
+WrapOutput = Callable[["torch.Tensor"], Any]
+"""Function from hidden states to the return value of a layer: the hidden states, or a tuple that holds them."""
 
 
 @final
 @dataclass(frozen=True, eq=False)
-class Recording:
-    """What goes into the layers."""
+class LayerInputs:
+    """Arguments of all decoder layers."""
 
     embedded: "list[torch.Tensor]"
-    """Per micro-batch, (b, t, d) hidden states before the first layer."""
+    """Per micro-batch, hidden states before the first layer, (b, t, d)."""
     calls: list[list[Call]]
-    """Per layer and micro-batch, the arguments besides hidden states."""
+    """Per layer and micro-batch, positional and keyword arguments other than the hidden states."""
 
 
-def record(parts: Parts, layers: Sequence[Any], batches: Sequence[MicroBatch], returns: Returns) -> Recording:
-    """Runs the micro-batches through all of a decoder but its layers."""
+def record_layer_inputs(
+    parts: DecoderParts, layers: Sequence[Any], batches: Sequence[MicroBatch], wrap: WrapOutput
+) -> LayerInputs:
+    """Runs the micro-batches through a decoder without computing its layers.
+
+    Args:
+        parts: the decoder.
+        layers: its layers, which are restored afterwards.
+        batches: the padded sequences.
+        wrap: builds the return value of a layer from its hidden states.
+    """
     embedded: list[torch.Tensor] = []
     calls: list[list[Call]] = [[] for _ in layers]
 
-    def recorder(index: int) -> Callable[..., Any]:
-        def note(hidden: "torch.Tensor", *args: Any, **kwargs: Any) -> Any:
+    def recording_forward(index: int) -> Callable[..., Any]:
+        def forward(hidden: "torch.Tensor", *args: Any, **kwargs: Any) -> Any:
             if index == 0:
                 embedded.append(hidden)
             calls[index].append((args, kwargs))
-            return returns(hidden)
+            return wrap(hidden)
 
-        return note
+        return forward
 
-    with stand_ins(parts, [_stand_in(layer, recorder(index)) for index, layer in enumerate(layers)]):
+    with replace_layers(parts, [_stand_in(layer, recording_forward(index)) for index, layer in enumerate(layers)]):
         for batch in batches:
             parts.decoder(input_ids=batch.ids, attention_mask=batch.mask.long(), use_cache=False)
-    return Recording(embedded, calls)
+    return LayerInputs(embedded, calls)
 
 
 @contextmanager
-def skipped(parts: Parts, layers: Sequence[Any], hidden: "torch.Tensor", returns: Returns) -> Iterator[None]:
-    """For the length of a block, a decoder's layers give back these (1, t, d) hidden states, whatever goes in."""
+def skip_layers(parts: DecoderParts, layers: Sequence[Any], hidden: "torch.Tensor", wrap: WrapOutput) -> Iterator[None]:
+    """Within the block, every layer of a decoder returns the given hidden states (1, t, d), whatever its arguments."""
 
     def give_back(*_: Any, **__: Any) -> Any:
-        return returns(hidden)
+        return wrap(hidden)
 
-    with stand_ins(parts, [_stand_in(layer, give_back) for layer in layers]):
+    with replace_layers(parts, [_stand_in(layer, give_back) for layer in layers]):
         yield
 
 
 @contextmanager
-def stand_ins(parts: Parts, layers: "list[torch.nn.Module]") -> Iterator[None]:
-    """For the length of a block, a decoder has other layers."""
+def replace_layers(parts: DecoderParts, layers: "list[torch.nn.Module]") -> Iterator[None]:
+    """Within the block, replaces the layers of a decoder."""
     import torch
 
     own, parts.layers = parts.layers, torch.nn.ModuleList(layers)
@@ -75,7 +84,7 @@ def stand_ins(parts: Parts, layers: "list[torch.nn.Module]") -> Iterator[None]:
 
 
 def _stand_in(layer: "torch.nn.Module", forward: Callable[..., Any]) -> "torch.nn.Module":
-    """A module with another forward that answers for everything else as ``layer`` would."""
+    """A module with another ``forward``; all other attributes are those of ``layer``."""
     import torch
 
     class StandIn(torch.nn.Module):

@@ -1,8 +1,7 @@
-"""From a tensor of the transformers module to what a checkpoint stores for it.
+"""Finds what a checkpoint stores for a tensor of the transformers module.
 
-transformers knows how the checkpoints of each family were named when they were published, and
-renames and puts together what it loads. Here the same rules run once over names alone, so that
-one layer can be read at a time.
+When transformers loads a published checkpoint, it renames and merges tensors by rules for each family. Here the same
+rules are applied to the names alone, so that tensors can then be read one layer at a time.
 """
 
 from collections.abc import Iterable
@@ -18,11 +17,11 @@ if TYPE_CHECKING:
 
 @final
 class StoredNames:
-    """Reads tensors by their names in the transformers module.
+    """Reads tensors of a checkpoint by their names in the transformers module.
 
     Args:
-        model: the module, which may be on the meta device.
-        checkpoint: where the tensors are.
+        model: the module; it may be on the meta device.
+        checkpoint: the checkpoint that stores the tensors.
     """
 
     def __init__(self, model: Any, checkpoint: Checkpoint) -> None:
@@ -43,26 +42,26 @@ class StoredNames:
         for name in _in_order(checkpoint.names):
             own = name.removeprefix(part)
             target, pattern = rename_source_key(own, renamings, converters, model.base_model_prefix, expected)
-            if target not in expected and own in expected:  # as transformers saves it
+            if target not in expected and own in expected:  # stored under the name that transformers itself uses
                 target, pattern = own, None
             if pattern is None:
                 self._stored.setdefault(target, name)
             elif not checkpoint.is_experts(target):
                 self._parts.setdefault(target, {}).setdefault(pattern, []).append(name)
-                # A rule for several tensors names the first of them.
+                # rename_source_key returns the first target of a rule with several; the others are kept in self._first.
                 first, *others = self._rule_of[pattern].target_patterns
                 for other in others:
                     self._first[target.replace(first, other, 1)] = (target, other)
 
     def has(self, name: str) -> bool:
-        """Whether the checkpoint stores this tensor, or its parts; tied weights are absent."""
+        """Whether the checkpoint stores this tensor or its parts; tied weights may be missing."""
         return name in self._stored or name in self._parts or name in self._first
 
     def tensor(self, name: str) -> "torch.Tensor":
-        """A tensor of the module that holds no experts, stored dtype.
+        """Reads a tensor of the module (other than experts), in its stored dtype.
 
         Raises:
-            ModelError: it is missing, damaged or not finite, or no rule makes it.
+            ModelError: the tensor is missing, damaged or not finite, or no rule produces it.
         """
         if name in self._first:
             return self._put_together(*self._first[name])
@@ -71,14 +70,14 @@ class StoredNames:
         return self._checkpoint.get(self._stored.get(name, name))
 
     def _put_together(self, name: str, which: str = "") -> "torch.Tensor":
-        """By the family's rule, such as one that joins three convolutions.
+        """Reads stored parts and merges them by the family's rule, such as one that joins three convolutions.
 
         Args:
-            name: of the tensor, or of the first one that the rule makes.
-            which: of several that it makes; the first if empty.
+            name: name of the tensor, or of the first one that the rule produces.
+            which: pattern of the wanted tensor, if the rule produces several; the first if empty.
 
         Raises:
-            ModelError: the rule does not make it.
+            ModelError: the rule does not produce the tensor.
         """
         parts = self._parts[name]
         rule = deepcopy(self._rule_of[next(iter(parts))])
@@ -106,7 +105,7 @@ class StoredNames:
 
 
 def _in_order(names: Iterable[str]) -> list[str]:
-    """With numbers in order: the tenth expert comes after the second."""
+    """Names sorted with their numbers in numerical order: expert 10 comes after expert 2."""
     from transformers.core_model_loading import dot_natural_key
 
     return sorted(names, key=dot_natural_key)

@@ -1,1 +1,1 @@
-"""Where a checkpoint lies and how its tensors are read: a folder, a cache, the hub."""
+"""Locates stored models and reads their tensors: from a folder, the hub's local cache, or the hub itself."""

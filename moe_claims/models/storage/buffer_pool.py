@@ -1,4 +1,4 @@
-"""Memory for large tensors, used again and again."""
+"""A pool of large memory buffers, reused from tensor to tensor."""
 
 import threading
 import weakref
@@ -8,15 +8,15 @@ if TYPE_CHECKING:
     import torch
 
 _WORTH = 1 << 24
-"""Bytes from which memory is kept; smaller pieces would only drive out the large ones."""
+"""Bytes from which a buffer is kept for reuse; smaller ones would only displace large ones."""
 
 
 @final
-class Buffers:
-    """Memory for tensors that is used again once nobody holds the tensors in it.
+class BufferPool:
+    """Hands out memory for tensors, and reuses it once no tensor refers to it any more.
 
-    Fresh memory is handed out by the system page by page, which takes longer than reading
-    the file into it.
+    It exists for speed: the operating system supplies new memory page by page, which takes longer than reading a file
+    into it.
     """
 
     _KEPT = 2
@@ -26,7 +26,7 @@ class Buffers:
         self._lock = threading.Lock()
 
     def take(self, size: int) -> "torch.Tensor":
-        """(size,) bytes, not set to anything."""
+        """An uninitialised uint8 tensor, (size,)."""
         import torch
 
         if size < _WORTH:
@@ -39,7 +39,7 @@ class Buffers:
             else:
                 memory = torch.empty(size, dtype=torch.uint8)
         array = memory.numpy()[:size]
-        # The tensor holds the array for as long as any view of it is alive.
+        # The tensor, and every view of it, keeps the array alive; when the array goes, the memory is free again.
         weakref.finalize(array, self._give_back, memory).atexit = False
         return torch.from_numpy(array)
 

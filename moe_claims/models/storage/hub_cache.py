@@ -1,4 +1,4 @@
-"""Models of the hub: found in the local cache, or downloaded once. Only data, never code."""
+"""Finds hub models in the local cache, downloads them, and explains refusals. Fetches only data, never code."""
 
 import os.path
 from pathlib import Path
@@ -7,16 +7,16 @@ from moe_claims.errors import ModelError
 from moe_claims.models.storage import shards
 
 PATTERNS = ("config.json", "*.safetensors", "*.safetensors.index.json", "tokenizer.json")
-"""What is fetched of a repository: nothing pickled, nothing that runs."""
+"""Files of a repository that are fetched: no pickles and no code."""
 
 
 def cached(hub_id: str, revision: str | None) -> tuple[Path, str] | None:
-    """The folder of a complete repository in the local cache, and the SHA of its revision; None where there is none.
+    """Folder of a cached repository and the SHA of its commit; None if it is not completely in the local cache.
 
-    On a machine that is told to stay offline, an incomplete one counts: what it lacks is said by name.
+    If ``HF_HUB_OFFLINE`` is set, an incomplete folder is returned too, so that later errors can name what it lacks.
 
     Raises:
-        ModelError: the name is impossible, or there is none and ``HF_HUB_OFFLINE`` is set.
+        ModelError: the repository name is invalid, or nothing is cached and ``HF_HUB_OFFLINE`` is set.
     """
     from huggingface_hub import constants, snapshot_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
@@ -40,11 +40,11 @@ def cached(hub_id: str, revision: str | None) -> tuple[Path, str] | None:
 
 
 def snapshot(hub_id: str, revision: str | None) -> tuple[Path, str]:
-    """The folder of a repository, downloaded into the local cache if it is not there, and the SHA of its revision.
+    """Folder of a repository in the local cache, and the SHA of its commit; downloads it if needed.
 
     Raises:
-        ModelError: it is neither cached nor to be had (offline, unknown, gated); the
-            message says which and what to do.
+        ModelError: the repository is not cached and cannot be downloaded (offline, unknown, gated); the message says
+            why and what to do.
     """
     from huggingface_hub import snapshot_download
 
@@ -53,7 +53,7 @@ def snapshot(hub_id: str, revision: str | None) -> tuple[Path, str]:
         return found
     try:
         path = Path(snapshot_download(hub_id, revision=revision, allow_patterns=list(PATTERNS)))
-    except Exception as error:  # every transport of the client has errors of its own; all mean the same here
+    except Exception as error:  # the client raises different errors for each transport; all mean the same here
         refused = refusal(error, hub_id, revision)
         if refused is not None:
             raise refused from None
@@ -66,10 +66,10 @@ def snapshot(hub_id: str, revision: str | None) -> tuple[Path, str]:
 
 
 def branches(hub_id: str) -> list[str]:
-    """The names of a repository's branches; trainings publish a checkpoint in each.
+    """Names of a repository's branches; some models publish one training checkpoint per branch.
 
     Raises:
-        ModelError: there is no such repository, it is gated, or the hub cannot be reached.
+        ModelError: the repository does not exist or is gated, or the hub cannot be reached.
     """
     from huggingface_hub import HfApi, constants
 
@@ -77,7 +77,7 @@ def branches(hub_id: str) -> list[str]:
         raise ModelError(f"the revisions of '{hub_id}' cannot be listed while HF_HUB_OFFLINE is set: name them")
     try:
         return [branch.name for branch in HfApi().list_repo_refs(hub_id).branches]
-    except Exception as error:  # every transport of the client has errors of its own; all mean the same here
+    except Exception as error:  # the client raises different errors for each transport; all mean the same here
         refused = refusal(error, hub_id, None)
         if refused is not None:
             raise refused from None
@@ -88,7 +88,17 @@ def branches(hub_id: str) -> list[str]:
 
 
 def refusal(error: Exception, hub_id: str, revision: str | None, file: str | None = None) -> ModelError | None:
-    """What a refusal of the hub means to the user; None where it is none."""
+    """Turns an error answer of the hub into a message for the user.
+
+    Args:
+        error: the exception that huggingface_hub raised.
+        hub_id: name of the repository.
+        revision: requested revision.
+        file: requested file, if the request was for one.
+
+    Returns:
+        The error to raise; None if ``error`` is not an answer of the hub.
+    """
     from huggingface_hub.errors import (
         EntryNotFoundError,
         GatedRepoError,
@@ -114,7 +124,7 @@ def refusal(error: Exception, hub_id: str, revision: str | None, file: str | Non
 
 
 def _complete(folder: Path) -> bool:
-    """Whether a cached snapshot holds the weights; one of a tokenizer alone, or half a download, does not."""
+    """Whether a cached snapshot has its config and all weights; partial downloads do not."""
     index = folder / shards.INDEX
     if not index.exists():
         return (folder / "config.json").exists() and any(folder.glob("*.safetensors"))
@@ -122,4 +132,4 @@ def _complete(folder: Path) -> bool:
         wanted = set(shards.weight_map(index.read_bytes(), str(index)).values())
     except ModelError:
         return False
-    return all(os.path.exists(folder / file) for file in {"config.json", *wanted})  # noqa: PTH110 - too long a name
+    return all(os.path.exists(folder / file) for file in {"config.json", *wanted})  # noqa: PTH110 - pathlib raises for a name too long

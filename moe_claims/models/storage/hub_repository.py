@@ -14,11 +14,11 @@ from moe_claims.models.storage.hub_cache import refusal
 from moe_claims.models.storage.hub_tensors import RemoteSource
 from moe_claims.models.storage.retry import (
     GaveUpError,
-    Patience,
+    RetryPolicy,
     StoppedError,
     TransientError,
-    check_passing,
-    persist,
+    raise_if_transient,
+    retry,
     transport,
 )
 
@@ -54,10 +54,10 @@ class Repository:
 
     note: str | None = None
 
-    def __init__(self, hub_id: str, revision: str | None, *, patience: Patience | None = None) -> None:
+    def __init__(self, hub_id: str, revision: str | None, *, patience: RetryPolicy | None = None) -> None:
         self.hub_id, self._revision = hub_id, revision
         self.name = f"{hub_id}@{revision}" if revision else hub_id
-        self._patience = patience or Patience()
+        self._patience = patience or RetryPolicy()
         self._elsewhere: dict[str, str] = {}
         self._sizes: dict[str, int] = {}
         self.sha, self.files = self._resolve()
@@ -85,7 +85,7 @@ class Repository:
             return sha, files
 
         try:
-            return persist(ask, replace(self._patience, tries=min(_FIRST_TRIES, self._patience.tries)), Event())
+            return retry(ask, replace(self._patience, tries=min(_FIRST_TRIES, self._patience.tries)), Event())
         except GaveUpError as error:
             raise ModelError(
                 f"'{self.name}' is not in the local cache and the hub cannot be reached: {error}; connect, or give "
@@ -204,7 +204,7 @@ class Repository:
             with transport(), stream as answer:
                 if elsewhere and answer.status_code in _STALE:
                     raise TransientError(f"the server answers {answer.status_code}")
-                check_passing(answer.status_code, answer.headers)
+                raise_if_transient(answer.status_code, answer.headers)
                 hf_raise_for_status(answer)
                 if _origin(str(answer.url)) != _origin(hub):
                     self._elsewhere[file] = str(answer.url)
@@ -215,7 +215,7 @@ class Repository:
 
     def _persist(self, read: Callable[[], T], file: str, stop: Event) -> T:
         try:
-            return persist(read, self._patience, stop)
+            return retry(read, self._patience, stop)
         except GaveUpError as error:
             raise ModelError(f"{file} of '{self.name}' cannot be read from the hub: {error}; {REMEDY}") from None
         except (StoppedError, ModelError):

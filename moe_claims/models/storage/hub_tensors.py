@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, final
 from moe_claims._util.progress import track
 from moe_claims.errors import ModelError
 from moe_claims.models.storage import shards
-from moe_claims.models.storage.buffer_pool import Buffers
+from moe_claims.models.storage.buffer_pool import BufferPool
 from moe_claims.models.storage.safetensors_file import LARGEST_HEADER, Span, as_tensor, parse_header, room_for
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ class RemoteSource:
     def __init__(self, repository: RemoteFiles, *, largest: int = LARGEST_REQUEST) -> None:
         self._repository = repository
         self._largest = largest
-        self._buffers = Buffers()
+        self._buffers = BufferPool()
         self._headers: dict[str, dict[str, Span]] = {}
         indexed: dict[str, str] | None = None
         if shards.INDEX in repository.files:

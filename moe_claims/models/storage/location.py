@@ -1,41 +1,41 @@
-"""Where a saved model is: a folder, or a repository on the hub that is read over the network."""
+"""Locates a saved model: in a folder, or in a repository on the hub that is read over the network."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, final
 
 from moe_claims.models.config import read_config
-from moe_claims.models.embedded import point_named
+from moe_claims.models.embedded import step_of
 from moe_claims.models.names import ModelRef
 from moe_claims.models.storage import training_checkpoints
 from moe_claims.models.storage.tensor_source import MemorySource, SafetensorsFolder, TensorSource
 
 
-class Place(Protocol):
-    """What a saved model consists of; each part is read when it is asked for, and errors are ``ModelError``."""
+class Location(Protocol):
+    """Access to the files of a saved model. Each part is read on demand; every error is a ``ModelError``."""
 
     @property
     def sha(self) -> str | None:
-        """Of the commit, where it comes from the hub."""
+        """SHA of the commit; None if the model does not come from the hub."""
 
     @property
     def note(self) -> str | None:
-        """What a reader must know about the weights; None where they are simply those that were published."""
+        """Remark about the weights for the report; None if they are exactly the published ones."""
 
     def config(self) -> dict[str, Any]:
         """The parsed ``config.json``."""
 
     def tokenizer(self) -> tuple[str, bytes] | None:
-        """``tokenizer.json`` as (its name for messages, content); None where there is none."""
+        """``tokenizer.json`` as (name for messages, content); None if the model has none."""
 
     def tensors(self) -> TensorSource:
-        """The weights."""
+        """Source of the weights."""
 
 
 @final
 @dataclass(frozen=True)
 class Folder:
-    """A model on disk."""
+    """A model in a folder on disk."""
 
     path: Path
     sha: str | None = None
@@ -54,8 +54,8 @@ class Folder:
 
 @final
 @dataclass(frozen=True)
-class Point:
-    """A point along the training of the model in a folder."""
+class TrainingPoint:
+    """The model in a folder as it was after a certain training step."""
 
     folder: Folder
     step: int
@@ -75,20 +75,20 @@ class Point:
         return MemorySource({name: torch.from_numpy(weight) for name, weight in weights.items()})
 
 
-def place_of(ref: ModelRef, *, download: bool) -> Place:
-    """Where a model that is not synthetic is.
+def location_of(ref: ModelRef, *, download: bool) -> Location:
+    """Locates a model that is not synthetic.
 
     Args:
-        ref: an embedded model, a directory, or a model of the hub.
-        download: whether one of the hub that is not in its local cache is downloaded, or read over the network.
+        ref: an embedded model, a directory, or a hub model.
+        download: whether a hub model that is not in the local cache is downloaded instead of read over the network.
 
     Raises:
-        ModelError: a model of the hub cannot be found; the message says why.
+        ModelError: a hub model cannot be found; the message says why.
     """
     if ref.kind != "hub":
         folder = Folder(Path(ref.target))
-        step = None if ref.revision is None else point_named(folder.path, ref.revision, ref.name)
-        return folder if step is None else Point(folder, step)
+        step = None if ref.revision is None else step_of(folder.path, ref.revision, ref.name)
+        return folder if step is None else TrainingPoint(folder, step)
     from moe_claims.models.storage import hub_cache
 
     if download:

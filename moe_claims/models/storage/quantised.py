@@ -1,8 +1,7 @@
-"""Quantised checkpoints as the numbers that they stand for: float8 in blocks, and GPT-OSS's mxfp4.
+"""Dequantises checkpoints: float8 with scales per block, and the mxfp4 format of GPT-OSS.
 
-Nothing is rounded anew but to the dtype that the config names (bfloat16 where it names none), as
-transformers does where it dequantises. What a quantised model does to activations while it runs is
-no part of its weights, and left out.
+Values are rounded to the dtype that the config names (bfloat16 if it names none), as when transformers dequantises.
+The quantisation of activations, which some models prescribe, is not applied.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,22 +16,22 @@ if TYPE_CHECKING:
 
 _DTYPES = ("bfloat16", "float16", "float32")
 _AT_ONCE = 1 << 22
-"""Numbers that are widened to float32 at a time: 16 MB, and the same again for their scales."""
+"""Numbers that are converted to float32 at a time: 16 MB, and the same again for their scales."""
 _E2M1 = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
-"""Magnitudes of the four-bit numbers by their low three bits; the fourth is the sign (OCP Microscaling Formats 1.0)."""
+"""Magnitudes of four-bit numbers by their low three bits; the fourth bit is the sign (OCP Microscaling Formats 1.0)."""
 _REMEDY = "give the checkpoint in bfloat16, float16 or float32 that it was made from"
 
 
 def dequantised(name: str, config: Mapping[str, Any], source: TensorSource) -> TensorSource:
-    """The tensors that a config's ``quantization_config`` says how to read; the source itself where it has none.
+    """Wraps a source so that it returns dequantised tensors; returns it unchanged if the model is not quantised.
 
     Args:
-        name: of the model, for messages.
-        config: the parsed ``config.json``.
-        source: tensors as they are stored.
+        name: name of the model, for messages.
+        config: the parsed ``config.json``, with its ``quantization_config`` if there is one.
+        source: the tensors as stored.
 
     Raises:
-        ModelError: it is quantised in a way that cannot be read.
+        ModelError: the kind of quantisation is not supported.
     """
     settings = config.get("quantization_config")
     if not settings:
@@ -68,26 +67,26 @@ def _block_size(name: str, settings: Mapping[str, Any]) -> tuple[int, int] | Non
 
 
 def is_float8(tensor: "torch.Tensor") -> bool:
-    """Whether these are numbers of one byte, which mean nothing without their scales."""
+    """Whether a tensor holds one-byte floating-point numbers, which need scales to be meaningful."""
     return tensor.is_floating_point() and tensor.element_size() == 1
 
 
 @final
 class Fp8Source:
-    """Tensors of a float8 checkpoint (quant_method ``fp8``) times their scales.
+    """A source that dequantises a float8 checkpoint (quant_method ``fp8``): stored numbers times their scales.
 
-    ``X`` is stored as float8_e4m3fn, and ``X_scale_inv`` holds one number for each block of its last two
-    dimensions (smaller blocks at the ends), or one for the whole of it where there are no blocks. Scales
-    may be powers of two (e8m0), also as plain bytes. Tensors without a scale are handed on as they are.
+    ``X`` is stored as float8_e4m3fn. ``X_scale_inv`` holds one scale per block of its last two dimensions (blocks at
+    the ends may be smaller), or a single scale if there are no blocks. Scales may be powers of two (e8m0), also stored
+    as plain bytes. Tensors without a scale are returned as stored.
 
     Args:
-        name: of the model, for messages.
-        source: tensors as they are stored.
-        dtype: of the numbers that are given.
-        block: rows and columns that share a scale; None where a tensor has one.
+        name: name of the model, for messages.
+        source: the tensors as stored.
+        dtype: dtype of the returned tensors.
+        block: rows and columns of a block; None if each tensor has a single scale.
 
     Raises:
-        ModelError: on reading, where a scale is missing, of another shape, or not finite.
+        ModelError: on reading, if a scale is missing, has an unexpected shape, or is not finite.
     """
 
     def __init__(self, name: str, source: TensorSource, dtype: str, block: tuple[int, int] | None) -> None:
@@ -122,7 +121,10 @@ class Fp8Source:
         ]
 
     def _room(self, tensors: "list[torch.Tensor]") -> "list[torch.Tensor | None]":
-        """For tensors that are all alike, room one behind the other: experts are then put together without a copy."""
+        """Contiguous output memory for float8 tensors of one dtype and shape, so that stacking them needs no copy.
+
+        None for each tensor if they differ or are not float8.
+        """
         import torch
 
         if len({(tensor.dtype, tensor.shape) for tensor in tensors}) != 1 or not is_float8(tensors[0]):
@@ -146,7 +148,7 @@ class Fp8Source:
                 f"'{self._model}' stores '{name}' as float8_e4m3fn, but lacks '{name}_scale_inv': is the checkpoint "
                 "complete?"
             )
-        rows, columns = self._places(name, tuple(tensor.shape), tuple(scale.shape))
+        rows, columns = self._scale_index(name, tuple(tensor.shape), tuple(scale.shape))
         scale = self._numbers(name, scale)
         scale = scale.reshape(-1, 1, 1) if scale.dim() < 2 else scale.reshape(-1, *scale.shape[-2:])
         out = torch.empty(tensor.shape, dtype=self._dtype) if out is None else out
@@ -159,7 +161,7 @@ class Fp8Source:
         return out
 
     def _numbers(self, name: str, scale: "torch.Tensor") -> "torch.Tensor":
-        """Scales in float32."""
+        """Checked scales of a tensor, in float32."""
         import torch
 
         if scale.dtype == torch.uint8:
@@ -171,14 +173,25 @@ class Fp8Source:
             )
         return _finite(self._model, self._scales[name], scale.to(torch.float32))
 
-    def _places(self, name: str, shape: tuple[int, ...], given: tuple[int, ...]) -> "tuple[torch.Tensor, torch.Tensor]":
-        """For every row and every column of a tensor, which row and column of its scales."""
+    def _scale_index(
+        self, name: str, shape: tuple[int, ...], given: tuple[int, ...]
+    ) -> "tuple[torch.Tensor, torch.Tensor]":
+        """For every row and every column of a tensor, the index of the row and column of its scales.
+
+        Args:
+            name: name of the tensor.
+            shape: its shape.
+            given: shape of its scales.
+
+        Raises:
+            ModelError: the shape of the scales does not fit, or fits in two ways.
+        """
         import torch
 
         if len(shape) < 2:
             raise ModelError(f"'{self._model}' stores '{name}' {shape} as float8_e4m3fn: it has no rows and columns")
         *before, height, width = shape
-        # Of experts in one tensor, act and up lie in two halves, which transformers gives scales of their own.
+        # A fused tensor of experts holds act and up in two halves, which transformers scales separately.
         half = height // 2 if len(shape) == 3 and name.endswith("gate_up_proj") and height % 2 == 0 else 0
         if self._block is None:
             if given in ((), (1,), (*before, 1, 1)):
@@ -190,8 +203,8 @@ class Fp8Source:
         columns, whole, halves = ceil(width / wide), ceil(height / tall), 2 * ceil(half / tall)
         if half % tall and given == (*before, whole, columns) == (*before, halves, columns):
             raise ModelError(
-                f"'{self._model}' stores '{name}' {shape} with scales {given}, which may be for blocks of the whole or "
-                f"of its two halves: {_REMEDY}, or one with a tensor for each expert"
+                f"'{self._model}' stores '{name}' {shape} with scales {given}, which fit blocks of the whole and of "
+                f"its two halves alike: {_REMEDY}, or one with a tensor for each expert"
             )
         if given == (*before, whole, columns):
             return torch.arange(height) // tall, torch.arange(width) // wide
@@ -210,19 +223,19 @@ class Fp8Source:
 
 @final
 class Mxfp4Source:
-    """Tensors of a GPT-OSS checkpoint as published (quant_method ``mxfp4``).
+    """A source that dequantises a GPT-OSS checkpoint as published (quant_method ``mxfp4``).
 
-    ``X_blocks`` (E, r, g, 16) bytes hold two four-bit numbers each, the low one first, and ``X_scales``
-    (E, r, g) bytes one power of two for 32 of them; X is (E, 32 g, r), as transformers keeps it. Other
-    tensors are handed on as they are.
+    Each byte of ``X_blocks`` (E, r, g, 16) holds two four-bit numbers, the low one first; each byte of ``X_scales``
+    (E, r, g) is the power of two for 32 of them. X is returned as (E, 32 g, r), the layout of transformers. Other
+    tensors are returned as stored.
 
     Args:
-        name: of the model, for messages.
-        source: tensors as they are stored.
-        dtype: of the numbers that are given.
+        name: name of the model, for messages.
+        source: the tensors as stored.
+        dtype: dtype of the returned tensors.
 
     Raises:
-        ModelError: on reading, where scales are missing, of another shape, or not finite.
+        ModelError: scales are missing, or on reading, scales have an unexpected shape or are not finite.
     """
 
     def __init__(self, name: str, source: TensorSource, dtype: str) -> None:
@@ -277,7 +290,7 @@ class Mxfp4Source:
                 raise ModelError(f"'{self._model}' stores '{name}_{kind}' as {_said(stored.dtype)}: it must be uint8")
         powers = _finite(self._model, f"{name}_scales", scales.view(torch.float8_e8m0fnu).to(torch.float32))
         numbers = torch.tensor([*_E2M1, *(-value for value in _E2M1)])
-        pairs = torch.stack([numbers.repeat(16), numbers.repeat_interleave(16)], dim=1)  # what each byte holds
+        pairs = torch.stack([numbers.repeat(16), numbers.repeat_interleave(16)], dim=1)  # the two numbers of each byte
         out = torch.empty(experts, rows, groups, 32, dtype=self._dtype)
         step = max(1, _AT_ONCE // max(1, 32 * groups))
         for expert in range(experts):

@@ -1,4 +1,4 @@
-"""Trying again what failed on the way: how often, how long to wait in between, and when to give up."""
+"""Retries requests that failed for temporary reasons, with waits in between, and gives up in the end."""
 
 import email.utils
 import re
@@ -11,33 +11,33 @@ from typing import TypeVar, cast, final
 
 T = TypeVar("T")
 
-PASSING = (408, 425, 429, 500, 502, 503, 504)
-"""HTTP statuses that may be gone at the next try."""
+TRANSIENT_STATUSES = (408, 425, 429, 500, 502, 503, 504)
+"""HTTP statuses that indicate a temporary failure."""
 
 
 @final
 @dataclass(frozen=True)
-class Patience:
-    """How often something is tried, and how long is waited in between; times in seconds."""
+class RetryPolicy:
+    """How often to try, and how long to wait between tries; times in seconds."""
 
     tries: int = 8
     wrong_answers: int = 3
-    """Answers that are not what was asked for, after which no more are asked for: few, since they rarely pass."""
+    """Number of malformed answers after which to give up; small, since they are rarely temporary."""
     first_wait: float = 0.5
     longest_wait: float = 32.0
-    """Waits double up to here."""
+    """Limit up to which waits double."""
     longest_asked: float = 600.0
-    """A server that asks for a longer wait is not waited for."""
+    """Longest wait requested by a server that is honoured; if it requests more, give up."""
 
 
 @final
 class TransientError(Exception):
-    """One try failed, and the next may not; the message says what happened.
+    """A try failed, but another may succeed; the message says what happened.
 
     Args:
-        reason: as it ends a sentence.
-        wait: seconds that the server asks to wait.
-        wrong: whether the server answered something else than it was asked.
+        reason: what happened, worded as the end of a sentence.
+        wait: seconds that the server asks the client to wait.
+        wrong: whether the server's answer was malformed or not what was requested.
     """
 
     def __init__(self, reason: str, *, wait: float = 0.0, wrong: bool = False) -> None:
@@ -47,72 +47,72 @@ class TransientError(Exception):
 
 @final
 class GaveUpError(Exception):
-    """The last try failed as well; the message says what happened, and how often it was tried."""
+    """All tries failed; the message says what happened last, and how many tries there were."""
 
 
 @final
 class StoppedError(Exception):
-    """Another request of the same batch failed for good, or the user stopped the program."""
+    """The request was cancelled: another one of its batch failed for good, or the user stopped the program."""
 
 
-def persist(attempt: Callable[[], T], patience: Patience, stop: Event) -> T:
-    """What an attempt returns, as soon as one gets through.
+def retry(attempt: Callable[[], T], policy: RetryPolicy, stop: Event) -> T:
+    """Calls ``attempt`` until it succeeds, and returns its result.
 
     Args:
-        attempt: raises ``TransientError`` where another try may help.
-        patience: when to give up.
-        stop: when set, ends the waiting.
+        attempt: function to call; it raises ``TransientError`` if another try may help.
+        policy: number of tries and waits.
+        stop: event that, when set, ends the waiting.
 
     Raises:
-        GaveUpError: no attempt got through.
+        GaveUpError: no try succeeded.
         StoppedError: ``stop`` was set while waiting.
     """
-    wait, wrong, tries = patience.first_wait, 0, 0
+    wait, wrong, tries = policy.first_wait, 0, 0
     while True:
         try:
             return attempt()
         except TransientError as trouble:
             tries, wrong = tries + 1, wrong + trouble.wrong
-            if trouble.wait > patience.longest_asked:
+            if trouble.wait > policy.longest_asked:
                 raise GaveUpError(f"{trouble}, and asks to wait {trouble.wait:,.0f} s") from None
-            if tries >= patience.tries or wrong >= patience.wrong_answers:
+            if tries >= policy.tries or wrong >= policy.wrong_answers:
                 times = f", {tries} times" if tries > 1 else ""
                 raise GaveUpError(f"{trouble}{times}") from None
             pause = max(wait, trouble.wait)
         if stop.wait(pause):
             raise StoppedError
-        wait = min(2 * wait, patience.longest_wait)
+        wait = min(2 * wait, policy.longest_wait)
 
 
 @contextmanager
 def transport() -> Iterator[None]:
-    """Turns what goes wrong on the way into ``TransientError``; refusals of the hub pass through.
+    """Within the block, turns connection errors and temporary HTTP errors into ``TransientError``.
 
     Raises:
-        TransientError: the connection failed or timed out, or the server said a status of ``PASSING``.
-        HfHubHTTPError: any other refusal.
+        TransientError: the connection failed or timed out, or the status is one of ``TRANSIENT_STATUSES``.
+        HfHubHTTPError: the hub answered with another error status.
     """
     from huggingface_hub.errors import HfHubHTTPError
 
-    # Whichever client huggingface_hub is built on, its errors have one base, which the hub's own have too.
+    # The base class of the errors of whichever HTTP client huggingface_hub uses; HfHubHTTPError derives from it.
     client_error = cast(type[Exception], HfHubHTTPError.__bases__[0])
     try:
         yield
     except HfHubHTTPError as error:
-        check_passing(error.response.status_code, error.response.headers)
+        raise_if_transient(error.response.status_code, error.response.headers)
         raise
-    except client_error as error:  # its text may hold a signed address, so that its kind has to do
+    except client_error as error:  # only its class is shown, since its text may hold a signed URL
         raise TransientError(f"the connection failed ({type(error).__name__})") from error
 
 
-def check_passing(status: int, headers: Mapping[str, str]) -> None:
-    """Raises ``TransientError`` for a status that may be gone at the next try."""
-    if status in PASSING:
-        raise TransientError(f"the server answers {status}", wait=asked_wait(headers))
+def raise_if_transient(status: int, headers: Mapping[str, str]) -> None:
+    """Raises ``TransientError`` if an HTTP status is one of ``TRANSIENT_STATUSES``."""
+    if status in TRANSIENT_STATUSES:
+        raise TransientError(f"the server answers {status}", wait=requested_wait(headers))
 
 
-def asked_wait(headers: Mapping[str, str]) -> float:
-    """Seconds that a server asks to wait: ``Retry-After`` in seconds or as a date, or the hub's ``RateLimit``."""
+def requested_wait(headers: Mapping[str, str]) -> float:
+    """Seconds that a server asks the client to wait (headers ``Retry-After`` or ``RateLimit``); else 0."""
     asked = _seconds(headers.get("retry-after", "").strip())
     if asked is not None:
         return asked
@@ -121,7 +121,7 @@ def asked_wait(headers: Mapping[str, str]) -> float:
 
 
 def _seconds(asked: str) -> float | None:
-    """Of a number of seconds, or until a date; None where it is neither, so that the usual wait has to do."""
+    """Parses ``Retry-After``: a number of seconds, or a date; None if it is neither."""
     if asked.isdecimal():
         return float(asked)
     try:

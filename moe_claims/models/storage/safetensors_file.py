@@ -1,7 +1,7 @@
-"""One safetensors file, read by offset.
+"""Reads safetensors files: parses headers and reads tensors by offset.
 
-Nothing is mapped into memory: a mapping counts against limits of address space and data
-although it is never written, so that a large checkpoint could not be opened under one.
+Files are not memory-mapped, since a mapping counts against limits of address space and data (``ulimit``), under which
+a large checkpoint could then not be opened.
 """
 
 import math
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, final
 
 from moe_claims._util.strict_json import parse
 from moe_claims.errors import ModelError
-from moe_claims.models.storage.buffer_pool import Buffers
+from moe_claims.models.storage.buffer_pool import BufferPool
 
 if TYPE_CHECKING:
     import torch
@@ -35,12 +35,12 @@ DTYPES = {
     "U8": "uint8",
     "BOOL": "bool",
 }
-"""What the format calls a dtype, and what torch does."""
+"""Names of dtypes in safetensors → names in torch."""
 
 LARGEST_HEADER = 100_000_000
-"""Bytes; safetensors reads no larger one."""
+"""Largest header in bytes that the safetensors library accepts."""
 _PIECE = 1 << 24
-"""Bytes that one thread reads at a time."""
+"""Bytes that a thread reads per call."""
 _THREADS = 4
 _ALIGNED = 64
 
@@ -48,22 +48,22 @@ _ALIGNED = 64
 @final
 @dataclass(frozen=True)
 class Span:
-    """Where a tensor lies in a file."""
+    """Position, dtype and shape of a tensor in a file."""
 
     dtype: str
-    """As torch calls it."""
+    """Name of the dtype in torch."""
     shape: tuple[int, ...]
     begin: int
-    """Of its first byte, from the start of the file."""
+    """Offset of the first byte from the start of the file."""
     size: int
-    """In bytes."""
+    """Size in bytes."""
 
 
 def read_spans(path: Path) -> dict[str, Span]:
-    """Reads a file's header, and trusts nothing in it.
+    """Reads and validates the header of a file: where each tensor is, by name.
 
     Raises:
-        ModelError: the file is no safetensors file, or damaged; the message names it.
+        ModelError: the file is damaged or not in safetensors format.
     """
     try:
         with path.open("rb") as file:
@@ -79,14 +79,14 @@ def read_spans(path: Path) -> dict[str, Span]:
 
 
 def parse_header(header: bytes, total: int) -> dict[str, Span]:
-    """The JSON of a header → where each tensor lies.
+    """Parses and validates a header: where each tensor is, by name.
 
     Args:
-        header: without the eight bytes of its length.
-        total: bytes of the whole file.
+        header: the header's JSON, without the eight bytes before it that give its length.
+        total: size of the whole file in bytes.
 
     Raises:
-        ValueError: it is no header, or promises what the file cannot hold.
+        ValueError: the header is malformed, tensors overlap, or one extends beyond the end of the file.
     """
     first = 8 + len(header)
     found = parse(header)
@@ -116,14 +116,14 @@ def _span(name: str, entry: Any, first: int, total: int) -> Span:
 
 
 def _width(dtype: str) -> int:
-    """Bytes of one number."""
+    """Bytes per element."""
     import torch
 
     return int(getattr(torch, dtype).itemsize)
 
 
-def room_for(spans: Sequence[Span], buffers: Buffers) -> "list[torch.Tensor]":
-    """Bytes (size,) for each tensor, one behind the other in memory where all have the same dtype and shape."""
+def room_for(spans: Sequence[Span], buffers: BufferPool) -> "list[torch.Tensor]":
+    """Allocates a uint8 buffer (size,) for each tensor; contiguous with each other if all have one dtype and shape."""
     sizes = [-(-span.size // _ALIGNED) * _ALIGNED if len(spans) > 1 else span.size for span in spans]
     if len({(span.dtype, span.shape) for span in spans}) == 1:
         sizes = [span.size for span in spans]
@@ -133,7 +133,7 @@ def room_for(spans: Sequence[Span], buffers: Buffers) -> "list[torch.Tensor]":
 
 
 def as_tensor(content: "torch.Tensor", span: Span) -> "torch.Tensor":
-    """The tensor whose bytes these are, in the same memory."""
+    """Views a uint8 buffer as the tensor that its bytes represent."""
     import torch
 
     return content.view(getattr(torch, span.dtype)).view(span.shape)
@@ -141,25 +141,25 @@ def as_tensor(content: "torch.Tensor", span: Span) -> "torch.Tensor":
 
 @final
 class TensorReader:
-    """Reads tensors of safetensors files into buffers, large ones by several threads."""
+    """Reads tensors of safetensors files into pooled buffers, using several threads for large ones."""
 
     def __init__(self) -> None:
-        self._buffers = Buffers()
+        self._buffers = BufferPool()
 
-    def read(self, places: Sequence[tuple[Path, Span]], *, threads: int = _THREADS) -> "list[torch.Tensor]":
-        """The tensors at these places, one behind the other in memory where they have the same dtype and shape.
+    def read(self, spans: Sequence[tuple[Path, Span]], *, threads: int = _THREADS) -> "list[torch.Tensor]":
+        """Reads tensors; they are contiguous with each other in memory if all have the same dtype and shape.
 
         Args:
-            places: file, and where in it.
-            threads: that read large tensors; one for whoever reads from several threads already.
+            spans: for each tensor, its file and its position in it.
+            threads: number of threads that read large tensors; 1 if the caller uses several threads itself.
 
         Raises:
-            ModelError: a file ends too soon.
+            ModelError: a file can no longer be read, or ends too soon.
         """
-        parts = room_for([span for _, span in places], self._buffers)
+        parts = room_for([span for _, span in spans], self._buffers)
         pieces = [
             (path, span.begin + start, part[start : start + _PIECE])
-            for (path, span), part in zip(places, parts, strict=True)
+            for (path, span), part in zip(spans, parts, strict=True)
             for start in range(0, span.size, _PIECE)
         ]
         if threads == 1 or sum(len(part) for part in parts) <= _PIECE:
@@ -168,7 +168,7 @@ class TensorReader:
         else:
             with ThreadPoolExecutor(min(threads, os.cpu_count() or 1)) as pool:
                 list(pool.map(lambda piece: _read_piece(*piece), pieces))
-        return [as_tensor(part, span) for (_, span), part in zip(places, parts, strict=True)]
+        return [as_tensor(part, span) for (_, span), part in zip(spans, parts, strict=True)]
 
 
 def _read_piece(path: Path, begin: int, into: "torch.Tensor") -> None:

@@ -1,34 +1,34 @@
-"""Which ``.safetensors`` files of a saved model hold its tensors: said by an index, or all that lie there."""
+"""Finds the ``.safetensors`` files of a saved model: those that its index names, or all files if it has none."""
 
 import re
 from collections.abc import Collection, Mapping
 from pathlib import PurePath
 
-from moe_claims._util.strict_json import UnclearJsonError, parse
+from moe_claims._util.strict_json import AmbiguousJsonError, parse
 from moe_claims.errors import ModelError
 
 INDEX = "model.safetensors.index.json"
 
 
 def weight_map(content: bytes, index: str, remedy: str = "download it again") -> dict[str, str]:
-    """Name of a tensor → name of the file beside the index that holds it.
+    """Parses an index: name of each tensor → name of the file, beside the index, that holds it.
 
-    Only the name that is written down is judged: caches link from a model's folder to where the bytes are.
+    Only the names in the index are checked. Links are allowed, since caches link from a model's folder to the data.
 
     Args:
-        content: of the index.
-        index: for messages.
-        remedy: what to do about a broken one.
+        content: content of the index.
+        index: its path, for messages.
+        remedy: end of the error message: what to do about a broken index.
 
     Raises:
-        ModelError: it is no index, or names anything but files beside it.
+        ModelError: the content is not an index, or names anything but files beside it.
     """
     try:
         found = parse(content)["weight_map"]
         if not isinstance(found, dict):
             raise TypeError
     except (ValueError, TypeError, KeyError) as error:
-        said = error if isinstance(error, UnclearJsonError) else type(error).__name__
+        said = error if isinstance(error, AmbiguousJsonError) else type(error).__name__
         raise ModelError(f"'{index}' is not an index of safetensors files ({said}): {remedy}") from None
     for shard in found.values():
         if not isinstance(shard, str) or not shard.strip(".") or any(sign in shard for sign in "/\\\0"):
@@ -42,10 +42,16 @@ def weight_map(content: bytes, index: str, remedy: str = "download it again") ->
 def check_complete(
     where: str, shards: Mapping[str, str], present: Collection[str], remedy: str = "download it again"
 ) -> None:
-    """Whether every file of an index is there.
+    """Checks that every file of an index is present.
+
+    Args:
+        where: folder or repository, for the message.
+        shards: name of each tensor → name of its file.
+        present: names of the files that exist.
+        remedy: end of the error message: what to do about a missing file.
 
     Raises:
-        ModelError: one is missing.
+        ModelError: a file is missing; the message names the first.
     """
     wanted = set(shards.values())
     missing = sorted(wanted.difference(present))
@@ -55,22 +61,23 @@ def check_complete(
 
 
 def without_index(where: str, present: Collection[str], there: str = "there") -> list[str]:
-    """The safetensors files among those that lie beside ``config.json``, where no index names them.
+    """The safetensors files of a model without an index, sorted.
 
     Args:
-        where: for messages.
-        present: names of all files.
-        there: where pickled weights can be rewritten.
+        where: folder or repository, for messages.
+        present: names of the files beside ``config.json``.
+        there: for the message, where pickled weights can be converted.
 
     Raises:
-        ModelError: there are none; pickled weights are named, and never opened.
+        ModelError: there are none. If there are pickled weights, the message says how to convert them; they are never
+            opened here.
     """
     found = sorted(name for name in present if name.endswith(".safetensors"))
     if found:
         return found
     pickled = [name for ending in (".bin", ".pt") for name in sorted(present) if name.endswith(ending)]
     if pickled:
-        # Whoever named the file would otherwise write into a command that people paste.
+        # An untrusted file name must not end up in a command that people paste into a shell.
         plain = re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", pickled[0])
         named = PurePath(pickled[0] if plain else f"FILE{PurePath(pickled[0]).suffix}")
         rewrite = (

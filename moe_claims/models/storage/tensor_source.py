@@ -1,4 +1,4 @@
-"""Where tensors come from: a folder of safetensors, or memory. Nothing else is ever read."""
+"""Sources of named tensors: protocols, and implementations for a folder of safetensors files and for memory."""
 
 import os.path
 from collections.abc import Mapping, Sequence
@@ -14,32 +14,35 @@ if TYPE_CHECKING:
 
 
 class TensorSource(Protocol):
-    """Named tensors. A name that is not there is a KeyError."""
+    """Read access to named tensors. An unknown name raises KeyError."""
 
     def names(self) -> frozenset[str]:
         """Names of all tensors."""
 
     def shape(self, name: str) -> tuple[int, ...]:
-        """Of a tensor, without reading it."""
+        """Shape of a tensor, without reading it."""
 
     def get(self, name: str) -> "torch.Tensor":
-        """The tensor of that name, on the CPU, in its stored dtype."""
+        """A tensor, on the CPU, in its stored dtype."""
 
     def get_many(self, names: Sequence[str]) -> "list[torch.Tensor]":
-        """Tensors in the order of their names, read in whichever way is fastest."""
+        """Several tensors, in the order of ``names``; faster than one by one."""
 
 
 @runtime_checkable
 class RowSource(Protocol):
-    """A source that reads some rows of a tensor as quickly as a tensor of their size, for several threads at once."""
+    """A source that can read some rows of a tensor without reading the rest, also from several threads at once."""
 
     def get_rows(self, parts: Sequence[tuple[str, int, int]]) -> "list[torch.Tensor]":
-        """Of each (name, first, last), the rows first to last − 1, counted over all axes but the last, as a matrix."""
+        """For each (name, first, last), rows first to last − 1 as a matrix.
+
+        Rows are counted over all axes but the last.
+        """
 
 
 @final
 class MemorySource:
-    """Tensors of a model that was made in memory."""
+    """Tensors of a model that was generated in memory."""
 
     def __init__(self, tensors: Mapping[str, "torch.Tensor"]) -> None:
         self._tensors = tensors
@@ -59,11 +62,11 @@ class MemorySource:
 
 @final
 class SafetensorsFolder:
-    """A checkpoint directory: one or many ``.safetensors`` files.
+    """The tensors in a folder of one or several ``.safetensors`` files.
 
     Raises:
-        ModelError: no safetensors there, a shard of the index is missing, or a file is
-            damaged; the message names the file.
+        ModelError: the folder has no safetensors file, a shard of its index is missing, or a file is damaged; the
+            message names the file.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -94,7 +97,7 @@ class SafetensorsFolder:
         return self._spans[path]
 
     def _span(self, name: str) -> Span:
-        return self._header(self._where[name])[name]  # the index may promise what the shard does not hold
+        return self._header(self._where[name])[name]  # KeyError if the index names a tensor that the shard lacks
 
     def names(self) -> frozenset[str]:
         return frozenset(self._where)
@@ -109,11 +112,11 @@ class SafetensorsFolder:
         return self._reader.read([(self._where[name], self._span(name)) for name in names])
 
     def get_rows(self, parts: Sequence[tuple[str, int, int]]) -> "list[torch.Tensor]":
-        places = []
+        spans = []
         for name, first, last in parts:
             span = self._span(name)
             columns = span.shape[-1]
             row = columns * span.size // prod(span.shape)
             found = Span(span.dtype, (last - first, columns), span.begin + first * row, (last - first) * row)
-            places.append((self._where[name], found))
-        return self._reader.read(places, threads=1)
+            spans.append((self._where[name], found))
+        return self._reader.read(spans, threads=1)

@@ -1,4 +1,4 @@
-"""What is asked of tensors of any checkpoint."""
+"""Small helpers for tensors."""
 
 from typing import TYPE_CHECKING
 
@@ -7,15 +7,15 @@ if TYPE_CHECKING:
 
 
 def is_finite(tensor: "torch.Tensor") -> bool:
-    """Whether all numbers are: a sum, which NaN and infinity spoil, is a quick way to see it."""
+    """Whether a tensor has neither NaN nor infinity. The sum, a quick test, is tried first."""
     import torch
 
-    # In the tensor's own dtype, since widening copies all numbers first. If it overflows, they are looked at.
+    # Summed in the tensor's own dtype, since widening would copy it. As the sum may overflow, the elements then decide.
     return bool(tensor.sum().isfinite()) or bool(torch.isfinite(tensor).all())
 
 
 def stacked(tensors: "list[torch.Tensor]") -> "torch.Tensor":
-    """Tensors of one shape → one tensor, without a copy where they lie one behind the other."""
+    """Stacks tensors of one shape along a new first axis; makes no copy if they are contiguous with each other."""
     import torch
 
     first, size = tensors[0], tensors[0].numel()

@@ -1,8 +1,8 @@
-"""Checkpoints along a training, in few bits: what ships beside a finished model so that its course can be followed.
+"""Compresses weights saved along a training ("points"), so that they can ship beside the finished model.
 
-Each is kept as its difference from the one after it, the last as its difference from the finished model. Matrices are
-rounded to whole steps of a share of their own size, and the numbers of steps Huffman-coded; routers and vectors, which
-are few, are kept in 16 bits.
+Each point is stored as its difference from the next one, the last as its difference from the finished model. Matrices
+are quantised with a step proportional to their root mean square, and the integers are Huffman-coded; routers and
+vectors, which are small, are stored in 16 bits.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ from moe_claims.models.embedded import point_file, points_of
 Floats = NDArray[np.float32]
 
 EXPERT_STEP, OTHER_STEP = 0.22, 0.12
-"""Size of a step over the root mean square of the matrix: an error of 0.22/√12 = 6 % for experts, 3 % for others."""
+"""Quantisation step over the root mean square of the matrix: an error of 0.22/√12 = 6 % for experts, 3 % for others."""
 NOTE = (
     "points along the training of an embedded model are kept in low precision: root-mean-square errors of "
     f"{EXPERT_STEP / 12**0.5:.0%} of the weights in experts, {OTHER_STEP / 12**0.5:.0%} in other matrices, routers in "
@@ -30,24 +30,24 @@ NOTE = (
 _ROUTER = re.compile(r"\bgate\.weight$|\brouter\b")
 _EXPERT = re.compile(r"\bexperts\b")
 _FOLLOWING = "following_sha256"
-"""In a file's metadata: of the weights that it is the difference from, as they are decoded."""
+"""Metadata key: hash of the weights that the file is the difference from, as decoded."""
 _CODES, _STEPS, _FOLLOW, _PLAIN = "codes", "steps", "follow", "plain"
 
 
-def coded(name: str, weight: Floats) -> bool:
-    """Whether a tensor is kept in steps: a matrix that is no router."""
+def is_coded(name: str, weight: Floats) -> bool:
+    """Whether a tensor is stored as quantised differences: a matrix other than a router."""
     return weight.ndim == 2 and not _ROUTER.search(name)
 
 
 def encode(weights: Mapping[str, Floats], following: Mapping[str, Floats]) -> dict[str, NDArray[Any]]:
-    """A checkpoint as the tensors of its file.
+    """Encodes the weights of a point as the tensors of its file.
 
     Args:
-        weights: by name.
-        following: those of the checkpoint after it, as ``decode`` gives them back, or of the finished model.
+        weights: tensors by name.
+        following: tensors of the next point as ``decode`` returns them, or of the finished model.
 
     Raises:
-        ValueError: weights that are not finite, or too far from what follows.
+        ValueError: weights are not finite, or differ from ``following`` by more than 127 steps.
     """
     codes, plain = [np.empty(0, np.int8)], [np.empty(0, np.float32)]
     steps, follow = [], []
@@ -55,7 +55,7 @@ def encode(weights: Mapping[str, Floats], following: Mapping[str, Floats]) -> di
         weight, other = weights[name], following[name]
         if not np.isfinite(weight).all():
             raise ValueError(f"'{name}' holds NaN or infinite weights")
-        if not coded(name, weight):
+        if not is_coded(name, weight):
             plain.append(weight.ravel())
             continue
         size = EXPERT_STEP if _EXPERT.search(name) else OTHER_STEP
@@ -63,11 +63,13 @@ def encode(weights: Mapping[str, Floats], following: Mapping[str, Floats]) -> di
         share = np.float32(np.vdot(other, weight) / max(float(np.vdot(other, other)), 1e-30))
         whole = np.rint((weight - share * other) / max(float(step), 1e-30))
         if np.abs(whole).max() > 127:
-            raise ValueError(f"'{name}' is {np.abs(whole).max():.0f} steps from what follows; 127 can be kept")
+            raise ValueError(
+                f"'{name}' is {np.abs(whole).max():.0f} steps from the next point; at most 127 can be stored"
+            )
         codes.append(whole.astype(np.int8).ravel())
         steps.append(step)
         follow.append(share)
-    # Runs hardly repeat in noise: Huffman codes alone are as short as what looks for them, and quicker.
+    # The integers are close to noise: searching for repeats would shorten the file hardly at all.
     packer = zlib.compressobj(9, zlib.DEFLATED, zlib.MAX_WBITS, 9, zlib.Z_HUFFMAN_ONLY)
     packed = packer.compress(np.concatenate(codes).tobytes()) + packer.flush()
     return {
@@ -79,14 +81,14 @@ def encode(weights: Mapping[str, Floats], following: Mapping[str, Floats]) -> di
 
 
 def decode(parts: Mapping[str, NDArray[Any]], following: Mapping[str, Floats]) -> dict[str, Floats]:
-    """Back from ``encode``, float32.
+    """Inverse of ``encode``, up to rounding; float32.
 
     Raises:
-        ValueError: the parts do not belong to a model of this shape.
+        ValueError: the parts do not fit the names and shapes of ``following``.
     """
     codes = np.frombuffer(zlib.decompress(parts[_CODES].tobytes()), np.int8)
     plain, steps, follow = parts[_PLAIN].astype(np.float32), parts[_STEPS], parts[_FOLLOW]
-    kept = {name: coded(name, other) for name, other in following.items()}
+    kept = {name: is_coded(name, other) for name, other in following.items()}
     sizes = {True: 0, False: 0}
     for name, other in following.items():
         sizes[kept[name]] += other.size
@@ -107,7 +109,7 @@ def decode(parts: Mapping[str, NDArray[Any]], following: Mapping[str, Floats]) -
 
 
 def digest(weights: Mapping[str, Floats]) -> str:
-    """SHA-256 of all weights with their names."""
+    """SHA-256 of all weights, with their names and shapes."""
     found = hashlib.sha256()
     for name in sorted(weights):
         found.update(f"{name} {weights[name].shape}\n".encode())
@@ -116,11 +118,11 @@ def digest(weights: Mapping[str, Floats]) -> str:
 
 
 def save(path: Path, parts: Mapping[str, NDArray[Any]], following: Mapping[str, Floats]) -> None:
-    """Writes a point, and which weights it is the difference from."""
+    """Writes the file of a point, with a hash of the weights that it is the difference from."""
     from safetensors.numpy import save_file
 
     save_file(dict(parts), path, metadata={_FOLLOWING: digest(following)})
-    path.chmod(0o644)  # written as a temporary file is, for its owner alone
+    path.chmod(0o644)  # safetensors makes it readable for its owner only
 
 
 def _load(path: Path, following: Mapping[str, Floats]) -> dict[str, Floats]:
@@ -128,15 +130,19 @@ def _load(path: Path, following: Mapping[str, Floats]) -> dict[str, Floats]:
 
     with safe_open(path, framework="np") as file:
         if (file.metadata() or {}).get(_FOLLOWING) != digest(following):
-            raise ValueError("it is the difference from other weights than those that follow it here")
+            raise ValueError("it is the difference from other weights than those of the next point")
         return decode({name: file.get_tensor(name) for name in (_CODES, _STEPS, _FOLLOW, _PLAIN)}, following)
 
 
 def read(folder: Path, step: int) -> dict[str, Floats]:
-    """The weights after so many steps, by the names of the finished model in the same folder.
+    """Decodes the weights after ``step`` training steps, float32, by name.
+
+    Args:
+        folder: folder of the finished model, with its points.
+        step: one of the saved steps.
 
     Raises:
-        ModelError: a file is missing, damaged, or belongs to another model.
+        ModelError: a file is missing or damaged, or belongs to another model.
     """
     from safetensors import SafetensorError
 
@@ -152,12 +158,12 @@ def read(folder: Path, step: int) -> dict[str, Floats]:
         try:
             weights = _load(path, weights)
         except (SafetensorError, ValueError, zlib.error) as error:
-            raise ModelError(f"'{path}' is no point along this model's training: {error}; install it again") from None
+            raise ModelError(f"'{path}' does not belong to this model's training: {error}; install it again") from None
     return weights
 
 
 def finished(folder: Path) -> dict[str, Floats]:
-    """The finished model's weights, float32."""
+    """Weights of the finished model in a folder, float32, by name."""
     from safetensors.torch import load_file
 
     return {name: tensor.float().numpy() for name, tensor in load_file(folder / "model.safetensors").items()}

@@ -1,1 +1,1 @@
-"""Models made in memory: planted, null, and freshly initialised."""
+"""Generates models in memory: planted, null and randomly initialised ones."""

@@ -1,10 +1,9 @@
-"""Synthetic MoEs: real Mixtral models whose weights make the claims true or false by construction.
+"""Generates synthetic MoEs: Mixtral models whose weights make the claims true or false by construction.
 
-Every layer is drawn after a plan (``synthetic_plan``). In planted models all follows from
-a few rules: experts share less of their weights the deeper they lie, one of them less
-than the others; the rows of W_act point along the expert's router row, so that a gate
-opens further the higher the router's score; words come in runs of one topic, and each
-expert has a topic of its own.
+Every layer is drawn according to a ``LayerPlan`` (``synthetic/plan.py``). Planted models follow a few rules: experts
+share less of their weights in deeper layers, and one special expert shares less than the others; the rows of W_act
+point along the expert's router row, so that gates open further the higher the router's score; words come in runs of
+one topic, and each expert has a topic.
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,22 +16,22 @@ from numpy.typing import NDArray
 
 from moe_claims.errors import UsageError
 from moe_claims.models.synthetic import plan
-from moe_claims.models.synthetic.layer import ABOUT, CONSTANT, TOPICS, LayerWeights, layer_weights
+from moe_claims.models.synthetic.layer import CONSTANT, TOPIC_STRENGTH, TOPICS, LayerWeights, layer_weights
 
 if TYPE_CHECKING:
     import torch
 
 Floats = NDArray[np.float64]
 _RUN = 8
-"""Words of a planted text that have one topic."""
+"""Number of consecutive words that have the same topic, for planted models."""
 PATTERNS = {"planted": ("all", "extremes", "upcycled"), "null": ("none", "equal", "special", "apart")}
-"""What ``pattern`` may be; the first is the default."""
+"""Values of ``pattern`` by kind of model; the first is the default."""
 
 
 @final
 @dataclass(frozen=True)
 class Shape:
-    """Sizes of a synthetic model: every field can be set in the query of its name."""
+    """Sizes and other options of a synthetic model; each is set as ``synthetic:KIND?FIELD=VALUE``."""
 
     seed: int = 0
     layers: int = 16
@@ -42,34 +41,34 @@ class Shape:
     intermediate: int = 48
     vocabulary: int = 512
     context: int = 96
-    """Longest sequence; longer passages are cut to it."""
+    """Longest sequence in tokens; longer passages are cut to it."""
     pattern: str = ""
-    """Planted: ``all`` claims, ``extremes`` (only the largest norm goes with a high score), or ``upcycled`` (experts
-    stay near the dense model). Null: ``none`` (router unrelated to all matrices), ``equal`` (related to all three
-    alike), ``special`` (one expert stands apart, and is chosen as the others are), or ``apart`` (experts share
-    nothing)."""
+    """Planted: ``all`` (every claim holds), ``extremes`` (only the largest norm goes with a high score), or
+    ``upcycled`` (experts stay near the dense model). Null: ``none`` (router unrelated to all matrices), ``equal``
+    (equally related to all three), ``special`` (one expert differs from the others but is chosen as often), or
+    ``apart`` (experts share nothing)."""
     strength: float = 1.0
-    """Planted only: how strongly, 0 (not at all) to 1."""
+    """Planted only: size of the planted effects, 0 (none) to 1."""
     noise: float = 0.0
-    """Noise added to all weights, relative to each tensor's spread: another model of the same origin."""
+    """Standard deviation of noise added to all weights, relative to that of each tensor."""
     of: str = "planted"
-    """Dense only: the synthetic model that it is the dense model of, planted or null."""
+    """Dense only: the kind of MoE that this is the dense reference of, ``planted`` or ``null``."""
 
 
 def shape_of(kind: str, options: Mapping[str, int | float | str]) -> Shape:
-    """The sizes asked for in ``synthetic:KIND?name=value&…``.
+    """The ``Shape`` for the options in ``synthetic:KIND?name=value&…``.
 
     Raises:
-        UsageError: an unknown name, or a value that makes no model.
+        UsageError: an option is unknown for this kind, or its value is invalid.
     """
     shape = replace(Shape(), pattern=PATTERNS.get(kind, ("",))[0])
     known = {f.name: type(getattr(shape, f.name)) for f in fields(Shape)}
     for name, value in options.items():
-        if name not in known or name in _FOREIGN.get(kind, ()):
-            takes = ", ".join(n for n in known if n not in _FOREIGN.get(kind, ()))
+        if name not in known or name in _UNUSED_OPTIONS.get(kind, ()):
+            takes = ", ".join(n for n in known if n not in _UNUSED_OPTIONS.get(kind, ()))
             raise UsageError(f"synthetic:{kind} has no option '{name}': it takes {takes}")
         given = float(value) if known[name] is float and type(value) is int else value
-        if type(given) is not known[name]:  # isinstance would take true for 1
+        if type(given) is not known[name]:  # isinstance would accept a bool as an int
             raise UsageError(f"synthetic:{kind}?{name}={value}: {name} is {_WANTED[known[name]]}")
         changed: dict[str, Any] = {name: given}
         shape = replace(shape, **changed)
@@ -89,13 +88,13 @@ def shape_of(kind: str, options: Mapping[str, int | float | str]) -> Shape:
 
 
 _WANTED = {int: "a whole number", float: "a number", str: "a word"}
-_FOREIGN = {
+_UNUSED_OPTIONS = {
     "planted": ("of",),
     "null": ("strength", "of"),
     "random-init": ("pattern", "strength", "noise", "of"),
     "dense": ("noise",),
 }
-"""Options that make no sense for a kind."""
+"""Options that do not apply, by kind of model."""
 
 
 def _check_words(kind: str, shape: Shape) -> None:
@@ -124,12 +123,15 @@ def config_of(shape: Shape) -> dict[str, Any]:
 
 
 def encode(text: str, vocabulary: int) -> list[int]:
-    """A tokenizer without a fitted vocabulary: one token per word, its id a hash; 0 begins."""
+    """Tokenizes by hashing: one token id per word, after the id 0, which begins every sequence."""
     return [0, *(1 + _hash(word) % (vocabulary - 1) for word in text.split())]
 
 
 def encode_by_topic(text: str, vocabulary: int) -> list[int]:
-    """The same for planted models: every eight words have one topic, their hash, which gives the range of their ids."""
+    """Tokenizes for planted models: each run of eight words gets a topic, a hash of the run.
+
+    The topic determines the range of ids, and a hash of the word the id within it. Id 0 begins every sequence.
+    """
     words = text.split()
     size = (vocabulary - 1) // TOPICS
     runs = [words[number - number % _RUN :][:_RUN] for number in range(len(words))]
@@ -142,7 +144,7 @@ def _hash(word: str) -> int:
 
 
 def config_dense(shape: Shape) -> dict[str, Any]:
-    """The ``config.json`` of the dense model that a synthetic MoE is compared with."""
+    """The ``config.json`` of the dense reference of a synthetic MoE."""
     moe_only = ("model_type", "num_local_experts", "num_experts_per_tok")
     return {"model_type": "mistral", **{name: v for name, v in config_of(shape).items() if name not in moe_only}}
 
@@ -150,9 +152,8 @@ def config_dense(shape: Shape) -> dict[str, Any]:
 def make(kind: str, shape: Shape) -> "dict[str, torch.Tensor]":
     """The weights of a planted or null model, in the original Mixtral layout, float32.
 
-    The residual stream stays close to the token embeddings: attention and experts add
-    little, so that every layer sees the same well-spread inputs, and coordinate 0 of the
-    embeddings is constant, which gives W_act a bias to work around.
+    Attention and experts add little to the residual stream, so that the inputs of every layer stay close to the
+    widely spread token embeddings. Coordinate 0 of the embeddings is constant, so that W_act can have a bias.
     """
     shape, rng = _begin(kind, shape)
     weights = _outside(kind, shape, rng)
@@ -172,9 +173,9 @@ def make(kind: str, shape: Shape) -> "dict[str, torch.Tensor]":
 
 
 def make_dense(shape: Shape) -> "dict[str, torch.Tensor]":
-    """The dense model of the synthetic MoE of the same seed, in the Mistral layout, float32.
+    """The weights of the dense reference of the synthetic MoE with the same seed, in the Mistral layout, float32.
 
-    Of a planted model it is what the experts share; of a null model it is one more expert.
+    For a planted MoE they are the component that its experts share; for a null MoE, those of one more expert.
     """
     kind = shape.of
     shape, rng = _begin(kind, shape)
@@ -186,20 +187,20 @@ def make_dense(shape: Shape) -> "dict[str, torch.Tensor]":
 
 
 def _begin(kind: str, shape: Shape) -> tuple[Shape, np.random.Generator]:
-    """The shape with a pattern, if need be the kind's own, and the generator that draws a model of that kind."""
+    """The shape with its pattern filled in, and the random generator for a model of that kind."""
     pattern = shape.pattern or PATTERNS[kind][0]
     return replace(shape, pattern=pattern), np.random.default_rng((shape.seed, list(PATTERNS).index(kind)))
 
 
 def _outside(kind: str, shape: Shape, rng: np.random.Generator) -> dict[str, Floats]:
-    """Embedding, attention, norms and head."""
+    """Weights outside the experts and routers: embedding, attention, norms and head."""
     d = shape.hidden
     embedding = rng.standard_normal((shape.vocabulary, d))
     embedding[:, 0] = CONSTANT
     if kind == "planted":
         topic = np.minimum(np.arange(shape.vocabulary - 1) // max(1, (shape.vocabulary - 1) // TOPICS), TOPICS - 1)
-        embedding[:, 1 : 1 + TOPICS] *= 1 - 0.8 * shape.strength  # what a token is about is said clearly
-        embedding[1 + np.arange(shape.vocabulary - 1), 1 + topic % (d - 1)] += ABOUT * shape.strength
+        embedding[:, 1 : 1 + TOPICS] *= 1 - 0.8 * shape.strength  # less noise, so that the topic stands out
+        embedding[1 + np.arange(shape.vocabulary - 1), 1 + topic % (d - 1)] += TOPIC_STRENGTH * shape.strength
     weights = {"model.embed_tokens.weight": embedding, "model.norm.weight": np.ones(d)}
     weights["lm_head.weight"] = rng.standard_normal((shape.vocabulary, d)) / np.sqrt(d)
     for layer in range(shape.layers):

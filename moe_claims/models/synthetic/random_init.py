@@ -1,4 +1,4 @@
-"""The random-initialisation control: the same architecture, as transformers initialises it."""
+"""Generates the weights of the random-initialisation control, as transformers initialises the architecture."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 
 def initialise(config: dict[str, Any], *, seed: int, of: Checkpoint | None = None) -> "dict[str, torch.Tensor]":
-    """The weights of a fresh model of this configuration, named as its transformers module names them.
+    """Random weights for a configuration, float32, named as in the transformers module.
 
     Args:
         config: the parsed ``config.json``.
-        seed: of torch's generator, whose state is put back afterwards.
-        of: the model whose control it is; tables of whole numbers, such as one of experts for each token, are not
-            learnt, and so are taken from it.
+        seed: seed for torch's generator, whose state is restored afterwards.
+        of: the model whose control this is. Integer tables, such as a map from tokens to experts, are not learnt and
+            therefore copied from it.
     """
     import torch
 
@@ -36,7 +36,7 @@ def initialise(config: dict[str, Any], *, seed: int, of: Checkpoint | None = Non
 
 
 def weights_of(module: "torch.nn.Module") -> "Iterator[tuple[str, torch.Tensor]]":
-    """Parameters, a tied one once, and the buffers that checkpoints keep, such as biases of routers."""
+    """Yields (name, tensor) for parameters, tied ones once, and for persistent buffers, such as router biases."""
     kept = set(module.state_dict())
     yield from ((name, parameter.detach()) for name, parameter in module.named_parameters())
     yield from ((name, buffer) for name, buffer in module.named_buffers() if name in kept)

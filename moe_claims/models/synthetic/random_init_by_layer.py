@@ -1,4 +1,4 @@
-"""A fresh model of any size: its weights are made layer by layer, when they are asked for."""
+"""Generates the weights of a random-initialisation control of any size, layer by layer, on demand."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, final
 from moe_claims.errors import ModelError
 from moe_claims.models.checkpoint import Checkpoint
 from moe_claims.models.families.table import family_of
-from moe_claims.models.forward.architecture import Parts, build
+from moe_claims.models.forward.architecture import DecoderParts, build
 from moe_claims.models.forward.stored_names import StoredNames
 from moe_claims.models.storage.tensors import is_finite
 from moe_claims.models.synthetic.random_init import weights_of
@@ -19,17 +19,18 @@ if TYPE_CHECKING:
     import torch
 
 _SMALL = 1 << 20
-"""Numbers up to which a tensor stays, once made; larger ones are given away once, and made again if need be."""
+"""Tensors of up to this many numbers are kept once generated; larger ones are dropped after one read and generated
+again when needed."""
 
 
 @final
-class FreshSource:
-    """The weights that transformers would initialise, under the names of its module.
+class RandomInitSource:
+    """A ``TensorSource`` of random weights as transformers initialises them, named as in its module.
 
     Args:
         config: the parsed ``config.json``.
-        seed: decides the weights, with the index of their layer.
-        of: the model whose control it is; tables of whole numbers, which are not learnt, are taken from it.
+        seed: seed; together with the index of a layer it determines the weights of that layer.
+        of: the model whose control this is; integer tables, which are not learnt, are copied from it.
     """
 
     def __init__(self, config: dict[str, Any], *, seed: int, of: Checkpoint) -> None:
@@ -39,7 +40,7 @@ class FreshSource:
         settings = {name: value for name, value in config.items() if name not in ("dtype", "torch_dtype")}
         with torch.device("meta"):
             self._model: Any = build(settings, family, torch.float32)
-        parts = Parts(self._model, family)
+        parts = DecoderParts(self._model, family)
         self._layers, self._prefix, self._decoder = list(parts.layers), f"{family.layers}.", parts.decoder
         whole = dict(weights_of(self._model))
         self._config, self._seed, self._of = config, seed, of
@@ -51,24 +52,24 @@ class FreshSource:
         self._made: dict[str, torch.Tensor] = {}
         self._lock = threading.Lock()
 
-    def __reduce__(self) -> "tuple[Callable[..., FreshSource], tuple[dict[str, Any]]]":
+    def __reduce__(self) -> "tuple[Callable[..., RandomInitSource], tuple[dict[str, Any]]]":
         """Another process draws the same weights anew."""
-        return partial(FreshSource, seed=self._seed, of=self._of), (self._config,)
+        return partial(RandomInitSource, seed=self._seed, of=self._of), (self._config,)
 
     def names(self) -> frozenset[str]:
         """Names of all tensors."""
         return frozenset(self._shapes)
 
     def shape(self, name: str) -> tuple[int, ...]:
-        """Of a tensor, without making it."""
+        """Shape of a tensor, without generating it."""
         return self._shapes[name]
 
     def get(self, name: str) -> "torch.Tensor":
-        """A tensor, float32; its whole layer is made with it.
+        """A tensor, float32; the other tensors of its layer are generated with it.
 
         Raises:
-            KeyError: there is none of that name.
-            ModelError: transformers leaves a tensor of the layer as memory happened to be.
+            KeyError: there is no tensor of that name.
+            ModelError: transformers does not initialise a tensor of the layer.
         """
         if name in self._tables:
             return self._tables[name]
@@ -79,11 +80,11 @@ class FreshSource:
             return self._made[name] if small else self._made.pop(name)
 
     def get_many(self, names: Sequence[str]) -> "list[torch.Tensor]":
-        """Tensors in the order of their names."""
+        """Tensors, in the order of ``names``."""
         return [self.get(name) for name in names]
 
     def _make(self, wanted: str) -> None:
-        """All tensors of the layer that a tensor is in, or of what lies outside of the layers."""
+        """Generates all tensors of the layer that contains ``wanted``, or all tensors outside the layers."""
         import torch
 
         self._made = {name: tensor for name, tensor in self._made.items() if tensor.numel() <= _SMALL}
@@ -103,14 +104,16 @@ class FreshSource:
                 from transformers import __version__
 
                 raise ModelError(
-                    f"the installed transformers {__version__} does not say how '{name}' of a fresh model is "
-                    "initialised: a large one cannot be made layer by layer; a newer version may say it"
+                    f"the installed transformers {__version__} does not initialise '{name}' of a "
+                    "new model: a large control cannot be made layer by layer; try a newer version"
                 )
-        self._made |= {name: tensor for name, tensor in made.items() if name in self._shapes}  # a tied head came apart
+        self._made |= {
+            name: tensor for name, tensor in made.items() if name in self._shapes
+        }  # drops the head where it is tied to the embedding
 
 
 def _initialise(module: "torch.nn.Module", owner: Any) -> None:
-    """As transformers does it: from the inside out, each part by the model that it belongs to."""
+    """Initialises a module as transformers does: submodules first, each by the pretrained model that owns it."""
     from transformers import PreTrainedModel
 
     for child in module.children():

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
-from moe_claims.printable import legible
+from moe_claims.printable import printable
 from moe_claims.report import formatting
 from moe_claims.report.html import forest, sketch, view
 
@@ -65,7 +65,7 @@ def inert(value: Any) -> Any:
     Escaping is jinja's; this is about marks of writing direction, joiners and control characters, which are no markup
     and would pass.
     """
-    return legible(re.sub(r"\s+", " ", value)) if type(value) is str else value
+    return printable(re.sub(r"\s+", " ", value)) if type(value) is str else value
 
 
 def _hash(text: str) -> str:

@@ -15,7 +15,7 @@ from moe_claims.measure.routed import measure_routed, routed_layers
 from moe_claims.models.families import own
 from moe_claims.models.families.table import FAMILIES, ROLES, family_of
 from moe_claims.models.forward.batches import micro_batches, pad
-from moe_claims.models.forward.experts_adapters import adopt
+from moe_claims.models.forward.experts_adapters import adapt_experts
 from moe_claims.models.forward.layerwise import LayerwiseModel
 from moe_claims.models.loading import OpenModel, random_control
 from moe_claims.models.names import ModelRef
@@ -66,7 +66,7 @@ def test_weights_are_read_by_role(model_type: str, original: bool, made: Any, op
 
 def _matrices(module: Any) -> list[torch.Tensor]:
     """Up, act and down of all experts, by what the module says of its own layout, not by what the table says."""
-    experts = adopt(deepcopy(module))
+    experts = adapt_experts(deepcopy(module))
     transposed = getattr(experts, "is_transposed", type(module).__name__ == "Llama4TextExperts")
     matrices = []
     for expert in range(EXPERTS):

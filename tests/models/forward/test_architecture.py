@@ -7,7 +7,7 @@ import torch
 
 from moe_claims.errors import ModelError
 from moe_claims.models.families.table import FAMILIES, Family
-from moe_claims.models.forward.architecture import Parts, build, model_class
+from moe_claims.models.forward.architecture import DecoderParts, build, model_class
 
 NAMES = ("mixtral", "aria", "qwen3_vl_moe", "gemma4")
 
@@ -33,7 +33,7 @@ def test_what_no_class_can_build_is_left_to_transformers_to_say() -> None:
 @pytest.mark.parametrize("model_type", NAMES)
 def test_towers_have_no_part_in_a_text(model_type: str, made: Any) -> None:
     model, family = made(model_type), FAMILIES[model_type]
-    parts = Parts(model, family)
+    parts = DecoderParts(model, family)
     names = list(model.state_dict())
     text = {name for name in names if parts.belongs_to_text(name)}
     assert {parts.embedding, "lm_head.weight"} <= text
@@ -44,7 +44,7 @@ def test_towers_have_no_part_in_a_text(model_type: str, made: Any) -> None:
 
 def test_layers_can_be_exchanged(made: Any) -> None:
     model = made("dbrx")
-    parts = Parts(model, FAMILIES["dbrx"])
+    parts = DecoderParts(model, FAMILIES["dbrx"])
     own, parts.layers = parts.layers, torch.nn.ModuleList()
     assert len(model.transformer.blocks) == 0
     parts.layers = own
@@ -56,9 +56,9 @@ def test_buffers_of_no_checkpoint_get_their_values(model_type: str, made: Any, o
     checkpoint = opened(model_type, True)
     with torch.device("meta"):
         model = build(checkpoint.config, checkpoint.family, torch.float32)
-    parts = Parts(model, checkpoint.family)
+    parts = DecoderParts(model, checkpoint.family)
     parts.compute_constants(parts.decoder, "cpu")
-    theirs = dict(Parts(made(model_type), checkpoint.family).decoder.named_buffers())
+    theirs = dict(DecoderParts(made(model_type), checkpoint.family).decoder.named_buffers())
     kept = set(model.state_dict())
     found = {name: tensor for name, tensor in parts.decoder.named_buffers() if not tensor.is_meta}
     assert found and all(torch.equal(tensor, theirs[name]) for name, tensor in found.items())
@@ -70,7 +70,7 @@ def test_layers_that_are_elsewhere_are_told(made: Any) -> None:
     from transformers import __version__
 
     with pytest.raises(ModelError) as caught:
-        Parts(made("mixtral"), Family("mixtral", layers="model.decoder.layers"))
+        DecoderParts(made("mixtral"), Family("mixtral", layers="model.decoder.layers"))
     assert str(caught.value) == (
         f"MixtralForCausalLM of the installed transformers {__version__} has no 'model.decoder.layers': only its "
         "weights can be measured; a newer version may have it"

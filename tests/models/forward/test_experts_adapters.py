@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from moe_claims.models.forward import experts_kernel
-from moe_claims.models.forward.experts_adapters import ADOPTED, adopt
+from moe_claims.models.forward.experts_adapters import ADAPTERS, adapt_experts
 
 EXPERTS, WIDTH, INNER, TOKENS, TOP_K = 4, 6, 5, 7, 2
 
@@ -41,8 +41,8 @@ def _step() -> tuple[Any, Any]:
 MAKERS = {"DbrxExperts": _dbrx, "JetMoeMoE": _jetmoe, "Step3p7Experts": _step}
 
 
-def test_every_adopted_module_is_tried() -> None:
-    assert set(MAKERS) == set(ADOPTED)
+def test_every_adapter_is_tried() -> None:
+    assert set(MAKERS) == set(ADAPTERS)
 
 
 @pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
@@ -52,7 +52,7 @@ def test_the_block_returns_what_it_returns_by_itself(make: Callable[[], tuple[An
     for parameter in block.parameters():
         torch.nn.init.normal_(parameter)
     hidden = torch.randn(1, TOKENS, WIDTH)
-    experts, seen = adopt(module), list[experts_kernel.ExpertBatch]()
+    experts, seen = adapt_experts(module), list[experts_kernel.ExpertBatch]()
     experts.moe_claims_neutral = 1.0
     with torch.no_grad():
         module_forward = module.__dict__.pop("forward")  # as it was made
@@ -72,6 +72,8 @@ def test_the_block_returns_what_it_returns_by_itself(make: Callable[[], tuple[An
 
 def test_a_module_behind_the_interface_is_left_as_it_is() -> None:
     module = SimpleNamespace(is_transposed=False, forward=None)
-    assert adopt(module) is module
+    assert adapt_experts(module) is module
     linear = torch.nn.Linear(2, 2)
-    assert adopt(linear) is linear and adopt(deepcopy(linear)).forward.__func__ is torch.nn.Linear.forward
+    assert (
+        adapt_experts(linear) is linear and adapt_experts(deepcopy(linear)).forward.__func__ is torch.nn.Linear.forward
+    )

@@ -141,7 +141,9 @@ def test_a_norm_behind_the_experts_is_part_of_their_outputs() -> None:
 
 
 def test_experts_outside_the_interface_are_refused() -> None:
-    with pytest.raises(ModelError, match=r"^Linear is not behind the experts interface of the installed transformers "):
+    with pytest.raises(
+        ModelError, match=r"^Linear does not implement the experts interface of the installed transformers "
+    ):
         experts_kernel.check_supported(torch.nn.Linear(2, 2))
 
 
@@ -155,5 +157,5 @@ def test_what_the_router_was_asked_and_answered_is_shown_while_observed() -> Non
             experts_kernel.observed_experts(module, 2 * hidden, index, weights)
         experts_kernel.observed_experts(module, hidden, index, weights)
     (batch,) = seen
-    assert torch.equal(batch.asked, hidden) and torch.equal(batch.hidden, 2 * hidden)
-    assert len(batch.answers) == 1 and torch.equal(batch.answers[0], logits[0])
+    assert torch.equal(batch.router_input, hidden) and torch.equal(batch.hidden, 2 * hidden)
+    assert len(batch.router_outputs) == 1 and torch.equal(batch.router_outputs[0], logits[0])

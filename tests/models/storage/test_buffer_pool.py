@@ -8,13 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from moe_claims.models.storage import buffer_pool
-from moe_claims.models.storage.buffer_pool import Buffers
+from moe_claims.models.storage.buffer_pool import BufferPool
 
 LARGE = buffer_pool._WORTH
 
 
 def test_large_memory_is_used_again() -> None:
-    pool = Buffers()
+    pool = BufferPool()
     first = pool.take(LARGE)
     where = first.data_ptr()
     del first
@@ -23,7 +23,7 @@ def test_large_memory_is_used_again() -> None:
 
 
 def test_a_view_keeps_its_memory() -> None:
-    pool = Buffers()
+    pool = BufferPool()
     whole = pool.take(LARGE)
     view = whole.view(torch.float32)[5:7]
     view.fill_(3.0)
@@ -37,7 +37,7 @@ def test_a_view_keeps_its_memory() -> None:
 
 
 def test_much_too_large_memory_is_not_taken() -> None:
-    pool = Buffers()
+    pool = BufferPool()
     first = pool.take(4 * LARGE)
     where = first.data_ptr()
     del first
@@ -45,16 +45,16 @@ def test_much_too_large_memory_is_not_taken() -> None:
 
 
 def test_few_are_kept() -> None:
-    pool = Buffers()
+    pool = BufferPool()
     held = [pool.take(LARGE) for _ in range(5)]
     held.clear()
-    assert len(pool._free) == Buffers._KEPT
+    assert len(pool._free) == BufferPool._KEPT
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(1, 4)), max_size=30))
 @settings(max_examples=20, deadline=None)
 def test_no_two_tensors_share_memory(steps: list[tuple[int, int]]) -> None:
-    pool, held = Buffers(), dict.fromkeys(range(4), torch.empty(0))
+    pool, held = BufferPool(), dict.fromkeys(range(4), torch.empty(0))
     for slot, size in steps:
         held[slot] = torch.empty(0)
         held[slot] = pool.take(size * LARGE)

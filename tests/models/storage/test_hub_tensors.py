@@ -266,7 +266,7 @@ def test_storage_server_is_asked_directly_until_it_refuses(source: RemoteSource,
     assert {r.authorization for r in hub_here.log if r.port == "storage"} == {None}
 
 
-PASSING = {
+TRANSIENT_STATUSES = {
     "the connection ends in the middle": ("drop", None, {}),
     "twice": ("drop", None, {"times": 2}),
     "503": ("status", 503, {}),
@@ -289,14 +289,14 @@ PASSING = {
 }
 
 
-@pytest.mark.parametrize("case", PASSING)
+@pytest.mark.parametrize("case", TRANSIENT_STATUSES)
 def test_what_passes_is_tried_again(
     case: str, repository_of: Any, one_file: Path, hub_here: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 0.3)
-    kind, value, where = PASSING[case]
+    kind, value, where = TRANSIENT_STATUSES[case]
     source = RemoteSource(repository_of(one_file))
     hub_here.signature += "port" in where  # so that the hub is asked at all
     hub_here.log.clear()

@@ -443,7 +443,7 @@ def test_a_quantised_dense_reference_is_its_plain_twin() -> None:
     plain = DenseModel("d", config, MemorySource(stored))
     assert _message(lambda: plain.matrix(0, "act")) == (
         f"'d' stores '{name}' in float8, but its config has no quantization_config, which says how to read it: take "
-        "both from the same place"
+        "both from the same checkpoint"
     )
 
 
@@ -606,8 +606,8 @@ def test_scale_of_another_shape_where_one_is_expected() -> None:
 def test_halves_that_could_be_read_in_two_ways() -> None:
     source = _source({"x.gate_up_proj": _float8(13, 2, 400, 64), "x.gate_up_proj_scale_inv": torch.ones(2, 4, 1)})
     assert _message(lambda: source.get("x.gate_up_proj")) == (
-        "'m' stores 'x.gate_up_proj' (2, 400, 64) with scales (2, 4, 1), which may be for blocks of the whole or of "
-        f"its two halves: {UNQUANTISED}, or one with a tensor for each expert"
+        "'m' stores 'x.gate_up_proj' (2, 400, 64) with scales (2, 4, 1), which fit blocks of the whole and of "
+        f"its two halves alike: {UNQUANTISED}, or one with a tensor for each expert"
     )
 
 
@@ -669,7 +669,7 @@ def test_float8_that_no_config_explains(folders: dict[str, Path]) -> None:
     checkpoint = Checkpoint("m", config, MemorySource(load_file(folders["fp8"] / "model.safetensors")))
     assert _message(lambda: measure_weights(checkpoint)) == (
         "'m' stores 'model.layers.1.mlp.experts.0.up_proj.weight' in float8, but its config has no "
-        "quantization_config, which says how to read it: take both from the same place"
+        "quantization_config, which says how to read it: take both from the same checkpoint"
     )
 
 

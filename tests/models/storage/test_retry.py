@@ -8,14 +8,14 @@ from threading import Event
 import pytest
 
 from moe_claims.models.storage.retry import (
-    PASSING,
+    TRANSIENT_STATUSES,
     GaveUpError,
-    Patience,
+    RetryPolicy,
     StoppedError,
     TransientError,
-    asked_wait,
-    check_passing,
-    persist,
+    raise_if_transient,
+    requested_wait,
+    retry,
 )
 
 
@@ -46,30 +46,30 @@ def _failing(*troubles: TransientError) -> Callable[[], str]:
 def test_the_first_success_is_returned_and_waits_double() -> None:
     clock = Clock()
     troubles = [TransientError("no") for _ in range(6)]
-    assert persist(_failing(*troubles), Patience(longest_wait=5.0), clock) == "through"
+    assert retry(_failing(*troubles), RetryPolicy(longest_wait=5.0), clock) == "through"
     assert clock.waits == [0.5, 1, 2, 4, 5, 5]
 
 
 def test_a_longer_wait_is_granted_and_a_shorter_one_is_not_a_licence() -> None:
     clock = Clock()
     troubles = [TransientError("busy", wait=7.0), TransientError("busy", wait=0.1)]
-    assert persist(_failing(*troubles), Patience(), clock) == "through"
+    assert retry(_failing(*troubles), RetryPolicy(), clock) == "through"
     assert clock.waits == [7.0, 1.0]
 
 
 @pytest.mark.parametrize(
-    ("troubles", "patience", "message", "waits"),
+    ("troubles", "policy", "message", "waits"),
     [
-        ([TransientError("it broke")] * 9, Patience(tries=3), "it broke, 3 times", 2),
-        ([TransientError("it broke")], Patience(tries=1), "it broke", 0),
-        ([TransientError("it lies", wrong=True)] * 9, Patience(), "it lies, 3 times", 2),
-        ([TransientError("busy", wait=3600.0)], Patience(), "busy, and asks to wait 3,600 s", 0),
+        ([TransientError("it broke")] * 9, RetryPolicy(tries=3), "it broke, 3 times", 2),
+        ([TransientError("it broke")], RetryPolicy(tries=1), "it broke", 0),
+        ([TransientError("it lies", wrong=True)] * 9, RetryPolicy(), "it lies, 3 times", 2),
+        ([TransientError("busy", wait=3600.0)], RetryPolicy(), "busy, and asks to wait 3,600 s", 0),
     ],
 )
-def test_giving_up(troubles: list[TransientError], patience: Patience, message: str, waits: int) -> None:
+def test_giving_up(troubles: list[TransientError], policy: RetryPolicy, message: str, waits: int) -> None:
     clock = Clock()
     with pytest.raises(GaveUpError) as caught:
-        persist(_failing(*troubles), patience, clock)
+        retry(_failing(*troubles), policy, clock)
     assert str(caught.value) == message
     assert len(clock.waits) == waits
 
@@ -78,7 +78,7 @@ def test_whoever_waits_can_be_stopped() -> None:
     clock = Clock()
     clock.set()
     with pytest.raises(StoppedError):
-        persist(_failing(TransientError("no")), Patience(), clock)
+        retry(_failing(TransientError("no")), RetryPolicy(), clock)
 
 
 def test_another_error_is_nobodys_second_try() -> None:
@@ -86,7 +86,7 @@ def test_another_error_is_nobodys_second_try() -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        persist(attempt, Patience(), Clock())
+        retry(attempt, RetryPolicy(), Clock())
 
 
 @pytest.mark.parametrize(
@@ -103,17 +103,17 @@ def test_another_error_is_nobodys_second_try() -> None:
     ],
 )
 def test_what_a_server_asks_for(headers: dict[str, str], seconds: float) -> None:
-    assert asked_wait(headers) == seconds
+    assert requested_wait(headers) == seconds
 
 
 def test_date_to_wait_for() -> None:
-    assert 55 < asked_wait({"retry-after": email.utils.formatdate(time.time() + 60, usegmt=True)}) <= 60
+    assert 55 < requested_wait({"retry-after": email.utils.formatdate(time.time() + 60, usegmt=True)}) <= 60
 
 
 def test_statuses_that_pass() -> None:
-    for status in PASSING:
+    for status in TRANSIENT_STATUSES:
         with pytest.raises(TransientError, match=f"^the server answers {status}$") as caught:
-            check_passing(status, {"retry-after": "2"})
+            raise_if_transient(status, {"retry-after": "2"})
         assert caught.value.wait == 2.0
     for status in (200, 206, 302, 400, 401, 403, 404, 416):
-        check_passing(status, {})
+        raise_if_transient(status, {})

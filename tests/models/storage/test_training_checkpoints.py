@@ -19,10 +19,10 @@ from moe_claims.models.storage.training_checkpoints import (
     NOTE,
     OTHER_STEP,
     Floats,
-    coded,
     decode,
     encode,
     finished,
+    is_coded,
     read,
     save,
 )
@@ -51,7 +51,7 @@ def test_errors_are_those_of_rounding_to_steps_whatever_follows(seed: int, scale
     other = drawn(seed + 1, scale)
     weights = {name: alike * other[name] + (1 - alike) * w for name, w in drawn(seed, scale).items()}
     for name, error in errors(weights, decode(encode(weights, other), other)).items():
-        bound = EXPERT_STEP / 2 if "experts" in name else OTHER_STEP / 2 if coded(name, weights[name]) else 1e-3
+        bound = EXPERT_STEP / 2 if "experts" in name else OTHER_STEP / 2 if is_coded(name, weights[name]) else 1e-3
         assert error <= bound + 1e-6, name
 
 
@@ -83,7 +83,7 @@ def test_weights_too_far_from_what_follows_are_refused() -> None:
     other[name] = np.zeros(wide[name], np.float32)
     weights[name] = np.zeros(wide[name], np.float32)
     weights[name][0, 0] = 1.0
-    with pytest.raises(ValueError, match=r"is 2875 steps from what follows; 127 can be kept"):
+    with pytest.raises(ValueError, match=r"is 2875 steps from the next point; at most 127 can be stored"):
         encode(weights, other)
 
 
@@ -122,7 +122,7 @@ def test_a_damaged_point_is_one_line(folder: Path, damage: str) -> None:
         save(path, {**parts, "codes": parts["codes"][::-1].copy()}, following)
     if damage == "unsaid":
         save_file(parts, path)
-    with pytest.raises(ModelError, match=rf"^'{path}' is no point along this model's training: .*install it again$"):
+    with pytest.raises(ModelError, match=rf"^'{path}' does not belong to this model's training: .*install it again$"):
         read(folder, 5)
 
 
@@ -134,7 +134,7 @@ def test_a_point_is_read_from_what_it_was_made_of_or_not_at_all(folder: Path, ch
         save(point_file(folder, 10), encode(drawn(10), drawn(9)), drawn(9))
     else:
         save_file(drawn(11), folder / "model.safetensors")
-    with pytest.raises(ModelError, match="it is the difference from other weights than those that follow it here"):
+    with pytest.raises(ModelError, match="it is the difference from other weights than those of the next point"):
         read(folder, 5)
 
 

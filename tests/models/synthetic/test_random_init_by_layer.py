@@ -19,7 +19,7 @@ from moe_claims.models.loading import OpenModel, random_control
 from moe_claims.models.names import ModelRef
 from moe_claims.models.synthetic import random_init_by_layer
 from moe_claims.models.synthetic.random_init import initialise
-from moe_claims.models.synthetic.random_init_by_layer import FreshSource
+from moe_claims.models.synthetic.random_init_by_layer import RandomInitSource
 
 RUN = [name for name, row in FAMILIES.items() if not row.weights_only]
 
@@ -28,7 +28,7 @@ RUN = [name for name, row in FAMILIES.items() if not row.weights_only]
 def test_every_tensor_is_drawn_as_transformers_draws_it(model_type: str, opened: Any) -> None:
     checkpoint = opened(model_type, True)
     at_once = initialise(checkpoint.config, seed=1, of=checkpoint)
-    source = FreshSource(checkpoint.config, seed=1, of=checkpoint)
+    source = RandomInitSource(checkpoint.config, seed=1, of=checkpoint)
     assert source.names() == set(at_once)
     constants = 0
     for name, theirs in at_once.items():
@@ -47,7 +47,7 @@ def test_every_tensor_is_drawn_as_transformers_draws_it(model_type: str, opened:
     assert constants > 2  # norms
 
 
-def _made_or_skipped(source: FreshSource, name: str) -> torch.Tensor:
+def _made_or_skipped(source: RandomInitSource, name: str) -> torch.Tensor:
     try:
         return source.get(name)
     except ModelError as error:
@@ -64,13 +64,13 @@ def test_what_transformers_leaves_unsaid_is_an_error(opened: Any, monkeypatch: p
         "_init_weights",
         lambda self, module: None if "Router" in type(module).__name__ else ordinary(self, module),
     )
-    with pytest.raises(ModelError, match=r"does not say how 'model\.layers\.1\.mlp\.gate\.weight' of a fresh model is"):
+    with pytest.raises(ModelError, match=r"does not initialise 'model\.layers\.1\.mlp\.gate\.weight' of a new model"):
         source.get("model.layers.1.self_attn.q_proj.weight")
 
 
-def _source(opened: Any, seed: int = 1) -> FreshSource:
+def _source(opened: Any, seed: int = 1) -> RandomInitSource:
     checkpoint = opened("mixtral", True)
-    return FreshSource(checkpoint.config, seed=seed, of=checkpoint)
+    return RandomInitSource(checkpoint.config, seed=seed, of=checkpoint)
 
 
 def test_weights_do_not_depend_on_the_order_in_which_they_are_asked_for(opened: Any) -> None:
@@ -110,7 +110,7 @@ def test_a_name_that_is_none(opened: Any) -> None:
 def test_random_state_is_put_back(opened: Any) -> None:
     checkpoint = opened("mixtral", True)
     state = torch.random.get_rng_state()
-    FreshSource(checkpoint.config, seed=1, of=checkpoint).get("model.norm.weight")
+    RandomInitSource(checkpoint.config, seed=1, of=checkpoint).get("model.norm.weight")
     assert torch.equal(torch.random.get_rng_state(), state)
 
 

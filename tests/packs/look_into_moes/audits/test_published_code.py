@@ -13,7 +13,7 @@ from moe_claims.models.loading import open_model
 from moe_claims.models.names import resolve
 from moe_claims.packs.look_into_moes.audits import AUDITS, published_code
 from moe_claims.packs.look_into_moes.audits.published_code import DEMONSTRATIONS, MODEL
-from moe_claims.settings import Settings, settle
+from moe_claims.settings import Settings, settings_from
 from moe_claims.types import Audit, AuditOutcome
 from moe_claims.zoo.recipes import recipe
 
@@ -22,7 +22,7 @@ from moe_claims.zoo.recipes import recipe
 def settings() -> Settings:
     """Of a run that asks for other models, texts and lengths, which are none of an audit's business."""
     values = {"model": ["synthetic:null"], "text": ["builtin-code"], "tokens": "40", "dtype": "bfloat16"}
-    return settle({**values, "device": "cpu"})
+    return settings_from({**values, "device": "cpu"})
 
 
 def check(audit: Audit, name: str) -> None:
