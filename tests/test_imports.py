@@ -170,7 +170,7 @@ def graph() -> dict[str, set[str]]:
             found
             for name in _imports(_path(module))
             for found in (name, name.rpartition(".")[0])
-            if found in modules and found != "moe_claims"
+            if found in modules and found not in ("moe_claims", module)
         }
         for module in modules
     }

@@ -123,10 +123,8 @@ class Checkpoint:
         So it is if the family requires it, or if rotary frequencies depend on the length of the sequence.
         """
         rope = self.text_config.get("rope_scaling") or self.text_config.get("rope_parameters") or {}
-        kinds = [
-            rope,
-            *(part for part in rope.values() if isinstance(part, dict)),
-        ]  # some have one for each type of layer
+        # Some have one for each type of layer.
+        kinds = [rope, *(part for part in rope.values() if isinstance(part, dict))]
         return self.family.alone or any(kind.get("rope_type", kind.get("type")) in _SET_BY_LENGTH for kind in kinds)
 
     def get(self, name: str) -> "torch.Tensor":
