@@ -30,7 +30,7 @@ def row_order(settings: Settings) -> Audit:
 
     model = open_model(resolve(MODEL))
     read = texts.tokenize(texts.load(TEXT), model.encoder(), limit=None, longest=model.context)
-    texts.check_ids(read.ids, int(model.checkpoint.text_config["vocab_size"]), f"'{TEXT}' as '{MODEL}' reads it")
+    texts.check_ids(read.ids, model.checkpoint.vocabulary, f"'{TEXT}' as '{MODEL}' reads it")
     layerwise = LayerwiseModel(model.checkpoint, device=device_of(settings.device), dtype="float32")
     return audits_row_order.row_order(measure_row_order(layerwise, read.ids))
 

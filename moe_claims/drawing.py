@@ -179,8 +179,7 @@ def short_sequence(model: OpenModel) -> texts.Sequences:
     """
     passage = texts.Text(SHORT, (_prompt(),))
     ids = tuple(model.encoder()(passage.passages[0]))[: model.context]
-    vocabulary = int(model.checkpoint.text_config["vocab_size"])
-    texts.check_ids([ids], vocabulary, f"the {SHORT} as '{model.ref.name}' reads it")
+    texts.check_ids([ids], model.checkpoint.vocabulary, f"the {SHORT} as '{model.ref.name}' reads it")
     return texts.Sequences(SHORT, (ids,), passage.sha256, 1, 0)
 
 

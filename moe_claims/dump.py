@@ -108,7 +108,7 @@ def _sequences(
         who = f"'{loaded.name}' as '{model.ref.name}' reads it"
     else:
         sequences, who = texts.read_token_ids(token_ids), f"'{token_ids}'"
-    texts.check_ids(sequences, int(model.checkpoint.text_config["vocab_size"]), who)
+    texts.check_ids(sequences, model.checkpoint.vocabulary, who)
     return sequences
 
 

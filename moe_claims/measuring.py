@@ -179,9 +179,7 @@ class Measurer:
         """
         text = texts.load(name)
         read = texts.tokenize(text, model.encoder(), limit=self.settings.tokens, longest=model.context)
-        texts.check_ids(
-            read.ids, int(model.checkpoint.text_config["vocab_size"]), f"'{name}' as '{model.ref.name}' reads it"
-        )
+        texts.check_ids(read.ids, model.checkpoint.vocabulary, f"'{name}' as '{model.ref.name}' reads it")
         return read
 
     def routed(

@@ -76,6 +76,11 @@ class Checkpoint:
         """The decoder's part of the config; all of it where the model is for text alone."""
         return self.family.text_config(self.config)
 
+    @property
+    def vocabulary(self) -> int:
+        """Number of token ids that the model both reads and predicts: rows that only pad its matrices are none."""
+        return int(self.text_config.get("unpadded_vocab_size") or self.text_config["vocab_size"])
+
     @cached_property
     def _layout(self) -> Layout:
         routed = self.family.routed

@@ -157,11 +157,11 @@ def tokenize(text: Text, encode: Callable[[str], Sequence[int]], *, limit: int |
 
 
 def check_ids(ids: Iterable[Sequence[int]], vocabulary: int, who: str) -> None:
-    """Whether a model has an embedding for every token id.
+    """Whether a model knows every token id.
 
     Args:
         ids: token ids, one list per sequence.
-        vocabulary: rows of the model's embedding.
+        vocabulary: how many it knows.
         who: what holds the ids, such as ``'ids.json'`` or ``'builtin' as 'mixtral' reads it``.
 
     Raises:
