@@ -128,8 +128,8 @@ FAMILIES: Mapping[str, Family] = {
             note="in its first layers a table of tokens chooses the experts, and scores only weigh them",
         ),
         Family("dots1"),
-        _within(_QWEN, "dots3_note", published="model.layers"),
-        Family("dots3_note_text"),
+        replace(_within(_QWEN, "dots3_note", published="model.layers"), alone=True),
+        Family("dots3_note_text", alone=True),
         Family("ernie4_5_moe", top_k="moe_k"),
         Family(
             "ernie4_5_vl_moe",
