@@ -25,14 +25,11 @@ Room = Callable[[NullDistribution], tuple[float, float]]
 @pytest.fixture(scope="module")
 def planted() -> dict[str, Measured]:
     """A planted model on two texts, with all that it can be compared with."""
-    import torch
-
     from moe_claims.measure.store import Forgetful
     from moe_claims.measuring import Measurer
     from moe_claims.models.loading import open_model
     from moe_claims.settings import settle
 
-    torch.set_num_threads(1)
     settings = settle(
         {
             "model": [f"synthetic:planted?{SHAPE}"],

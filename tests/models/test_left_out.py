@@ -56,7 +56,7 @@ def test_what_is_in_no_table_is_found() -> None:
 
 
 @pytest.mark.filterwarnings(r"default:transformers \d:UserWarning")
-def test_what_is_newer_than_the_tables_is_said_in_one_warning(newer_than_the_table: str, made: Any) -> None:
+def test_what_is_newer_than_the_tables_is_said_in_one_warning(newer_than_the_table: str, opened: Any) -> None:
     unnamed = _unnamed(NAMED)
     if not newer_than_the_table:
         assert unnamed == []
@@ -64,7 +64,7 @@ def test_what_is_newer_than_the_tables_is_said_in_one_warning(newer_than_the_tab
     said = [f"in no table are {', '.join(unnamed)}"] if unnamed else []
     for model_type in FAMILIES:
         try:
-            made(model_type)
+            opened(model_type, True)
         except pytest.skip.Exception as skipped:
             said.append(str(skipped).removeprefix(f"{newer_than_the_table}, and "))
     if said:
