@@ -17,6 +17,8 @@ from moe_claims.models.batches import pad
 from moe_claims.models.kernel import ExpertBatch
 from moe_claims.types import Audit, AuditOutcome
 
+pytestmark = pytest.mark.numerics
+
 SEQUENCES, TOKENS, EXPERTS = 8, 24, 6
 
 Layer = Callable[[torch.Generator], tuple[torch.Tensor, torch.Tensor]]

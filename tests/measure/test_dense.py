@@ -24,6 +24,8 @@ from moe_claims.models.families import ROLES
 from moe_claims.models.forward import LayerwiseModel
 from moe_claims.models.source import MemorySource
 
+pytestmark = pytest.mark.numerics
+
 Array = np.ndarray[Any, Any]
 NAMES = ("mixtral", "olmoe", "qwen3_moe with a dense layer")
 LEAVES = {"up": "up_proj", "act": "gate_proj", "down": "down_proj"}

@@ -22,6 +22,8 @@ from moe_claims.models.checkpoint import Checkpoint
 from moe_claims.models.families import ROLES, Role
 from moe_claims.models.source import MemorySource
 
+pytestmark = pytest.mark.numerics
+
 LAYERS, EXPERTS, WIDTH, INNER = 2, 3, 16, 9
 TENSOR = {"up": "w3", "act": "w1", "down": "w2"}
 

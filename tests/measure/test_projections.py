@@ -16,6 +16,8 @@ from moe_claims.measure.projections import plane, projection_layers
 from moe_claims.models.checkpoint import Checkpoint
 from moe_claims.models.families import ROLES
 
+pytestmark = pytest.mark.numerics
+
 Array = np.ndarray[Any, Any]
 
 

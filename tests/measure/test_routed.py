@@ -24,6 +24,8 @@ from moe_claims.models.forward import LayerwiseModel
 from moe_claims.models.kernel import ExpertBatch
 from moe_claims.models.source import MemorySource
 
+pytestmark = pytest.mark.numerics
+
 PLAIN = ("mixtral", "olmoe", "qwen3_moe")
 NAMES = (*PLAIN, "qwen3_moe with a dense layer")
 

@@ -24,6 +24,8 @@ from moe_claims.models.kernel import ExpertBatch
 from moe_claims.models.random_init import initialise
 from moe_claims.models.source import MemorySource
 
+pytestmark = pytest.mark.numerics
+
 NAMES = ("mixtral", "olmoe", "qwen3_moe with a dense layer")
 FIELDS = ("similarity", "association", "diagonal")
 

@@ -21,7 +21,8 @@ from moe_claims.models.families import FAMILIES
 EXPERTS, TOP_K = 8, 2
 SIZES: dict[str, Any] = {
     # What every config class calls its sizes; a model takes those that it knows.
-    "vocab_size": 128, "unpadded_vocab_size": 120, "hidden_size": 32, "num_hidden_layers": 4, "max_position_embeddings": 128,
+    "vocab_size": 128, "unpadded_vocab_size": 120, "max_position_embeddings": 128,
+    "hidden_size": 32, "num_hidden_layers": 4,
     "intermediate_size": 24, "moe_intermediate_size": 16, "shared_expert_intermediate_size": 16,
     "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8,
     "q_lora_rank": 16, "kv_lora_rank": 16, "qk_rope_head_dim": 8, "qk_nope_head_dim": 8, "v_head_dim": 8,
@@ -42,7 +43,8 @@ TOWER: dict[str, Any] = {
     "depth": 1, "num_hidden_layers": 1, "n_layers": 1, "hidden_size": 16, "intermediate_size": 16,
     "num_heads": 2, "num_attention_heads": 2, "num_key_value_heads": 2, "head_dim": 8,
     "adapter_in_dim": 16, "adapter_input_size": 16, "adapter_out_dim": 32, "out_hidden_size": 32,
-    "text_hidden_size": 32, "num_position_embeddings": 16, "max_image_size": 64, "output_channels": 16, "downsample_channels": [16, 16],
+    "text_hidden_size": 32, "num_position_embeddings": 16, "max_image_size": 64,
+    "output_channels": 16, "downsample_channels": [16, 16],
 }  # fmt: skip
 _ONE_DENSE = ["dense", "sparse", "sparse", "sparse"]
 _ROTARY = {"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 1.0}

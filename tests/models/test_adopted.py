@@ -11,6 +11,8 @@ import torch
 from moe_claims.models import kernel
 from moe_claims.models.adopted import ADOPTED, adopt
 
+pytestmark = pytest.mark.numerics
+
 EXPERTS, WIDTH, INNER, TOKENS, TOP_K = 4, 6, 5, 7, 2
 
 

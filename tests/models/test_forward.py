@@ -19,6 +19,8 @@ from moe_claims.models.families import FAMILIES
 from moe_claims.models.forward import LayerwiseModel
 from moe_claims.models.source import MemorySource
 
+pytestmark = pytest.mark.numerics
+
 PLAIN = ("mixtral", "olmoe", "qwen3_moe")
 """Families with cases of their own in conftest; all of them are in test_families."""
 SPECIAL = (

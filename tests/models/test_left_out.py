@@ -1,4 +1,4 @@
-"""No mixture-of-experts model of transformers is missing from the tables; with a newer one, a warning says which are."""
+"""No mixture-of-experts model of transformers is in neither table; of a newer release, one warning says which are."""
 
 import re
 import warnings

@@ -18,6 +18,8 @@ from moe_claims.models.config import as_object
 from moe_claims.models.forward import LayerwiseModel
 from moe_claims.models.source import MemorySource
 
+pytestmark = pytest.mark.numerics
+
 CONFIG: dict[str, Any] = {
     "architectures": ["DeepseekForCausalLM"],
     "auto_map": {

@@ -18,6 +18,8 @@ from moe_claims.models.forward import LayerwiseModel
 from moe_claims.models.random_init import initialise
 from moe_claims.models.source import MemorySource
 
+pytestmark = pytest.mark.numerics
+
 PUBLISHED: dict[str, Any] = {  # like the published one, without a model_type
     "architectures": ["Grok1ModelForCausalLM"],
     "auto_map": {
