@@ -20,7 +20,8 @@ def render() -> str:
 
 `python -m moe_claims models --families` prints this page: every mixture-of-experts family (`model_type`) of
 transformers {MADE_WITH}, and which claims apply to it. {run} families are read and run layer by layer; of {weights} the
-weights alone are read, {alone} are not read, and {parts} are only parts of others. An older transformers knows fewer.
+weights alone are read, {alone} are not read, and {parts} are only parts of others. An older transformers knows fewer,
+a newer one may know more.
 
 | family | claims | |
 |---|---|---|
