@@ -23,6 +23,8 @@ from moe_claims.stats.mantel import pearson
 from moe_claims.stats.permutation import off_diagonal
 
 _BUFFER = 1 << 24
+WIDTH = 2048
+"""Of the product whose speed stands for what a processor can do."""
 
 
 @dataclass(frozen=True)
@@ -132,15 +134,15 @@ def forward(folder: Path, tokens: int, dtype: str) -> Run:
     return _timed(run)
 
 
-def products_per_second(dtype: str, width: int = 2048) -> float:
+def products_per_second(dtype: str) -> float:
     """Floating-point operations per second of a plain product of large matrices: the best of five."""
-    a, b = (torch.randn(width, width).to(getattr(torch, dtype)) for _ in range(2))
+    a, b = (torch.randn(WIDTH, WIDTH).to(getattr(torch, dtype)) for _ in range(2))
     best = float("inf")
     for _ in range(5):
         began = time.perf_counter()
         torch.mm(a, b)
         best = min(best, time.perf_counter() - began)
-    return 2 * width**3 / best
+    return 2 * WIDTH**3 / best
 
 
 def found_in_weights(measured: WeightMeasurement) -> dict[str, float]:

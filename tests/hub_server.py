@@ -64,14 +64,14 @@ class Hub:
         self.gated: set[str] = set()
         self.faults: list[Fault] = []
         self.most_at_once = 0
-        self.pause = 0.0
-        """Seconds that the storage server takes for each answer."""
+        self.meet = 0
+        """So many requests must have been on their way at once before the storage server answers any."""
         self.storage_host = "localhost"
         """Another name than the hub's, as in the world: some versions of the client take ports for one host."""
         self.signature = 0
         """Of the addresses of the storage server; those of before are refused."""
         self._at_once = 0
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
         self._log: list[Request] = []
         self._answering = 0
         self._idle = threading.Condition()
@@ -127,8 +127,9 @@ class Hub:
         with self._lock:
             self._at_once += 1
             self.most_at_once = max(self.most_at_once, self._at_once)
+            self._lock.notify_all()
+            assert self._lock.wait_for(lambda: self.most_at_once >= self.meet, timeout=60)
         try:
-            time.sleep(self.pause)
             yield
         finally:
             with self._lock:

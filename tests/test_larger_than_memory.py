@@ -92,9 +92,11 @@ def test_weights(large: Path, tmp_path: Path) -> None:
 def test_forward(large: Path, tmp_path: Path) -> None:
     ids = tmp_path / "ids.json"
     ids.write_text(json.dumps([[5, 6, 7, 8], [9, 10, 11]]))
+    # In float32, of which every processor has products: without bf16 they are emulated, and take minutes.
     arrays, peak = _measured(
-        large, tmp_path / "x.npz", "--what", "outputs", "--dtype", "bfloat16", "--token-ids", str(ids)
+        large, tmp_path / "x.npz", "--what", "outputs", "--dtype", "float32", "--token-ids", str(ids)
     )
     assert arrays["output_norms"].shape == (LAYERS, 7, EXPERTS)
     np.testing.assert_allclose(arrays["nats"], np.log(VOCABULARY), rtol=1e-3)
-    assert peak < 2 * (LAYER + 8 * WIDTH * WIDTH) + 10**9
+    assert peak < 2 * 2 * (LAYER + 8 * WIDTH * WIDTH) + 7 * 10**8  # two layers, twice as wide as they are stored
+    assert peak < LIMIT + 10**8

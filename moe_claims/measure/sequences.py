@@ -46,7 +46,7 @@ def read_token_ids(model: OpenModel, file: Path) -> texts.Sequences:
 
 
 def _checked(model: OpenModel, sequences: texts.Sequences, who: str) -> texts.Sequences:
-    texts.check_ids(sequences.ids, int(model.checkpoint.text_config["vocab_size"]), who)
+    texts.check_ids(sequences.ids, model.checkpoint.vocabulary, who)
     return sequences
 
 

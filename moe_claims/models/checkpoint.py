@@ -80,6 +80,11 @@ class Checkpoint:
         """The text decoder's part of the config; the whole config if the model handles text only."""
         return self.family.text_config(self.config)
 
+    @property
+    def vocabulary(self) -> int:
+        """Number of token ids that the model both reads and predicts: rows that only pad its matrices are none."""
+        return int(self.text_config.get("unpadded_vocab_size") or self.text_config["vocab_size"])
+
     @cached_property
     def _layout(self) -> Layout:
         routed = self.family.routed

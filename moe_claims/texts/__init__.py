@@ -159,11 +159,11 @@ def tokenize(text: Text, encode: Callable[[str], Sequence[int]], *, limit: int |
 
 
 def check_ids(ids: Iterable[Sequence[int]], vocabulary: int, who: str) -> None:
-    """Checks that a model has an embedding for every token id.
+    """Checks that a model knows every token id.
 
     Args:
         ids: token ids, one list per sequence.
-        vocabulary: number of rows of the model's embedding.
+        vocabulary: number of ids that it knows.
         who: origin of the ids for the message, such as ``'ids.json'`` or ``'builtin' as 'mixtral' reads it``.
 
     Raises:

@@ -25,14 +25,11 @@ Room = Callable[[NullDistribution], tuple[float, float]]
 @pytest.fixture(scope="module")
 def planted() -> dict[str, Measured]:
     """A planted model on two texts, with all that it can be compared with."""
-    import torch
-
     from moe_claims.measure.measurer import Measurer
     from moe_claims.measure.store import Forgetful
     from moe_claims.models.loading import open_model
     from moe_claims.settings import settings_from
 
-    torch.set_num_threads(1)
     settings = settings_from(
         {
             "model": [f"synthetic:planted?{SHAPE}"],

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from moe_claims.measure import activations
 from moe_claims.measure.activations import IndexCorrelation
 
+pytestmark = pytest.mark.numerics
+
 Arrays = np.ndarray[Any, Any]
 
 

@@ -12,6 +12,8 @@ from scipy.optimize import linear_sum_assignment
 from moe_claims.measure import assignment
 from moe_claims.measure.assignment import Neurons, assign, assign_dense, assign_sparse
 
+pytestmark = pytest.mark.numerics
+
 WIDTH = 16
 
 

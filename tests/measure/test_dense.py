@@ -24,6 +24,8 @@ from moe_claims.models.forward import experts_kernel
 from moe_claims.models.forward.layerwise import LayerwiseModel
 from moe_claims.models.storage.tensor_source import MemorySource
 
+pytestmark = pytest.mark.numerics
+
 Array = np.ndarray[Any, Any]
 NAMES = ("mixtral", "olmoe", "qwen3_moe with a dense layer")
 LEAVES = {"up": "up_proj", "act": "gate_proj", "down": "down_proj"}

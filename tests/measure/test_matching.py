@@ -22,6 +22,8 @@ from moe_claims.models.checkpoint import Checkpoint
 from moe_claims.models.families.table import ROLES, Role
 from moe_claims.models.storage.tensor_source import MemorySource
 
+pytestmark = pytest.mark.numerics
+
 LAYERS, EXPERTS, WIDTH, INNER = 2, 3, 16, 9
 TENSOR = {"up": "w3", "act": "w1", "down": "w2"}
 
@@ -205,6 +207,7 @@ def test_an_expert_of_zeros_is_no_nan() -> None:
 
 def test_progress_counts_pairs_and_the_random_one(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     monkeypatch.setattr(progress, "_LINE_EVERY", 0.0)
+    monkeypatch.setattr(progress, "_quiet", False)  # whatever another test has left
     measure_matching(_checkpoint(_noise(10), "down"), "down", (0, 1))
     assert "matching down neurons: 8/8 pairs" in capsys.readouterr().err
 

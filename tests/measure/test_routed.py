@@ -24,6 +24,8 @@ from moe_claims.models.forward.experts_kernel import ExpertBatch
 from moe_claims.models.forward.layerwise import LayerwiseModel
 from moe_claims.models.storage.tensor_source import MemorySource
 
+pytestmark = pytest.mark.numerics
+
 PLAIN = ("mixtral", "olmoe", "qwen3_moe")
 NAMES = (*PLAIN, "qwen3_moe with a dense layer")
 

@@ -24,6 +24,8 @@ from moe_claims.models.forward.layerwise import LayerwiseModel
 from moe_claims.models.storage.tensor_source import MemorySource
 from moe_claims.models.synthetic.random_init import initialise
 
+pytestmark = pytest.mark.numerics
+
 NAMES = ("mixtral", "olmoe", "qwen3_moe with a dense layer")
 FIELDS = ("similarity", "association", "diagonal")
 

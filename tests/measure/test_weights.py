@@ -21,6 +21,8 @@ from moe_claims.models.checkpoint import Checkpoint
 from moe_claims.models.families.table import FAMILIES, ROLES
 from moe_claims.models.storage.tensor_source import MemorySource
 
+pytestmark = pytest.mark.numerics
+
 LAYERS, EXPERTS, WIDTH, INNER = 2, 4, 8, 6
 TENSOR = {"up": "w3", "act": "w1", "down": "w2"}
 Stored = dict[str, torch.Tensor]

@@ -3,6 +3,7 @@
 import importlib.util
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,8 @@ from moe_claims.models.forward.experts_adapters import ADAPTERS
 EXPERTS, TOP_K = 8, 2
 SIZES: dict[str, Any] = {
     # What every config class calls its sizes; a model takes those that it knows.
-    "vocab_size": 128, "hidden_size": 32, "num_hidden_layers": 4, "max_position_embeddings": 128,
+    "vocab_size": 128, "unpadded_vocab_size": 120, "max_position_embeddings": 128,
+    "hidden_size": 32, "num_hidden_layers": 4,
     "intermediate_size": 24, "moe_intermediate_size": 16, "shared_expert_intermediate_size": 16,
     "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8,
     "q_lora_rank": 16, "kv_lora_rank": 16, "qk_rope_head_dim": 8, "qk_nope_head_dim": 8, "v_head_dim": 8,
@@ -41,7 +43,8 @@ TOWER: dict[str, Any] = {
     "depth": 1, "num_hidden_layers": 1, "n_layers": 1, "hidden_size": 16, "intermediate_size": 16,
     "num_heads": 2, "num_attention_heads": 2, "num_key_value_heads": 2, "head_dim": 8,
     "adapter_in_dim": 16, "adapter_input_size": 16, "adapter_out_dim": 32, "out_hidden_size": 32,
-    "text_hidden_size": 32, "num_position_embeddings": 16, "output_channels": 16, "downsample_channels": [16, 16],
+    "text_hidden_size": 32, "num_position_embeddings": 16, "max_image_size": 64,
+    "output_channels": 16, "downsample_channels": [16, 16],
 }  # fmt: skip
 _ONE_DENSE = ["dense", "sparse", "sparse", "sparse"]
 _ROTARY = {"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 1.0}
@@ -52,6 +55,9 @@ _DOTS3 = {
 _GEMMA4 = {
     "layer_types": ["sliding_attention", "full_attention"] * 2, "enable_moe_block": True, "global_head_dim": 8,
     "num_kv_shared_layers": 1, "vocab_size_per_layer_input": 128, "hidden_size_per_layer_input": 8,
+}  # fmt: skip
+_INKLING2_LOOP = {
+    "n_layers_per_attn_res_block": 1, "loop_layer_index_start": 1, "loop_layer_index_end": 3, "loop_gate_rank": 4,
 }  # fmt: skip
 _QWEN4 = {
     "indexer_n_heads": 2, "indexer_kv_heads": 1, "indexer_head_dim": 8, "indexer_budget": 8,
@@ -85,6 +91,9 @@ OF_THEIR_OWN: dict[str, dict[str, Any]] = {
         "attn_output_multiplier": 0.6, "max_attn_value": 1.5, "embedding_multiplier_scale": 5.7,
         "output_multiplier_scale": 0.6,
     },
+    "hy_v4_vl": {"text_config": {"rope_parameters": _ROTARY | {"mrope_section": [2, 1, 1]}}},
+    "inkling2_loop": {"text_config": _INKLING2_LOOP},
+    "inkling2_loop_text": _INKLING2_LOOP,
     "jamba": {"attn_layer_period": 2, "attn_layer_offset": 1, "use_mamba_kernels": False},
     "longcat_flash": {"expert_ffn_hidden_size": 16, "num_layers": 4, "zero_expert_num": 2},
     "lfm2_moe": {"layer_types": ["conv", "full_attention", "conv", "conv"]},
@@ -99,7 +108,7 @@ OF_THEIR_OWN: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 ONE_KEY_PER_HEAD = (
     "axk1", "axk2", "deepseek_v2", "deepseek_v3", "deepseek_v32", "dots3_note_text", "glm4_moe_lite", "glm5_next_text",
-    "glm_moe_dsa", "mistral4", "mistral_large4_text",
+    "glm_moe_dsa", "mistral4", "mistral_large4_text", "sarvam_mla",
 )  # fmt: skip
 """Their attention has no grouped heads."""
 SAVED_UNDER_OTHER_NAMES = {
@@ -119,6 +128,9 @@ def _has(config: Any, name: str) -> bool:
 def _known(kind: Any, settings: dict[str, Any]) -> dict[str, Any]:
     known = kind()
     found = {name: v for name, v in settings.items() if _has(known, name) or name in kind.attribute_map}
+    if "vocab_size" in found:  # a release may count its tokens, padded or not, by a further name
+        larger = {name for name, v in vars(known).items() if "vocab_size" in name and isinstance(v, int)}
+        found |= {name: found["vocab_size"] for name in larger - set(found) if getattr(known, name) > 128}
     if isinstance(getattr(kind, "layer_types", None), property):  # follows from other settings
         found.pop("layer_types", None)
     return found
@@ -157,8 +169,19 @@ def _in_reach(module: torch.nn.Module) -> bool:
     return hasattr(module, "is_transposed") or type(module).__name__ in ADAPTERS
 
 
+@contextmanager
+def _by_transformers_alone(model_type: str, newer: str) -> Iterator[None]:
+    """Nothing of this package runs here, so that what fails with a newer release is no fault of its readings."""
+    try:
+        yield
+    except Exception as error:
+        if newer:
+            pytest.skip(f"{newer}, and the small {model_type} cannot be made: {type(error).__name__}: {error}")
+        raise
+
+
 @pytest.fixture(scope="module")
-def made() -> Callable[[str], Any]:
+def made(newer_than_the_table: str) -> Callable[[str], Any]:
     """model_type → a small model of that family, float32, whose weights and balancing biases all matter."""
     from transformers import CONFIG_MAPPING
 
@@ -170,10 +193,11 @@ def made() -> Callable[[str], Any]:
     def make(model_type: str) -> Any:
         if model_type not in CONFIG_MAPPING:
             pytest.skip(f"the installed transformers does not know {model_type}")
-        config = small_config(model_type)
-        if part := FAMILIES[model_type].part:
-            config = getattr(config, f"{part}_config")
-        model: Any = model_class(config).from_config(config, dtype=torch.float32).eval()
+        with _by_transformers_alone(model_type, newer_than_the_table):
+            config = small_config(model_type)
+            if part := FAMILIES[model_type].part:
+                config = getattr(config, f"{part}_config")
+            model: Any = model_class(config).from_config(config, dtype=torch.float32).eval()
         if FAMILIES[model_type].layers not in {path for path, _ in model.named_modules()}:
             pytest.skip(f"the installed transformers has the layers of {model_type} elsewhere")
         generator = torch.Generator().manual_seed(1)
@@ -197,13 +221,16 @@ def made() -> Callable[[str], Any]:
 
 
 @pytest.fixture(scope="module")
-def opened(made: Callable[[str], Any], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, bool], Checkpoint]:
+def opened(
+    made: Callable[[str], Any], tmp_path_factory: pytest.TempPathFactory, newer_than_the_table: str
+) -> Callable[[str, bool], Checkpoint]:
     """(model_type, original) → its checkpoint, as it was published or as transformers keeps it."""
 
     @cache
     def open_it(model_type: str, original: bool) -> Checkpoint:
         folder = tmp_path_factory.mktemp(model_type)
-        made(model_type).save_pretrained(folder, save_original_format=original)
+        with _by_transformers_alone(model_type, newer_than_the_table):
+            made(model_type).save_pretrained(folder, save_original_format=original)
         if original:
             (path,) = folder.glob("*.safetensors")
             tensors = load_file(path)
@@ -221,9 +248,9 @@ def opened(made: Callable[[str], Any], tmp_path_factory: pytest.TempPathFactory)
 
 @pytest.fixture(scope="module")
 def texts() -> list[tuple[int, ...]]:
-    """Sequences that differ in length, longer than a window, a chunk and a convolution."""
+    """Sequences that differ in length, longer than a window, a chunk and a convolution; no token is of the padding."""
     rng = np.random.default_rng(5)
-    return [tuple(int(i) for i in rng.integers(3, 128, size)) for size in (9, 14, 2, 30, 7)]
+    return [tuple(int(i) for i in rng.integers(3, 120, size)) for size in (9, 14, 2, 30, 7)]
 
 
 # --- the hub ------------------------------------------------------------------------------------------

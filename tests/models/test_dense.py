@@ -20,6 +20,8 @@ from moe_claims.models.loading import open_model
 from moe_claims.models.names import resolve
 from moe_claims.models.storage.tensor_source import MemorySource
 
+pytestmark = pytest.mark.numerics
+
 SIZES = {
     "vocab_size": 50,
     "hidden_size": 16,

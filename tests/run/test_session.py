@@ -11,6 +11,7 @@ from moe_claims.judge.judged import Judged
 from moe_claims.judge.pack import Pack
 from moe_claims.models import dense, loading
 from moe_claims.models.names import ModelRef
+from moe_claims.models.storage.location import Location
 from moe_claims.packs.look_into_moes.pack import LIVE, PACK
 from moe_claims.run.document import environment
 from moe_claims.run.session import Session

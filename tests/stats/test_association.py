@@ -18,6 +18,8 @@ from moe_claims.stats.association import (
 from moe_claims.stats.cluster_bootstrap import sign_flips
 from moe_claims.stats.permutation import Floats
 
+pytestmark = pytest.mark.numerics
+
 SEEDS = st.integers(0, 2**32 - 1)
 
 

@@ -11,6 +11,8 @@ from scipy.stats import binomtest, sem, ttest_1samp, ttest_ind
 from moe_claims.stats.jackknife import jackknife
 from moe_claims.stats.permutation import Floats, Labels
 
+pytestmark = pytest.mark.numerics
+
 SEEDS = st.integers(0, 2**32 - 1)
 
 # Efron and Tibshirani, An Introduction to the Bootstrap (1993), table 3.1: 15 law schools.

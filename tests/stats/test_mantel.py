@@ -14,6 +14,8 @@ from skbio.stats.distance import mantel as skbio_mantel
 from moe_claims.stats.mantel import mantel, pearson
 from moe_claims.stats.permutation import Floats
 
+pytestmark = pytest.mark.numerics
+
 SEEDS = st.integers(0, 2**32 - 1)
 
 

@@ -12,6 +12,8 @@ from moe_claims.stats.mantel import mantel
 from moe_claims.stats.mrqap import mrqap
 from moe_claims.stats.permutation import Floats
 
+pytestmark = pytest.mark.numerics
+
 SEEDS = st.integers(0, 2**32 - 1)
 
 

@@ -11,6 +11,8 @@ from scipy.stats import binom, binomtest, kendalltau
 
 from moe_claims.stats.neuron_order import OrderResult, order_test
 
+pytestmark = pytest.mark.numerics
+
 
 def tau_of(orders: np.ndarray) -> np.ndarray:
     """(…, E, m) orders → (…, E, E) Kendall's τ."""

@@ -8,6 +8,8 @@ from scipy.stats import linregress
 
 from moe_claims.stats.regression_line import line
 
+pytestmark = pytest.mark.numerics
+
 FINITE = st.floats(-100, 100)
 
 

@@ -60,6 +60,11 @@ _INKLING2 = replace(
     published_layers="model.llm.layers",
     weights_only="behind its last layer it attends to the hidden states of earlier ones",
 )
+_INKLING2_LOOP = replace(
+    _INKLING2,
+    model_type="inkling2_loop_text",
+    weights_only="its middle layers run several times over, each time with messages from the time before",
+)
 _LLAMA4 = Family(
     "llama4_text",
     ("feed_forward.router.weight",),
@@ -123,8 +128,8 @@ FAMILIES: Mapping[str, Family] = {
             note="in its first layers a table of tokens chooses the experts, and scores only weigh them",
         ),
         Family("dots1"),
-        _within(_QWEN, "dots3_note", published="model.layers"),
-        Family("dots3_note_text"),
+        replace(_within(_QWEN, "dots3_note", published="model.layers"), alone=True),
+        Family("dots3_note_text", alone=True),
         Family("ernie4_5_moe", top_k="moe_k"),
         Family(
             "ernie4_5_vl_moe",
@@ -162,8 +167,11 @@ FAMILIES: Mapping[str, Family] = {
         Family("hunyuan_v1_moe", ("mlp.gate.wg.weight",), top_k="moe_topk"),
         Family("hy_v3", ("mlp.router.gate.weight", "mlp.gate.weight")),
         Family("hy_v4", alone=True, passes=_PICKED),
+        _within(Family("hy_v4_vl_text", alone=True, passes=_PICKED), "hy_v4_vl", published="model.layers"),
         _within(_INKLING2, "inkling2", published="model.llm.layers"),
         _INKLING2,
+        _within(_INKLING2_LOOP, "inkling2_loop", published="model.llm.layers"),
+        _INKLING2_LOOP,
         _within(_INKLING, "inkling_mm_model", published="model.llm.layers"),
         _INKLING,
         Family("jamba", ("feed_forward.router.weight",)),
@@ -178,6 +186,7 @@ FAMILIES: Mapping[str, Family] = {
         _w123("kimi_linear", top_k="num_experts_per_token"),
         Family("kolibri1"),
         Family("laguna"),
+        Family("lara_mini"),
         Family("lfm2_moe", ("feed_forward.gate.weight",), up="w3", act="w1", down="w2"),
         replace(_within(_LLAMA4, "llama4"), layers="language_model.model.layers"),
         _LLAMA4,
@@ -230,6 +239,8 @@ FAMILIES: Mapping[str, Family] = {
         replace(_within(_QWEN, "qwen3_vl_moe"), published_otherwise="transposed"),
         _within(_QWEN, "qwen4_exp"),
         Family("qwen4_exp_text"),
+        Family("sarvam_mla"),
+        Family("sarvam_moe"),
         Family("solar_open"),
         Family(
             "step3p7",

@@ -12,6 +12,7 @@ PARTS: Mapping[str, str] = {
     "ernie4_5_vl_moe_text": "ernie4_5_vl_moe",
     "glm4v_moe_text": "glm4v_moe",
     "glm5_next_text": "glm5_next",
+    "hy_v4_vl_text": "hy_v4_vl",
     "mistral_large4_text": "mistral_large4",
     "muse_spark_text": "muse_spark",
     "qwen3_omni_moe_talker_text": "qwen3_omni_moe",

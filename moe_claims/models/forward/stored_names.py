@@ -32,7 +32,7 @@ class StoredNames:
         renamings = [rule for rule in rules if isinstance(rule, WeightRenaming)]
         converters = [rule for rule in rules if isinstance(rule, WeightConverter)]
         expected = model.state_dict()
-        self._model = model
+        self._model = _AsItWas(model, expected)
         self._checkpoint = checkpoint
         self._rule_of = {pattern: rule for rule in converters for pattern in rule.source_patterns}
         self._stored: dict[str, str] = {}
@@ -102,6 +102,20 @@ class StoredNames:
         found = values[which]
         tensor: torch.Tensor = found[0] if isinstance(found, list) else found
         return tensor
+
+
+@final
+class _AsItWas:
+    """The module, with the shapes of its tensors from when it was whole: rules that split a tensor ask for them."""
+
+    def __init__(self, model: Any, tensors: "dict[str, torch.Tensor]") -> None:
+        self._model, self._tensors = model, tensors
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._model, name)
+
+    def get_parameter(self, target: str) -> "torch.Tensor":
+        return self._tensors[target]
 
 
 def _in_order(names: Iterable[str]) -> list[str]:

@@ -11,6 +11,8 @@ import torch
 from moe_claims.models.forward import experts_kernel
 from moe_claims.models.forward.experts_adapters import ADAPTERS, adapt_experts
 
+pytestmark = pytest.mark.numerics
+
 EXPERTS, WIDTH, INNER, TOKENS, TOP_K = 4, 6, 5, 7, 2
 
 

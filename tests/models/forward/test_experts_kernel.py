@@ -10,6 +10,8 @@ from transformers.integrations.moe import ALL_EXPERTS_FUNCTIONS
 from moe_claims.errors import ModelError
 from moe_claims.models.forward import experts_kernel
 
+pytestmark = pytest.mark.numerics
+
 TOKENS, WIDTH, INNER, EXPERTS, TOP_K = 23, 16, 12, 5, 2
 
 

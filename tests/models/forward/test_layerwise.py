@@ -19,6 +19,8 @@ from moe_claims.models.forward.batches import micro_batches, pad
 from moe_claims.models.forward.layerwise import LayerwiseModel
 from moe_claims.models.storage.tensor_source import MemorySource
 
+pytestmark = pytest.mark.numerics
+
 PLAIN = ("mixtral", "olmoe", "qwen3_moe")
 """Families with cases of their own in conftest; all of them are in test_families."""
 SPECIAL = (

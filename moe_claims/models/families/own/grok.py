@@ -33,7 +33,7 @@ class Grok1Config(PreTrainedConfig):
     """Settings by their published names and defaults."""
 
     model_type = "grok-1"
-    keys_to_ignore_at_inference = ["past_key_values"]  # noqa: RUF012
+    keys_to_ignore_at_inference = ["past_key_values", "cache"]  # noqa: RUF012
     attribute_map = {"num_local_experts": "num_experts"}  # noqa: RUF012
     sliding_window = None  # asked for by Mixtral's forward
     hidden_act = "gelu"
@@ -112,7 +112,7 @@ class Grok1Attention(nn.Module):
         hidden_states: torch.Tensor,
         position_embeddings: tuple[torch.Tensor, torch.Tensor],
         attention_mask: torch.Tensor,
-        past_key_values: Cache | None = None,
+        cache: Cache | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """(b, t, d) → (b, t, d), and the weights (b, heads, t, t)."""
         query, key, value = (
@@ -120,8 +120,8 @@ class Grok1Attention(nn.Module):
             for project in (self.q_proj, self.k_proj, self.v_proj)
         )
         query, key = apply_rotary_pos_emb(query, key, *position_embeddings)
-        if past_key_values is not None:
-            key, value = past_key_values.update(key, value, self.layer_idx)
+        if cache is not None:
+            key, value = cache.update(key, value, self.layer_idx)
         key, value = repeat_kv(key, self.groups), repeat_kv(value, self.groups)
         logits = (query @ key.transpose(2, 3)).to(torch.float32) * self.multiplier
         logits = self.bound * torch.tanh(logits / self.bound)
@@ -175,13 +175,12 @@ class Grok1DecoderLayer(GradientCheckpointingLayer):
         hidden_states: torch.Tensor,
         position_embeddings: tuple[torch.Tensor, torch.Tensor],
         attention_mask: torch.Tensor,
-        past_key_values: Cache | None = None,
-        **_: Any,
+        **named: Any,
     ) -> torch.Tensor:
         """(b, t, d) → (b, t, d)."""
-        mixed, _weights = self.attn(
-            self.pre_attn_norm(hidden_states), position_embeddings, attention_mask, past_key_values
-        )
+        # Mixtral's forward hands on the cache, whose name depends on the release of transformers.
+        cache = next((value for value in named.values() if isinstance(value, Cache)), None)
+        mixed, _weights = self.attn(self.pre_attn_norm(hidden_states), position_embeddings, attention_mask, cache)
         hidden_states = hidden_states + self.post_attn_norm(mixed)
         after: torch.Tensor = hidden_states + self.post_moe_norm(self.moe_block(self.pre_moe_norm(hidden_states)))
         return after

@@ -17,6 +17,8 @@ from moe_claims.models.forward.experts_kernel import ExpertBatch
 from moe_claims.packs.look_into_moes.audits.row_order import row_order
 from moe_claims.types import Audit, AuditOutcome
 
+pytestmark = pytest.mark.numerics
+
 SEQUENCES, TOKENS, EXPERTS = 8, 24, 6
 
 Layer = Callable[[torch.Generator], tuple[torch.Tensor, torch.Tensor]]
