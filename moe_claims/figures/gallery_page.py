@@ -9,15 +9,15 @@ from urllib.parse import quote
 
 from moe_claims.figures.catalogue import KINDS, Kind
 from moe_claims.figures.files import Written, relative
+from moe_claims.packs.look_into_moes.pack import PACK
 from moe_claims.printable import one_line, printable_throughout
 from moe_claims.report.markdown_text import escape, table
 
 FORMAT = 1
 """Version of ``figures.json``."""
-PAPER = "arXiv 2406.18219"
 _EXAMPLE = "python -m moe_claims figures tiny-scratch --tokens 1000 --out figures"
 _INTRO = (
-    f"Counterparts of the figures of *A Closer Look into Mixture-of-Experts in Large Language Models* ({PAPER}), drawn"
+    f"Counterparts of the figures of *{PACK.title}* ({PACK.paper}), drawn"
     " from our own measurements of the models below. A picture is no verdict: what is tested, and how sure it is, "
     "stands in the report. Colours are told apart by every reader, and every scale has its unit. The figures of any "
     "model are made by one command."
@@ -45,7 +45,7 @@ def document(models: Sequence[Model], environment: Mapping[str, Any], folder: Pa
     """What ``figures.json`` holds; files are named from the folder that it lies in."""
     return {
         "format": FORMAT,
-        "paper": PAPER,
+        "paper": PACK.paper,
         "environment": dict(environment),
         "models": [
             {
