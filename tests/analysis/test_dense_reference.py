@@ -15,8 +15,6 @@ from moe_claims.analysis.registry import LIVE
 from moe_claims.errors import ModelError, MoeClaimsError, NotComparableError, TextError
 from moe_claims.measure.measurement import DenseWeights, RoutedMeasurement
 
-pytestmark = pytest.mark.numerics
-
 Array = NDArray[np.float64]
 VARIANTS = LIVE["dense-reference"].variants
 ROLES = ("up", "act", "down")

@@ -13,8 +13,6 @@ from moe_claims.errors import NotComparableError
 from moe_claims.measure.measurement import WeightMeasurement
 from moe_claims.types import Finding, Verdict
 
-pytestmark = pytest.mark.numerics
-
 MakeWeights = Callable[..., WeightMeasurement]
 LAYERS = 16
 RNG = np.random.default_rng
