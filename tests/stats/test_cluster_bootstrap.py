@@ -12,8 +12,6 @@ from moe_claims.stats.permutation import Floats
 from moe_claims.stats.trend import kendall_tau
 from moe_claims.types import Interval
 
-pytestmark = pytest.mark.numerics
-
 SEEDS = st.integers(0, 2**32 - 1)
 
 

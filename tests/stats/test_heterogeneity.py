@@ -8,8 +8,6 @@ from scipy.stats import binomtest
 
 from moe_claims.stats.heterogeneity import heterogeneity
 
-pytestmark = pytest.mark.numerics
-
 # Nine trials of specialist inpatient stroke care: differences in length of stay and their variances, Normand 1999,
 # Table VIII (variances rounded to two digits).
 STAY = [-20.0, -2.0, -55.0, -71.0, -4.0, 1.0, 11.0, -10.0, 7.0]

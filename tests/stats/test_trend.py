@@ -25,8 +25,6 @@ from moe_claims.stats.trend import (
     trend,
 )
 
-pytestmark = pytest.mark.numerics
-
 SEEDS = st.integers(0, 2**32 - 1)
 SERIES = st.lists(st.integers(-20, 20), min_size=5, max_size=25).map(lambda v: np.array(v, float))
 

@@ -88,8 +88,9 @@ def _matrices(module: Any) -> list[torch.Tensor]:
 # --- running them ----------------------------------------------------------------------------------
 
 
-@pytest.mark.numerics
-@pytest.mark.parametrize("original", [True, False], ids=["original", "fused"])
+@pytest.mark.parametrize(
+    "original", [pytest.param(True, id="original"), pytest.param(False, id="fused", marks=pytest.mark.numerics)]
+)
 @pytest.mark.parametrize("model_type", RUN)
 def test_logits_are_those_of_transformers(model_type: str, original: bool, made: Any, opened: Any, texts: Any) -> None:
     replay = LayerwiseModel(opened(model_type, original))
@@ -103,7 +104,6 @@ def test_logits_are_those_of_transformers(model_type: str, original: bool, made:
         assert float((ours - theirs).abs().max() / theirs.abs().max()) <= 1e-4
 
 
-@pytest.mark.numerics
 @pytest.mark.parametrize("model_type", RUN)
 def test_chosen_experts_are_those_of_transformers(model_type: str, made: Any, opened: Any, texts: Any) -> None:
     model = made(model_type)

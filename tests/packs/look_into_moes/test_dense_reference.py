@@ -15,8 +15,6 @@ from moe_claims.measure.measurement import DenseWeights, RoutedMeasurement
 from moe_claims.packs.look_into_moes.dense_reference import compared
 from moe_claims.packs.look_into_moes.pack import LIVE
 
-pytestmark = pytest.mark.numerics
-
 Array = NDArray[np.float64]
 VARIANTS = LIVE["dense-reference"].variants
 ROLES = ("up", "act", "down")

@@ -13,8 +13,6 @@ from moe_claims.packs.look_into_moes.depth_router import gate_last_layer, opposi
 from moe_claims.packs.look_into_moes.pack import LIVE
 from moe_claims.types import Finding, Verdict
 
-pytestmark = pytest.mark.numerics
-
 MakeWeights = Callable[..., WeightMeasurement]
 LAYERS = 16
 RNG = np.random.default_rng

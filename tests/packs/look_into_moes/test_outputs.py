@@ -17,8 +17,6 @@ from moe_claims.stats.mantel import pearson
 from moe_claims.stats.permutation import off_diagonal
 from moe_claims.types import Finding, Verdict
 
-pytestmark = pytest.mark.numerics
-
 MadeRouted = Callable[..., RoutedMeasurement]
 MadeWeights = Callable[..., WeightMeasurement]
 LAYERS, SEQUENCES, TOKENS, EXPERTS, TOP_K = 6, 14, 20, 8, 2
