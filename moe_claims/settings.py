@@ -229,6 +229,11 @@ def settings_from(values: Mapping[str, Any]) -> Settings:
 
 
 def default_cache() -> Path:
-    """The project's cache folder: ``$XDG_CACHE_HOME/moe_claims``, or ``~/.cache/moe_claims``."""
+    """The folder of stored measurements where no option names one.
+
+    ``MOE_CLAIMS_CACHE`` names it for pytest and for the commands alike; else it is in the user's cache folder.
+    """
+    if chosen := os.environ.get("MOE_CLAIMS_CACHE"):
+        return Path(os.path.expanduser(chosen))  # noqa: PTH111 - pathlib raises for an unknown ~user
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "moe_claims"

@@ -108,6 +108,8 @@ def test_cache_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setenv("HOME", "/home/someone")
     assert default_cache() == Path("/home/someone/.cache/moe_claims")
+    monkeypatch.setenv("MOE_CLAIMS_CACHE", "/kept")
+    assert default_cache() == Path("/kept")
 
 
 def test_missing_embedded_model_is_said_and_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
