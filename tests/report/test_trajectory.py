@@ -52,7 +52,8 @@ def test_since_and_now_and_then_are_all_steps_that_replicate(pattern: str) -> No
 
 def result(model: str, verdict: Verdict, **changes: Any) -> dict[str, Any]:
     given: dict[str, Any] = {
-        "claim": "router-norm", "variant": "total", "evidence": "live", "family": "headline", "model": model,
+        "pack": "look_into_moes", "claim_version": 1, "claim": "router-norm", "variant": "total",
+        "evidence": "live", "family": "headline", "model": model,
         "corpus": "builtin", "verdict": verdict, "reason": "so", "effect_name": "ρ", "effect": 0.2,
         "interval": Interval(0.1, 0.3, 0.95, "bootstrap over sequences"), "smallest": 0.1, "p_value": 0.01,
         "p_adjusted": 0.02, "null": "labels", "unit": "sequence", "n_units": 9,
