@@ -8,6 +8,7 @@ import pytest
 
 from moe_claims.compare.pairs import SUPPORT, Outcome, change_of, compared, pairing
 from moe_claims.errors import UsageError
+from moe_claims.report.formatting import claim
 from moe_claims.types import Verdict
 
 Make = Callable[..., dict[str, Any]]
@@ -54,15 +55,15 @@ def test_rows_are_joined_by_what_they_test(a_results_file: Make) -> None:
         {"claim": "balanced-routing", "variant": None},
     )
     found = compared(before, after)
-    by_claim = {(p.before["evidence"], p.before["claim"], p.before["variant"]): p.change for p in found.pairs}
+    by_claim = {(p.before["evidence"], claim(p.before), p.before["variant"]): p.change for p in found.pairs}
     assert by_claim == {
         ("live", "router-norm", "total"): "worse",
         ("live", "router-norm", "token-specific"): "better",
         ("live", "matrices-agree", None): "other",
         ("public", "router-norm", "total"): "same",
     }
-    assert [row["claim"] for row in found.new] == ["balanced-routing"]
-    assert [row["claim"] for row in found.missing] == ["top1-confidence"]
+    assert [row["claim"] for row in found.new] == ["look_into_moes/balanced-routing"]
+    assert [row["claim"] for row in found.missing] == ["look_into_moes/top1-confidence"]
     assert found.worse and found.changed and not found.vacuous
     assert not compared(after, after).changed
     assert not compared(after, after).worse
@@ -101,7 +102,7 @@ def test_on_other_texts_rows_are_not_compared(a_results_file: Make) -> None:
     for name in ("text_sha256", "token_ids_sha256"):
         after["corpora"][0][name] = "9" * 64
     found = compared(before, after)
-    assert {pair.before["claim"]: (pair.change, pair.void) for pair in found.pairs} == {
+    assert {claim(pair.before): (pair.change, pair.void) for pair in found.pairs} == {
         "router-norm": ("void", "the texts differ"),
         "corpus-robust": ("void", "the texts differ"),  # rests on all texts
         "matrices-agree": ("worse", None),  # on none
@@ -172,7 +173,9 @@ def test_one_model_is_compared_with_one(a_results_file: Make) -> None:
 
 
 def test_a_row_that_stands_twice_is_refused(a_results_file: Make) -> None:
-    with pytest.raises(UsageError, match="holds the row live · router-norm · total · a-model · builtin twice"):
+    with pytest.raises(
+        UsageError, match="holds the row live · look_into_moes/router-norm · total · a-model · builtin twice"
+    ):
         compared(a_results_file({}), a_results_file({}, {}))
 
 
@@ -190,11 +193,23 @@ def test_what_broke_is_worse_and_what_is_gone_is_not(a_results_file: Make) -> No
 
 def test_audits_have_other_outcomes_and_none_is_worse(a_results_file: Make) -> None:
     def audits(**outcomes: str) -> list[dict[str, Any]]:
-        rest = {"statement": "s", "source": "t", "printed": "1", "recomputed": "2", "reason": "r", "values": {}}
-        return [{"id": name, "outcome": outcome, "kind": "printed", **rest} for name, outcome in outcomes.items()]
+        rest = {
+            "pack": "look_into_moes",
+            "kind": "printed",
+            "statement": "s",
+            "source": "t",
+            "printed": "1",
+            "recomputed": "2",
+            "reason": "r",
+            "values": {},
+        }
+        return [{"id": name, "outcome": outcome, **rest} for name, outcome in outcomes.items()]
 
     before = a_results_file(audits=audits(one="agrees", two="agrees", gone="agrees"))
     after = a_results_file(audits=audits(one="disagrees", two="agrees"))
     found = compared(before, after)
-    assert found.audits == (Outcome("gone", "agrees", None), Outcome("one", "agrees", "disagrees"))
+    assert found.audits == (
+        Outcome("look_into_moes/gone", "agrees", None),
+        Outcome("look_into_moes/one", "agrees", "disagrees"),
+    )
     assert found.changed and not found.worse and not found.vacuous

@@ -128,7 +128,7 @@ def test_the_document_holds_numbers_that_are_not_rounded(two: render.Compared) -
     assert document["comparison_version"] == 1
     (only,) = document["comparisons"]
     assert (only["earlier"], only["later"], only["worse"], only["changed"]) == ("old.json", "new.json", True, True)
-    row = next(row for row in only["rows"] if row["claim"] == "router-norm")
+    row = next(row for row in only["rows"] if row["claim"] == "look_into_moes/router-norm")
     assert (row["variant"], row["change"], row["not_comparable"]) == ("total", "worse", None)
     assert row["earlier"] == {"verdict": "replicated", "effect": 0.63, "ci_low": 0.6, "ci_high": 0.66}
     assert row["difference"]["value"] == pytest.approx(-0.61)

@@ -315,7 +315,7 @@ def test_trainings_have_a_group_of_their_own_between_public_and_live() -> None:
         assert "0.013" in text
         assert "its value with models of another size" in text
         assert "for this very model" not in text
-    assert "- Trainings made for the question: 2 replicated" in markdown.render(shown)
+    assert "- Trained for the question: 2 replicated" in markdown.render(shown)
     assert "no error follows" in markdown.render(shown)
     assert "for last-total, last-activated: excess loss of the last layer" in markdown.render(shown)
 

@@ -9,6 +9,7 @@ import pytest
 from moe_claims.report.html import view
 
 Document = dict[str, Any]
+ROUTING = "look_into_moes/balanced-routing"
 
 
 @pytest.mark.parametrize("texts", [("builtin",), ("builtin", "builtin-code")])
@@ -32,9 +33,9 @@ def test_a_claim_on_weights_spans_the_texts_of_its_model(made: Callable[..., Doc
 
 
 def test_a_row_that_is_missing_is_said_to_be_and_sorts_last(made: Callable[..., Document]) -> None:
-    results = [row for row in made(("a", "b"))["results"] if (row["model"], row["claim"]) != ("b", "balanced-routing")]
+    results = [row for row in made(("a", "b"))["results"] if (row["model"], row["claim"]) != ("b", ROUTING)]
     lines = view.matrix(results).lines
-    line = next(line for line in lines if line.claim == "balanced-routing")
+    line = next(line for line in lines if line.claim == ROUTING)
     assert [cell.row is None for cell in line.cells] == [False, True]
     assert line.ranks[1] > max(rank for other in lines if other is not line for rank in other.ranks)
 
@@ -68,7 +69,7 @@ def test_rows_that_do_not_apply_stand_under_their_reason(made: Callable[..., Doc
 
 
 def test_a_claim_that_is_not_known_has_no_record(made: Callable[..., Document]) -> None:
-    results = [row | {"claim": "of-a-third-party"} for row in made(("a",))["results"][:1]]
+    results = [row | {"claim": "theirs/of-a-third-party"} for row in made(("a",))["results"][:1]]
     (section,) = view.sections(results, results[0]["evidence"])
     assert (section.claim, section.record) == ("of-a-third-party", None)
 
