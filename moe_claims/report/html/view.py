@@ -100,7 +100,10 @@ class Section:
     """Everything about one claim, from one kind of evidence."""
 
     anchor: str
+    name: str
+    """The claim's id, with its pack where there are several."""
     claim: str
+    """As the lines of the matrix know it."""
     record: Claim | None
     """None for a claim that this package does not know."""
     family: str
@@ -139,6 +142,7 @@ def sections(results: Sequence[Row], evidence: str, anchor: str | None = None) -
         Section(
             f"{anchor or evidence}-{place}",
             claim if packs else formatting.claim(rows[0]),
+            claim,
             record(claim, evidence),
             rows[0]["family"],
             tuple(_variant(name, members) for (name,), members in _by(rows, "variant").items()),
