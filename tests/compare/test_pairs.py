@@ -1,13 +1,16 @@
 """Rows of two files joined and judged: what is better or worse, what is new, and what is not comparable."""
 
+import json
 from collections.abc import Callable
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from moe_claims.compare.pairs import SUPPORT, Outcome, change_of, compared, pairing
 from moe_claims.errors import UsageError
+from moe_claims.report import results
 from moe_claims.report.formatting import claim
 from moe_claims.types import Verdict
 
@@ -213,3 +216,46 @@ def test_audits_have_other_outcomes_and_none_is_worse(a_results_file: Make) -> N
         Outcome("look_into_moes/one", "agrees", "disagrees"),
     )
     assert found.changed and not found.worse and not found.vacuous
+
+
+# --- packs, and versions of claims and of files -----------------------------------------------------
+
+
+def test_another_version_of_a_claim_is_told(a_results_file: Make) -> None:
+    (pair,) = compared(a_results_file({}), a_results_file({"claim_version": 2})).pairs
+    assert (pair.void, pair.change) == (None, "same")
+    assert pair.notes == ("the claim is of version 2 and was of 1: its estimand or null has changed",)
+    (pair,) = compared(a_results_file({"claim_version": 2}), a_results_file({"claim_version": 2})).pairs
+    assert pair.notes == ()
+
+
+@pytest.mark.parametrize("version", [3, 4])
+def test_a_file_from_before_packs_is_compared_as_what_it_says(
+    version: int, a_results_file: Make, tmp_path: Path
+) -> None:
+    new = a_results_file({}, {"claim": "matrices-agree", "variant": None, "corpus": None})
+    old = {name: part for name, part in new.items() if name != "packs"} | {"schema_version": version}
+    gone = ("pack", "claim_version", *(("null_distribution",) if version == 3 else ()))
+    old["results"] = [
+        {name: value for name, value in row.items() if name not in gone} | {"claim": claim(row)}
+        for row in new["results"]
+    ]
+    (tmp_path / "old.json").write_text(json.dumps(old), encoding="utf-8")
+    read = results.read(tmp_path / "old.json")
+    for one, other in ((read, new), (new, read)):
+        found = compared(one, other)
+        assert len(found.pairs) == 2
+        assert all(pair.same_numbers and not pair.notes and pair.void is None for pair in found.pairs)
+        assert not found.changed and not found.worse
+        assert found.depends == ()
+
+
+def test_claims_of_one_id_in_two_packs_are_two(a_results_file: Make) -> None:
+    theirs = {"pack": "theirs", "verdict": "absent"}
+    both = a_results_file({}, theirs)
+    assert [pair.change for pair in compared(both, both).pairs] == ["same", "same"]
+    found = compared(a_results_file({}), both)
+    assert [row["claim"] for row in found.new] == ["theirs/router-norm"]
+    assert [pair.change for pair in found.pairs] == ["same"]
+    alone = compared(a_results_file({}), a_results_file(theirs))
+    assert alone.pairs == () and alone.vacuous

@@ -14,9 +14,10 @@ from moe_claims.measure.measurer import Measurer
 from moe_claims.measure.store import Store
 from moe_claims.models.loading import open_model
 from moe_claims.models.names import resolve
+from moe_claims.packs.look_into_moes.pack import PACK
 from moe_claims.report import report_folder
 from moe_claims.report.html import pictures
-from moe_claims.run.session import Bench
+from moe_claims.run.session import Session
 from moe_claims.settings import Settings, settle
 
 MODEL = "synthetic:planted?layers=3&experts=4&hidden=16&intermediate=8&context=24"
@@ -29,9 +30,7 @@ def settings(tmp_path: Path) -> Settings:
 
 
 def test_every_kind_of_a_report_is_drawn_and_shown(settings: Settings) -> None:
-    bench = Bench(settings, Illustrator(settings))
-    bench.judged(resolve(MODEL))
-    found = bench.pictures(resolve(MODEL))
+    found = Session(settings, Illustrator(settings)).judged(PACK, MODEL).pictures
     assert found is not None
     assert found["model"]["name"] == MODEL
     assert tuple(figure["id"] for figure in found["figures"]) == REPORTED
@@ -44,9 +43,7 @@ def test_every_kind_of_a_report_is_drawn_and_shown(settings: Settings) -> None:
 
 
 def test_a_page_of_an_earlier_run_lends_no_figures(settings: Settings) -> None:
-    bench = Bench(settings, Illustrator(settings))
-    bench.judged(resolve(MODEL))
-    found = bench.pictures(resolve(MODEL))
+    found = Session(settings, Illustrator(settings)).judged(PACK, MODEL).pictures
     assert found is not None
     report_folder.write(settings.report, _empty(), [found])
     report_folder.write(settings.report, _empty())
@@ -55,7 +52,7 @@ def test_a_page_of_an_earlier_run_lends_no_figures(settings: Settings) -> None:
 
 
 def test_nothing_is_measured_for_them(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    with_pictures, plain = Bench(settings, Illustrator(settings)), Bench(settings)
+    with_pictures, plain = Session(settings, Illustrator(settings)), Session(settings)
     calls: list[str] = []
     inner = Measurer.measure
 
@@ -64,9 +61,9 @@ def test_nothing_is_measured_for_them(settings: Settings, monkeypatch: pytest.Mo
         return inner(self, *args, **kwargs)
 
     monkeypatch.setattr(Measurer, "measure", counted)
-    assert plain.judged(resolve(MODEL)).results == with_pictures.judged(resolve(MODEL)).results
+    assert plain.judged(PACK, MODEL).results == with_pictures.judged(PACK, MODEL).results
     assert calls == ["measure", "measure"]
-    assert plain.pictures(resolve(MODEL)) is None
+    assert plain.judged(PACK, MODEL).pictures is None
 
 
 def test_without_matplotlib_verdicts_stand_and_the_reason_is_kept(
@@ -74,9 +71,9 @@ def test_without_matplotlib_verdicts_stand_and_the_reason_is_kept(
 ) -> None:
     for name in ("matplotlib", "matplotlib.figure"):
         monkeypatch.setitem(sys.modules, name, None)
-    bench = Bench(settings, Illustrator(settings))
-    assert bench.judged(resolve(MODEL)).results
-    found = bench.pictures(resolve(MODEL))
+    judged = Session(settings, Illustrator(settings)).judged(PACK, MODEL)
+    assert judged.results
+    found = judged.pictures
     assert found is not None
     assert found["figures"] == []
     assert found["reason"] == "the figure needs matplotlib: pip install 'moe-claims[plots]'"
@@ -93,6 +90,6 @@ def test_a_text_that_could_not_be_run_leaves_the_figures_of_weights(settings: Se
 
 def _empty() -> dict[str, Any]:
     return {
-        "schema_version": 4, "created": "2026-01-01", "environment": {}, "models": [], "corpora": [], "results": [],
-        "audits": [], "errors": [],
+        "schema_version": 5, "created": "2026-01-01", "environment": {}, "packs": [], "models": [], "corpora": [],
+        "results": [], "audits": [], "errors": [],
     }  # fmt: skip

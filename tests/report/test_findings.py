@@ -155,3 +155,18 @@ def test_numbers_of_a_file_are_inert_too() -> None:
     given["models"][0] |= {"moe_layers": "<b>", "experts": "<i>", "weights_sha256": "<script>"}
     given["corpora"][0] |= {"sequences": "<u>"}
     assert not set(re.findall(r"<[a-z]+>", findings.render(given, {}, {})))
+
+
+def test_claims_of_one_id_in_two_packs_are_told_apart() -> None:
+    theirs = {"id": "theirs", "title": "T <b>", "paper": "P <i>", "evidence": {}}
+    rows = [
+        result("top1-confidence", model, verdict, pack=pack)
+        for pack, verdict in ((PACK.id, Verdict.REPLICATED), ("theirs", Verdict.ABSENT))
+        for model in MODELS
+    ]
+    page = findings.render(document(rows, packs=[PACK.described(), theirs]), {}, {})
+    assert "holds on" in line_of(page, "look&#95;into&#95;moes/top1-confidence")
+    assert "is absent" in line_of(page, "theirs/top1-confidence")
+    assert "| theirs/top1-confidence | ○ 0.25 [0.20, 0.30] | ○ 0.25 [0.20, 0.30] |" in page
+    assert "| look&#95;into&#95;moes/top1-confidence | ✓ 0.25 [0.20, 0.30] | ✓ 0.25 [0.20, 0.30] |" in page
+    assert f"*{PACK.title}* (arXiv 2406.18219), *T &#60;b&#62;* (P &#60;i&#62;)" in page

@@ -107,3 +107,12 @@ def test_the_page_has_a_cell_per_point_and_is_inert() -> None:
 def test_several_texts_are_told_apart() -> None:
     rows = [result(f"m@step{step}", Verdict.ABSENT, corpus=text) for step in (20, 100) for text in ("a", "b")]
     assert [one.name for one in trajectories(document(rows))] == ["router-norm [total] · a", "router-norm [total] · b"]
+
+
+def test_claims_of_one_id_in_two_packs_are_two_courses() -> None:
+    rows = [result(f"m@step{step}", Verdict.ABSENT, pack=pack) for step in (20, 100) for pack in ("ours", "theirs")]
+    found = trajectories(document(rows))
+    assert [(one.name, one.steps) for one in found] == [
+        ("ours/router-norm [total]", (20, 100)),
+        ("theirs/router-norm [total]", (20, 100)),
+    ]
