@@ -6,8 +6,8 @@ from pathlib import Path
 
 import jsonschema
 
-from moe_claims.judge.registry import LIVE, TRAINED
 from moe_claims.models.embedded import JUDGED
+from moe_claims.packs.look_into_moes.pack import LIVE, PACK, TRAINED
 from moe_claims.report import html, markdown, results
 from moe_claims.report import report_folder as folders
 
@@ -26,6 +26,8 @@ for what, least in (("audits", 14), ("public rows", 9), ("trained rows", trained
         sys.exit(f"the report has {counts[what]} {what}; at least {least} are expected")
 if [card["name"] for card in document["models"]] != list(JUDGED):
     sys.exit(f"the report is not about {', '.join(JUDGED)}")
+if [pack["id"] for pack in document["packs"]] != [PACK.id]:
+    sys.exit(f"the report is not of the pack {PACK.id} alone")
 if document["errors"]:
     sys.exit(f"something could not be measured: {document['errors'][0]['message']}")
 if not all("random_init" in row["controls"] for row in document["results"] if row["evidence"] == "live"):

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
+    from moe_claims.measure.measurement import RoutedMeasurement, WeightMeasurement
     from moe_claims.models.forward.layerwise import LayerwiseModel
     from moe_claims.types import NullDistribution
 
@@ -401,16 +402,91 @@ def made_up_schemes() -> "Callable[..., dict[str, Any]]":
     return make
 
 
+# --- measurements made up: neutral in everything but what a test gives ---------------------------
+
+
+@pytest.fixture(scope="session")
+def made_up_routed() -> "Callable[..., RoutedMeasurement]":
+    """(layers=8, sequences=12, tokens=20, experts=8, top_k=2, seed=0, **fields) → a measurement of noise.
+
+    Router logits and norms are noise, the chosen experts follow the logits, similarities are level.
+    Fields that are given replace what is made up, and ``chosen`` follows ``router_logits`` where it is not given.
+    """
+
+    import numpy as np
+
+    from moe_claims.measure.measurement import RoutedMeasurement
+
+    def make(
+        layers: int = 8, sequences: int = 12, tokens: int = 20, experts: int = 8, top_k: int = 2, seed: int = 0,
+        **fields: Any,
+    ) -> RoutedMeasurement:  # fmt: skip
+        rng = np.random.default_rng(seed)
+        shape = (layers, sequences * tokens, experts)
+        logits = fields.get("router_logits", rng.standard_normal(shape))
+        alike = np.full((layers, sequences, experts, experts), 0.6 * tokens)
+        alike[..., np.arange(experts), np.arange(experts)] = tokens
+        made = {
+            "layers": np.arange(layers),
+            "lengths": np.full(sequences, tokens),
+            "router_logits": logits,
+            "output_norms": 1.0 + rng.random(shape),
+            "chosen": np.argsort(-logits, axis=-1, kind="stable")[..., :top_k],
+            "angular_sums": alike,
+            "nats": np.full(sequences, 3.0),
+            "chosen_similarity": np.full((layers, sequences, 2), 0.6 * tokens),
+            "active_sums": np.full((layers, sequences, experts), 0.99 * tokens),
+            "magnitude_sums": np.full((layers, sequences, experts), 0.5 * tokens),
+            "index_sums": np.zeros((layers, sequences)),
+            "index_shifted": np.zeros((layers, 12)),
+        }
+        return RoutedMeasurement(**{**made, **fields})
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def made_up_weights() -> "Callable[..., WeightMeasurement]":
+    """(layers=8, experts=8, seed=0, **fields) → cosines of random rows, unrelated to each other, unless given.
+
+    ``matrix`` and ``mean`` may be given in part: the roles that are left out are random.
+    """
+
+    import numpy as np
+
+    from moe_claims.measure.measurement import WeightMeasurement
+
+    def make(layers: int = 8, experts: int = 8, seed: int = 0, **fields: Any) -> WeightMeasurement:
+        rng = np.random.default_rng(seed)
+
+        def cosines() -> "np.ndarray[Any, Any]":
+            rows = rng.standard_normal((layers, experts, 24))
+            rows /= np.linalg.norm(rows, axis=-1, keepdims=True)
+            return rows @ rows.transpose(0, 2, 1)
+
+        roles = ("up", "act", "down")
+        return WeightMeasurement(
+            np.arange(layers),
+            fields.get("router", cosines()),
+            {role: cosines() for role in roles} | dict(fields.get("matrix", {})),
+            {role: cosines() for role in roles} | dict(fields.get("mean", {})),
+        )
+
+    return make
+
+
 @pytest.fixture(scope="session")
 def a_results_file() -> "Callable[..., dict[str, Any]]":
     """Makes a results document that follows the schema, of one model on one text unless told otherwise."""
+    from moe_claims.packs.look_into_moes.pack import PACK
     from moe_claims.report import results
     from moe_claims.types import Interval, Result, Verdict
 
     def make(*rows: dict[str, Any], model: str = "a-model", **parts: Any) -> dict[str, Any]:
         """Each row names what is not as in the first lines below; ``parts`` take the place of whole parts."""
         settled = {
-            "claim": "router-norm", "variant": "total", "evidence": "live", "family": "headline", "model": model,
+            "pack": "look_into_moes", "claim": "router-norm", "claim_version": 1, "variant": "total",
+            "evidence": "live", "family": "headline", "model": model,
             "corpus": "builtin", "verdict": "replicated", "reason": "so it is", "effect_name": "mean Spearman ρ",
             "effect": 0.63, "interval": (0.60, 0.66), "smallest": 0.10, "p_value": 0.001, "p_adjusted": 0.002,
             "null": "labels permuted", "unit": "sequence", "n_units": 26,
@@ -435,6 +511,7 @@ def a_results_file() -> "Callable[..., dict[str, Any]]":
             **{
                 "created": "2026-01-02T03:04:05+00:00",
                 "environment": {"moe_claims": "0", "python": "3.11", "seed": 0},
+                "packs": [PACK.described()],
                 "models": [card],
                 "corpora": [text],
                 "results": made,

@@ -16,7 +16,7 @@ PAGE = Path(__file__).parents[1] / "docs" / "methods.md"
 PACKAGE = Path(moe_claims.__file__).parent
 HEADING = re.compile(r"^### `([a-z0-9-]+)`( on published counts)?$", re.MULTILINE)
 FIXED = re.compile(
-    r"Code: `(?P<code>[a-z_]+:[a-z0-9_]+)`\. "
+    r"Code: `(?P<code>[a-z_.]+:[a-z0-9_]+)`\. "
     r"Smallest effect of interest: (?P<smallest>−?[\d.]+)\. "
     r"Bound of equivalence: (?P<equivalence>[\d.]+|none \(a level\))\.\n"
     r"Paper says otherwise: (?P<says>[^\n]+)\.\n"
@@ -64,7 +64,7 @@ def test_every_claim_has_one_section_and_every_section_a_claim(page: str) -> Non
 def test_fixed_lines_are_those_of_the_record(page: str, claim: Claim) -> None:
     fixed = FIXED.match(section_of(page, claim).lstrip("\n"))
     assert fixed is not None, f"the section of {claim.id} does not begin with its fixed lines"
-    assert f"moe_claims.packs.look_into_moes.{fixed['code']}" == claim.analysis
+    assert f"moe_claims.packs.look_into_moes.{fixed['code']}" == claim.code
     assert number(fixed["smallest"]) == claim.smallest
     if claim.rule == "level":
         assert fixed["equivalence"] == "none (a level)"

@@ -93,6 +93,7 @@ def sections(comparison: Comparison) -> list[Section]:
     moved = [pair for pair in comparison.pairs if pair.change == "same" and not pair.same_numbers]
     void = [pair for pair in comparison.pairs if pair.void]
     with_model = len(_models(comparison)) > 1
+    with_pack = len({row["pack"] for row in _rows(comparison)}) > 1
     both = ("change", "claim", "verdict", "effect then", "effect now", "difference", "95 % interval")
     found = [
         Section(
@@ -100,15 +101,17 @@ def sections(comparison: Comparison) -> list[Section]:
             ("what", "then", "now"),
             tuple((depends.what, _value(depends.before), _value(depends.after)) for depends in comparison.depends),
         ),
-        Section("Verdicts that changed", both, tuple(_pair(pair, with_model) for pair in changed)),
-        Section("The same verdict, other effects", both[1:], tuple(_pair(pair, with_model)[1:] for pair in moved)),
+        Section("Verdicts that changed", both, tuple(_pair(pair, with_model, with_pack) for pair in changed)),
+        Section(
+            "The same verdict, other effects", both[1:], tuple(_pair(pair, with_model, with_pack)[1:] for pair in moved)
+        ),
         Section(
             "Not comparable",
             ("claim", "then", "now", "because"),
-            tuple((_name(p, with_model), _sign(p.before), _sign(p.after), str(p.void)) for p in void),
+            tuple((_name(p, with_model, with_pack), _sign(p.before), _sign(p.after), str(p.void)) for p in void),
         ),
-        _alone("New rows", comparison.new, [pair.after["model"] for pair in comparison.pairs]),
-        _alone("Missing rows", comparison.missing, [pair.before["model"] for pair in comparison.pairs]),
+        _alone("New rows", comparison.new, [pair.after["model"] for pair in comparison.pairs], with_pack),
+        _alone("Missing rows", comparison.missing, [pair.before["model"] for pair in comparison.pairs], with_pack),
         Section(
             "Audits that differ",
             ("audit", "then", "now"),
@@ -202,7 +205,7 @@ def _difference(pair: Pair) -> dict[str, Any]:
     }
 
 
-def _pair(pair: Pair, with_model: bool) -> tuple[str, ...]:
+def _pair(pair: Pair, with_model: bool, with_pack: bool) -> tuple[str, ...]:
     before, after = pair.before, pair.after
     difference = interval = ""
     if pair.apart is not None:
@@ -213,7 +216,7 @@ def _pair(pair: Pair, with_model: bool) -> tuple[str, ...]:
     notes = f" ({'; '.join(pair.notes)})" if pair.notes else ""
     return (
         f"{SIGNS[pair.change]} {pair.change}",
-        _name(pair, with_model),
+        _name(pair, with_model, with_pack),
         verdict + notes,
         formatting.effect(before),
         formatting.effect(after),
@@ -239,22 +242,28 @@ def _arrow(old: str, new: str) -> str:
     return old if old == new else f"{old} → {new}"
 
 
-def _name(pair: Pair, with_model: bool) -> str:
-    return _label(pair.before, _arrow(pair.before["model"], pair.after["model"]) if with_model else None)
+def _rows(comparison: Comparison) -> list[Row]:
+    return [*(pair.before for pair in comparison.pairs), *comparison.new, *comparison.missing]
 
 
-def _label(row: Row, model: str | None) -> str:
-    return " · ".join(part for part in (key_of(formatting.claim(row), row["variant"]), model, row["corpus"]) if part)
+def _name(pair: Pair, with_model: bool, with_pack: bool) -> str:
+    return _label(pair.before, _arrow(pair.before["model"], pair.after["model"]) if with_model else None, with_pack)
 
 
-def _alone(title: str, rows: Sequence[Row], in_common: Sequence[str]) -> Section:
+def _label(row: Row, model: str | None, with_pack: bool) -> str:
+    claim = row["claim"] if with_pack else formatting.claim(row)
+    return " · ".join(part for part in (key_of(claim, row["variant"]), model, row["corpus"]) if part)
+
+
+def _alone(title: str, rows: Sequence[Row], in_common: Sequence[str], with_pack: bool) -> Section:
     """Rows of one file; those of a model that has none in common are counted."""
     body = []
     for model in dict.fromkeys(row["model"] for row in rows):
         members = [row for row in rows if row["model"] == model]
         if model in in_common:
             body += [
-                (_label(row, model), _sign(row), formatting.effect(row), formatting.interval(row)) for row in members
+                (_label(row, model, with_pack), _sign(row), formatting.effect(row), formatting.interval(row))
+                for row in members
             ]
         else:
             body.append(

@@ -1,10 +1,11 @@
-"""What would settle a claim that is left open: how many more sequences or seeds, or why no text would.
+"""What would settle a claim that is left open: how many more sequences, seeds or domains, or why no text would.
 
 A projection and no promise: it takes the effect and the variance as they are now, and the
-half-width of an interval over sequences (or seeds) to shrink with the root of their number.
+half-width of an interval over sequences (or seeds, or domains) to shrink with the root of their number.
 """
 
 import math
+import re
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import final
@@ -16,6 +17,7 @@ _NORMAL = NormalDist()
 _Z95 = _NORMAL.inv_cdf(0.975)
 _MOST = 1e6
 """More than this many times the sequences at hand is no answer: the effect lies on the bound for all they tell."""
+_OVER = re.compile(r"over (sequence|seed|domain)s(,|$)")
 
 
 @final
@@ -36,7 +38,7 @@ class Corrected:
 def what_would_settle(
     claim: Claim, finding: Finding, p: Corrected, sequences: int | None, *, against_none: bool = False
 ) -> str:
-    """The end of a sentence: about how many more sequences or seeds would settle it, or why other text would not.
+    """The end of a sentence: about how many more sequences, seeds or domains would settle it, or why no text would.
 
     Args:
         claim: gives rule, bounds, null and unit.
@@ -46,7 +48,7 @@ def what_would_settle(
         against_none: the effect is significant, and what is open is whether it is as good as none.
     """
     times, sampled = times_as_many(claim, finding, p, against_none=against_none), _sampled(finding)
-    at_hand = finding.n_units if sampled == "seed" else sequences
+    at_hand = sequences if sampled == "sequence" else finding.n_units
     if times is not None and at_hand is not None:
         more = _two_digits(at_hand * (times - 1))
         return f"; about {more:,} more {sampled}{'s' if more > 1 else ''} like these would settle it"
@@ -59,7 +61,7 @@ def what_would_settle(
 
 
 def times_as_many(claim: Claim, finding: Finding, p: Corrected, *, against_none: bool = False) -> float | None:
-    """How many times as many sequences (or seeds) would decide, 1 or more; None where no number is known to.
+    """How many times as many sequences, seeds or domains would decide, 1 or more; None where none is known to.
 
     The nearest of the ways that are open counts: the 90 % interval fits within the bound of
     equivalence; the p-value passes the correction; or, for a claim of level and for one that is
@@ -82,7 +84,8 @@ def times_as_many(claim: Claim, finding: Finding, p: Corrected, *, against_none:
 
 def _sampled(finding: Finding) -> str | None:
     """The unit of the interval, if there could be more of it; experts and layers are all that a model has."""
-    return next((unit for unit in ("sequence", "seed") if finding.interval.method.endswith(f"over {unit}s")), None)
+    found = _OVER.search(finding.interval.method)
+    return None if found is None else found[1]
 
 
 def _fits(finding: Finding, bound: float) -> float | None:

@@ -39,18 +39,19 @@ def render(document: Row, trainings: Mapping[str, str], along: Mapping[str, Row]
     live = [row for row in document["results"] if row["evidence"] == "live"]
     names = [str(card["name"]) for card in document["models"]]
     _check(document, live)
+    packs = len(document["packs"]) > 1
     parts = [
         "# Findings on the embedded models",
         _reading(document),
         "## The models",
         _models(document, trainings),
         "## In short",
-        _short(live, names),
+        _short(live, names, packs),
     ]
     for family, title in _FAMILIES.items():
         members = [row for row in live if row["family"] == family]
         if members:
-            parts += [f"## {title}", _table(members, names), _sentences(members, names)]
+            parts += [f"## {title}", _table(members, names, packs), _sentences(members, names, packs)]
     parts += findings_trained.experiments(document)
     parts += findings_trained.checkpoints(along)
     parts += _of_code(document)
@@ -107,7 +108,7 @@ def _models(document: Row, trainings: Mapping[str, str]) -> str:
     return table(["model", "family", "shape", "training", "nats per token", "weights SHA-256"], rows)
 
 
-def _short(live: Sequence[Row], names: Sequence[str]) -> str:
+def _short(live: Sequence[Row], names: Sequence[str], packs: bool) -> str:
     """Tallies by model, and the claims that hold everywhere, on some models, and at random initialisation."""
     lines = []
     for name in names:
@@ -116,15 +117,17 @@ def _short(live: Sequence[Row], names: Sequence[str]) -> str:
         of_these = f", {artefacts} of the replicated also at random initialisation" if artefacts else ""
         lines.append(f"- **{escape(name)}**: {formatting.tally(rows, 'verdict', formatting.SIGNS)}{of_these}")
     held = [row for row in live if row["verdict"] == "replicated"]
-    learned = {claim: [r["model"] for r in rows] for claim, rows in _by_claim(filter(_learned, held)).items()}
+    learned = {claim: [r["model"] for r in rows] for claim, rows in _by_claim(filter(_learned, held), packs).items()}
     everywhere = [claim for claim, models in learned.items() if len(models) == len(names)]
     some = [f"{claim} ({', '.join(models)})" for claim, models in learned.items() if len(models) < len(names)]
-    untested = [formatting.name(row) for row in held if not formatting.artefact(row) and not _learned(row)]
+    already = [formatting.name(row, with_pack=packs) for row in live if formatting.artefact(row)]
+    untested = [
+        formatting.name(row, with_pack=packs) for row in held if not formatting.artefact(row) and not _learned(row)
+    ]
     lines += [
         f"- Replicated on every model, and not at random initialisation: {listed(everywhere)}",
         f"- Replicated on some, and not at random initialisation there: {listed(some)}",
-        "- Replicated already at random initialisation, on one model at least: "
-        f"{listed(list(dict.fromkeys(formatting.name(row) for row in live if formatting.artefact(row))))}",
+        f"- Replicated already at random initialisation, on one model at least: {listed(list(dict.fromkeys(already)))}",
     ]
     if untested:
         lines.append(f"- Replicated, but without that control: {listed(list(dict.fromkeys(untested)))}")
@@ -137,16 +140,16 @@ def _learned(row: Row) -> bool:
     return bool(control) and control["verdict"] is not None and not formatting.artefact(row)
 
 
-def _by_claim(rows: "Sequence[Row] | filter[Row]") -> dict[str, list[Row]]:
+def _by_claim(rows: "Sequence[Row] | filter[Row]", packs: bool) -> dict[str, list[Row]]:
     found: dict[str, list[Row]] = {}
     for row in rows:
-        found.setdefault(formatting.name(row), []).append(row)
+        found.setdefault(formatting.name(row, with_pack=packs), []).append(row)
     return found
 
 
-def _table(rows: Sequence[Row], names: Sequence[str]) -> str:
+def _table(rows: Sequence[Row], names: Sequence[str], packs: bool) -> str:
     body = []
-    for claim, members in _by_claim(rows).items():
+    for claim, members in _by_claim(rows, packs).items():
         by_model = {row["model"]: row for row in members}
         body.append([escape(claim), *(_cell(by_model.get(name)) for name in names)])
     return table(["claim", *(escape(name) for name in names)], body)
@@ -161,7 +164,7 @@ def _cell(row: Row | None) -> str:
     return f"{formatting.SIGNS[row['verdict']]} {formatting.effect(row)} {formatting.interval(row)}{mark}"
 
 
-def _sentences(rows: Sequence[Row], names: Sequence[str]) -> str:
+def _sentences(rows: Sequence[Row], names: Sequence[str], packs: bool) -> str:
     """One item per claim: what it says, and on which models it does what."""
     lines = []
     by_id: dict[str, list[Row]] = {}
@@ -170,7 +173,7 @@ def _sentences(rows: Sequence[Row], names: Sequence[str]) -> str:
     for claim, members in by_id.items():
         known = record(claim, "live")
         said = escape(known.statement.rstrip(".")) if known else ""
-        parts = [f"- **{escape(formatting.claim(members[0]))}** ({said})."]
+        parts = [f"- **{escape(claim if packs else formatting.claim(members[0]))}** ({said})."]
         for variant in dict.fromkeys(row["variant"] for row in members):
             parts.append(_said([row for row in members if row["variant"] == variant], names, variant))
         lines.append(" ".join(parts))

@@ -52,7 +52,7 @@ def _audits(audits: formatting.Audits) -> str:
         for a in audits.rows
     ]
     found = table(["outcome", "audit", "printed", "recomputed", "so"], rows)
-    return f"## Audits of {audits.what}, {audits.how}\n\n{found}"
+    return f"## Audits of {escape(audits.what)}, {audits.how}\n\n{found}"
 
 
 def _part(part: formatting.Part, with_text: bool) -> list[str]:
@@ -144,17 +144,18 @@ def errors(found: Sequence[Row]) -> str:
 
 def _claims(document: Row) -> str:
     pairs = dict.fromkeys((row["claim"], row["evidence"]) for row in document["results"])
-    used = [found for found in (record(*pair) for pair in pairs) if found is not None]
+    several = len(document["packs"]) > 1
+    used = [(key if several else found.id, found) for key, kind in pairs if (found := record(key, kind)) is not None]
     rows = [
         [
-            f"**{escape(c.id)}**",
+            f"**{escape(name)}**",
             escape(c.statement),
             escape(c.section),
             escape(_effects(c)),
             escape(c.null),
             escape(c.unit),
         ]
-        for c in used
+        for name, c in used
     ]
     headers = ["claim", "statement", "section", "effect", "null", "unit"]
     return "## What was tested\n\n" + table(headers, rows) if rows else ""

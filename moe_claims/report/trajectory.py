@@ -26,7 +26,7 @@ class ClaimTrajectory:
     """One claim over the steps of a training."""
 
     name: str
-    """Claim and variant, and the text where there are several."""
+    """Claim and variant, and the text and the pack where there are several."""
     family: str
     steps: tuple[int, ...]
     rows: tuple[Row, ...]
@@ -67,11 +67,12 @@ def trajectories(document: Row) -> list[ClaimTrajectory]:
     """
     live = [row for row in document["results"] if row["evidence"] == "live" and step_of(row["model"]) is not None]
     texts = {row["corpus"] for row in live if row["corpus"] is not None}
+    packs = len({row["pack"] for row in live}) > 1
     by_name: dict[tuple[str, str], dict[int, Row]] = {}
     for row in live:
         step = step_of(row["model"])
         assert step is not None
-        by_name.setdefault((row["family"], formatting.name(row, len(texts) > 1)), {})[step] = row
+        by_name.setdefault((row["family"], formatting.name(row, len(texts) > 1, packs)), {})[step] = row
     return [
         ClaimTrajectory(name, family, tuple(sorted(rows)), tuple(rows[step] for step in sorted(rows)))
         for (family, name), rows in by_name.items()

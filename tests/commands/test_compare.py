@@ -135,7 +135,7 @@ def test_a_gate_does_not_pass_on_nothing(
         ("{", "'1.json' is not a results file"),
         (
             '{"schema_version": 2}',
-            f"'1.json' has schema version 2; this package reads version {SCHEMA_VERSION}",
+            f"'1.json' has schema version 2; this package reads versions 3, 4, {SCHEMA_VERSION}",
         ),
         (
             f'{{"schema_version": {SCHEMA_VERSION}}}',

@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,16 +11,16 @@ import pytest
 from moe_claims.commands import Answer, claims
 from moe_claims.commands.main import main
 from moe_claims.commands.report import FORMATS
-from moe_claims.judge.registry import CLAIMS
 from moe_claims.measure.export import export
 from moe_claims.models.embedded import EMBEDDED
 from moe_claims.models.loading import open_model
 from moe_claims.models.names import ALIASES, resolve
 from moe_claims.packs.look_into_moes.audits import run_audits
-from moe_claims.packs.look_into_moes.pack import PACK
+from moe_claims.packs.look_into_moes.pack import LIVE, PACK, TRAINED
 from moe_claims.packs.look_into_moes.routing_counts import judged_counts
 from moe_claims.report import results
 
+CLAIMS = {**LIVE, **TRAINED}
 TINY = "synthetic:planted?layers=3&experts=5&hidden=16&intermediate=16&context=24"
 
 
@@ -132,10 +133,11 @@ def results_file(tmp_path: Path) -> Path:
     document = results.document(
         created="2026-01-01",
         environment={},
+        packs=[PACK.described()],
         models=[],
         corpora=[],
         results=map(results.result_row, judged_counts(PACK).results),
-        audits=map(results.audit_row, run_audits()),
+        audits=[results.audit_row(replace(audit, pack=PACK.id)) for audit in run_audits()],
         errors=[{"model": "byte \udcff", "claim": "x", "message": "it broke"}],
         order={},
     )
@@ -143,7 +145,12 @@ def results_file(tmp_path: Path) -> Path:
     return tmp_path / "in" / "results.json"
 
 
-BEGINS = {"table": "Audits: ", "markdown": "# Reproducibility report", "latex": "% Written by", "csv": "claim,variant,"}
+BEGINS = {
+    "table": "Audits: ",
+    "markdown": "# Reproducibility report",
+    "latex": "% Written by",
+    "csv": "pack,claim,claim_version,variant,",
+}
 BEGINS["html"] = "<!DOCTYPE html>"
 
 

@@ -60,8 +60,8 @@ def test_one_commit_holds_everything_in_a_private_dataset(
     assert dataset.files[f"runs/{run}/report.md"].decode() == markdown.render(document)
     rows = [json.loads(line) for line in dataset.files[f"runs/{run}/rows.jsonl"].splitlines()]
     assert [(row["run"], row["claim"], row["verdict"]) for row in rows] == [
-        (run, "router-norm", "replicated"),
-        (run, "routing-runs", "absent"),
+        (run, "look_into_moes/router-norm", "replicated"),
+        (run, "look_into_moes/routing-runs", "absent"),
     ]
     assert capsys.readouterr().out == f"published in org/found (private), in runs/{run}\n"
     assert {request.authorization for request in hub_here.log} == {"Bearer hf_secretsecret"}

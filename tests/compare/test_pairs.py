@@ -1,13 +1,17 @@
 """Rows of two files joined and judged: what is better or worse, what is new, and what is not comparable."""
 
+import json
 from collections.abc import Callable
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from moe_claims.compare.pairs import SUPPORT, Outcome, change_of, compared, pairing
 from moe_claims.errors import UsageError
+from moe_claims.report import results
+from moe_claims.report.formatting import claim
 from moe_claims.types import Verdict
 
 Make = Callable[..., dict[str, Any]]
@@ -54,15 +58,15 @@ def test_rows_are_joined_by_what_they_test(a_results_file: Make) -> None:
         {"claim": "balanced-routing", "variant": None},
     )
     found = compared(before, after)
-    by_claim = {(p.before["evidence"], p.before["claim"], p.before["variant"]): p.change for p in found.pairs}
+    by_claim = {(p.before["evidence"], claim(p.before), p.before["variant"]): p.change for p in found.pairs}
     assert by_claim == {
         ("live", "router-norm", "total"): "worse",
         ("live", "router-norm", "token-specific"): "better",
         ("live", "matrices-agree", None): "other",
         ("public", "router-norm", "total"): "same",
     }
-    assert [row["claim"] for row in found.new] == ["balanced-routing"]
-    assert [row["claim"] for row in found.missing] == ["top1-confidence"]
+    assert [row["claim"] for row in found.new] == ["look_into_moes/balanced-routing"]
+    assert [row["claim"] for row in found.missing] == ["look_into_moes/top1-confidence"]
     assert found.worse and found.changed and not found.vacuous
     assert not compared(after, after).changed
     assert not compared(after, after).worse
@@ -101,7 +105,7 @@ def test_on_other_texts_rows_are_not_compared(a_results_file: Make) -> None:
     for name in ("text_sha256", "token_ids_sha256"):
         after["corpora"][0][name] = "9" * 64
     found = compared(before, after)
-    assert {pair.before["claim"]: (pair.change, pair.void) for pair in found.pairs} == {
+    assert {claim(pair.before): (pair.change, pair.void) for pair in found.pairs} == {
         "router-norm": ("void", "the texts differ"),
         "corpus-robust": ("void", "the texts differ"),  # rests on all texts
         "matrices-agree": ("worse", None),  # on none
@@ -172,7 +176,9 @@ def test_one_model_is_compared_with_one(a_results_file: Make) -> None:
 
 
 def test_a_row_that_stands_twice_is_refused(a_results_file: Make) -> None:
-    with pytest.raises(UsageError, match="holds the row live · router-norm · total · a-model · builtin twice"):
+    with pytest.raises(
+        UsageError, match="holds the row live · look_into_moes/router-norm · total · a-model · builtin twice"
+    ):
         compared(a_results_file({}), a_results_file({}, {}))
 
 
@@ -190,11 +196,66 @@ def test_what_broke_is_worse_and_what_is_gone_is_not(a_results_file: Make) -> No
 
 def test_audits_have_other_outcomes_and_none_is_worse(a_results_file: Make) -> None:
     def audits(**outcomes: str) -> list[dict[str, Any]]:
-        rest = {"statement": "s", "source": "t", "printed": "1", "recomputed": "2", "reason": "r", "values": {}}
-        return [{"id": name, "outcome": outcome, "kind": "printed", **rest} for name, outcome in outcomes.items()]
+        rest = {
+            "pack": "look_into_moes",
+            "kind": "printed",
+            "statement": "s",
+            "source": "t",
+            "printed": "1",
+            "recomputed": "2",
+            "reason": "r",
+            "values": {},
+        }
+        return [{"id": name, "outcome": outcome, **rest} for name, outcome in outcomes.items()]
 
     before = a_results_file(audits=audits(one="agrees", two="agrees", gone="agrees"))
     after = a_results_file(audits=audits(one="disagrees", two="agrees"))
     found = compared(before, after)
-    assert found.audits == (Outcome("gone", "agrees", None), Outcome("one", "agrees", "disagrees"))
+    assert found.audits == (
+        Outcome("look_into_moes/gone", "agrees", None),
+        Outcome("look_into_moes/one", "agrees", "disagrees"),
+    )
     assert found.changed and not found.worse and not found.vacuous
+
+
+# --- packs, and versions of claims and of files -----------------------------------------------------
+
+
+def test_another_version_of_a_claim_is_told(a_results_file: Make) -> None:
+    (pair,) = compared(a_results_file({}), a_results_file({"claim_version": 2})).pairs
+    assert (pair.void, pair.change) == (None, "same")
+    assert pair.notes == ("the claim is of version 2 and was of 1: its estimand or null has changed",)
+    (pair,) = compared(a_results_file({"claim_version": 2}), a_results_file({"claim_version": 2})).pairs
+    assert pair.notes == ()
+
+
+@pytest.mark.parametrize("version", [3, 4])
+def test_a_file_from_before_packs_is_compared_as_what_it_says(
+    version: int, a_results_file: Make, tmp_path: Path
+) -> None:
+    new = a_results_file({}, {"claim": "matrices-agree", "variant": None, "corpus": None})
+    old = {name: part for name, part in new.items() if name != "packs"} | {"schema_version": version}
+    gone = ("pack", "claim_version", *(("null_distribution",) if version == 3 else ()))
+    old["results"] = [
+        {name: value for name, value in row.items() if name not in gone} | {"claim": claim(row)}
+        for row in new["results"]
+    ]
+    (tmp_path / "old.json").write_text(json.dumps(old), encoding="utf-8")
+    read = results.read(tmp_path / "old.json")
+    for one, other in ((read, new), (new, read)):
+        found = compared(one, other)
+        assert len(found.pairs) == 2
+        assert all(pair.same_numbers and not pair.notes and pair.void is None for pair in found.pairs)
+        assert not found.changed and not found.worse
+        assert found.depends == ()
+
+
+def test_claims_of_one_id_in_two_packs_are_two(a_results_file: Make) -> None:
+    theirs = {"pack": "theirs", "verdict": "absent"}
+    both = a_results_file({}, theirs)
+    assert [pair.change for pair in compared(both, both).pairs] == ["same", "same"]
+    found = compared(a_results_file({}), both)
+    assert [row["claim"] for row in found.new] == ["theirs/router-norm"]
+    assert [pair.change for pair in found.pairs] == ["same"]
+    alone = compared(a_results_file({}), a_results_file(theirs))
+    assert alone.pairs == () and alone.vacuous

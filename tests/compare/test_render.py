@@ -123,12 +123,24 @@ def test_several_models_are_named_in_each_row(a_results_file: Make) -> None:
     ]
 
 
+def test_packs_are_named_where_there_are_several(a_results_file: Make) -> None:
+    theirs = {"pack": "theirs"}
+    gone = {"pack": "theirs", "claim": "top1-confidence", "variant": None}
+    one = found(a_results_file({}, theirs, gone), a_results_file(ABSENT, {**ABSENT, **theirs}))
+    changed, missing = render.sections(one.comparison)
+    assert [row[1] for row in changed.rows] == [
+        "look_into_moes/router-norm[total] · builtin",
+        "theirs/router-norm[total] · builtin",
+    ]
+    assert [row[0] for row in missing.rows] == ["theirs/top1-confidence · a-model · builtin"]
+
+
 def test_the_document_holds_numbers_that_are_not_rounded(two: render.Compared) -> None:
     document = json.loads(json.dumps(render.document([two]), allow_nan=False))
     assert document["comparison_version"] == 1
     (only,) = document["comparisons"]
     assert (only["earlier"], only["later"], only["worse"], only["changed"]) == ("old.json", "new.json", True, True)
-    row = next(row for row in only["rows"] if row["claim"] == "router-norm")
+    row = next(row for row in only["rows"] if row["claim"] == "look_into_moes/router-norm")
     assert (row["variant"], row["change"], row["not_comparable"]) == ("total", "worse", None)
     assert row["earlier"] == {"verdict": "replicated", "effect": 0.63, "ci_low": 0.6, "ci_high": 0.66}
     assert row["difference"]["value"] == pytest.approx(-0.61)

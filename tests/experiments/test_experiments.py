@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from moe_claims.errors import UsageError
-from moe_claims.packs.look_into_moes.trained.judging import EXPERIMENTS, rows_of
+from moe_claims.packs.look_into_moes.pack import PACK
+from moe_claims.packs.look_into_moes.trained.judging import EXPERIMENTS, judged_documents, judged_trainings
 from moe_claims.packs.look_into_moes.trained.results import load
-from moe_claims.types import Result
 from moe_claims.zoo.runs import Plan
 
 Document = dict[str, Any]
@@ -47,7 +47,9 @@ def test_what_is_whole_is_read_as_it_is(tmp_path: Path, positions: Document, sch
 
 
 def test_the_results_in_the_package_are_whole_and_judged() -> None:
-    rows = judged_trainings(PACK).results
+    judged = judged_trainings(PACK)
+    rows = judged.results
+    assert judged.broken == ()
     assert {row.claim for row in rows} == set(EXPERIMENTS)
     assert all(row.n_units is not None and row.n_units >= 3 for row in rows if row.effect is not None)
 
@@ -81,8 +83,9 @@ def test_results_of_the_position_script_are_read(
     assert untrained(position).main(arguments) == 0
     found = load("dense-layer-position", tmp_path)
     assert len(found["runs"]) == 3 * (11 if matched == "both" else 6)
-    rows = rows_of({"dense-layer-position": found, "training-scheme": UsageError("not made")}, 0.05)
-    assert {row.model for row in rows.values() if isinstance(row, Result)} == {"8-layer qwen2_moe MoEs of 16 experts"}
+    missing = UsageError("not made")
+    judged = judged_documents(PACK, {"dense-layer-position": found, "training-scheme": missing}, 0.05)
+    assert {row.model for row in judged.results} == {"8-layer qwen2_moe MoEs of 16 experts"}
 
 
 def test_results_of_the_scheme_script_are_read(
@@ -93,8 +96,9 @@ def test_results_of_the_scheme_script_are_read(
     assert untrained(scheme).main(arguments) == 0
     found = load("training-scheme", tmp_path)
     assert len(found["seeds"]) == 3
-    rows = rows_of({"dense-layer-position": UsageError("not made"), "training-scheme": found}, 0.05)
-    assert {row.model for row in rows.values() if isinstance(row, Result)} == {"8-layer mixtral MoEs of 8 experts"}
+    missing = UsageError("not made")
+    judged = judged_documents(PACK, {"dense-layer-position": missing, "training-scheme": found}, 0.05)
+    assert {row.model for row in judged.results} == {"8-layer mixtral MoEs of 8 experts"}
 
 
 # --- refusals --------------------------------------------------------------------------------------

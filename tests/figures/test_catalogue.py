@@ -5,7 +5,9 @@ import re
 import pytest
 
 from moe_claims.figures.catalogue import KINDS, Kind
-from moe_claims.judge.registry import CLAIMS
+from moe_claims.packs.look_into_moes.pack import LIVE, TRAINED
+
+CLAIMS = {**LIVE, **TRAINED}
 
 BY_ID = {kind.id: kind for kind in KINDS}
 

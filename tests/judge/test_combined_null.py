@@ -12,7 +12,7 @@ from moe_claims.judge.evaluate import Trial, try_all
 from moe_claims.measure.measured import Measured
 from moe_claims.packs.look_into_moes.pack import LIVE, PACK, TRAINED
 from moe_claims.packs.look_into_moes.routing_counts import judged_counts
-from moe_claims.packs.look_into_moes.trained.judging import rows_of
+from moe_claims.packs.look_into_moes.trained.judging import judged_documents
 from moe_claims.stats.permutation import test_against
 from moe_claims.stats.quantiles import LEVELS, OPEN_LEVELS
 from moe_claims.types import Finding, NullDistribution, Result
@@ -47,7 +47,7 @@ def planted() -> dict[str, Measured]:
 @pytest.fixture(scope="module")
 def tried(planted: dict[str, Measured]) -> Callable[[str], list[Trial]]:
     """(claim) → its trials, every variant on every text."""
-    return lru_cache(lambda claim: try_all(planted, 0, [LIVE[claim]]))
+    return lru_cache(lambda claim: try_all(PACK, planted, 0, [LIVE[claim]]))
 
 
 def _check(null: NullDistribution | None, effect: float, p_value: float, room: Room) -> None:
@@ -91,15 +91,15 @@ def test_every_row_on_trainings_has_the_null_of_its_p(
         return rng.normal(scale=0.004, size=size)
 
     documents = [made_up_positions(lambda place: rise * place * (place < 7), noise), made_up_schemes(apart, noise)]
-    rows = rows_of({document["experiment"]: document for document in documents}, 0.05)
-    assert len(rows) == sum(len(claim.row_keys()) for claim in TRAINED.values())
-    for (claim, variant), row in rows.items():
-        assert isinstance(row, Result)
+    judged = judged_documents(PACK, {document["experiment"]: document for document in documents}, 0.05)
+    assert not judged.broken
+    assert len(judged.results) == sum(len(claim.row_keys()) for claim in TRAINED.values())
+    for row in judged.results:
         assert row.effect is not None
         assert row.p_value is not None
         assert row.null_distribution is not None
         _check(row.null_distribution, row.effect, row.p_value, room_for_p)
-        falls = claim == "depth-needs-experts" and variant.startswith("last")
+        falls = row.claim == "depth-needs-experts" and str(row.variant).startswith("last")
         assert row.null_distribution.tail == ("lower" if falls else "upper")
 
 

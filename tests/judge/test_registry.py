@@ -1,185 +1,252 @@
-"""The claims' records: complete, consistent, each with an analysis that exists and a test that users run."""
+"""Packs are found by their entries, loaded when asked for, and refused in one line where they cannot be used."""
 
-import re
-from collections import Counter
-from importlib import import_module
-from importlib.util import find_spec
-from inspect import signature
-from pathlib import Path
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import EntryPoint
+from types import ModuleType
+from typing import Any
 
 import pytest
 
-from moe_claims.judge.claim import Claim
-from moe_claims.judge.registry import (
-    CLAIMS,
-    COUNTED,
-    HEADLINE,
-    LIVE,
-    PUBLIC,
-    PUBLIC_MODELS,
-    SECONDARY,
-    TRAINED,
-    record,
+from moe_claims.errors import UsageError
+from moe_claims.judge import registry
+from moe_claims.judge.pack import Pack
+from moe_claims.packs.look_into_moes.pack import LIVE, PACK, TRAINED
+from moe_claims.settings import settings_from
+from moe_claims.types import Audit, AuditOutcome
+
+OURS = "moe_claims.packs.look_into_moes.pack:PACK"
+THEIRS = "theirs_for_tests:PACK"
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """As much of an installed distribution as an entry knows."""
+
+    name: str
+    version: str = "1.2"
+
+
+def entry(name: str, value: str, distribution: str | None = "their-pack") -> EntryPoint:
+    made = EntryPoint(name, value, registry.GROUP)
+    # As importlib.metadata gives an entry its distribution.
+    vars(made)["dist"] = None if distribution is None else Distribution(distribution)
+    return made
+
+
+OUR_ENTRY = entry("look_into_moes", OURS, "moe-claims")
+
+
+def clear() -> None:
+    registry.installed.cache_clear()
+    registry.load.cache_clear()
+
+
+@pytest.fixture
+def entries(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """(*entries) → these are installed and no others; what was loaded before and here is forgotten."""
+
+    def install(*found: EntryPoint) -> None:
+        def given(*, group: str) -> Sequence[EntryPoint]:
+            assert group == "moe_claims.packs"
+            return found
+
+        monkeypatch.setattr(registry, "entry_points", given)
+        clear()
+
+    yield install
+    monkeypatch.undo()
+    clear()
+
+
+@pytest.fixture
+def theirs(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], None]:
+    """(object) → what the entry of their pack names."""
+
+    def make(pack: Any) -> None:
+        module = ModuleType("theirs_for_tests")
+        module.PACK = pack  # type: ignore[attr-defined]
+        monkeypatch.setitem(sys.modules, "theirs_for_tests", module)
+
+    return make
+
+
+def their_pack(**changes: Any) -> Pack:
+    return Pack(
+        **{
+            "id": "theirs",
+            "title": "Theirs",
+            "paper": "arXiv 2601.00001",
+            "claims": (LIVE["router-norm"], replace(LIVE["pca-clusters"], id="their-own")),
+            **changes,
+        }
+    )
+
+
+def refused(call: Callable[[], object]) -> str:
+    with pytest.raises(UsageError) as caught:
+        call()
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_the_pack_of_this_package_is_installed_and_chosen_by_default() -> None:
+    one = registry.installed()["look_into_moes"]
+    assert one.ours
+    assert one.distribution.startswith("moe-claims ")
+    assert registry.default() == ("look_into_moes",)
+    assert registry.load("look_into_moes") is PACK
+    assert registry.chosen(None) == registry.chosen(["look_into_moes", "look_into_moes"]) == (PACK,)
+
+
+def test_ours_come_first_and_theirs_by_name(entries: Any, theirs: Any) -> None:
+    theirs(their_pack())
+    entries(entry("zeta", "no_such_module_z:PACK"), entry("a_first", "no_such_module_a:PACK"), OUR_ENTRY)
+    assert list(registry.installed()) == ["look_into_moes", "a_first", "zeta"]
+    assert registry.default() == ("look_into_moes",)
+    entries(entry("theirs", THEIRS), OUR_ENTRY, entry("zeta", "no_such_module_z:PACK"))
+    assert registry.usable() == ("look_into_moes", "theirs")
+    assert [pack.id for pack in registry.chosen(["theirs", "look_into_moes", "theirs"])] == ["theirs", "look_into_moes"]
+
+
+def test_nothing_is_imported_before_it_is_asked_for(entries: Any) -> None:
+    entries(OUR_ENTRY, entry("broken", "no_such_module_b:PACK"))
+    assert list(registry.installed()) == ["look_into_moes", "broken"]
+    assert registry.chosen(None) == (PACK,)
+
+
+def test_names_of_distributions_are_compared_as_they_are_normalised(entries: Any) -> None:
+    entries(entry("look_into_moes", OURS, "Moe_Claims"))
+    assert registry.default() == ("look_into_moes",)
+
+
+def test_without_our_own_pack_it_is_said_how_to_get_it(entries: Any, theirs: Any) -> None:
+    theirs(their_pack())
+    for found in ((), (entry("theirs", THEIRS),)):
+        entries(*found)
+        assert refused(registry.default) == (
+            "no pack of claims is installed: 'pip install -e .' in the clone (or 'pip install') adds them"
+        )
+        assert refused(lambda: registry.chosen(None)).startswith("no pack of claims is installed")
+    assert [pack.id for pack in registry.chosen(["theirs"])] == ["theirs"]
+
+
+def test_two_distributions_cannot_bring_one_name(entries: Any) -> None:
+    entries(OUR_ENTRY, entry("same", "a:PACK", "one-dist"), entry("same", "b:PACK", "other-dist"))
+    assert refused(registry.installed) == (
+        "one-dist 1.2 and other-dist 1.2 both bring a pack named 'same': uninstall one of them"
+    )
+    entries(OUR_ENTRY, entry("look_into_moes", "evil:PACK", "other-dist"))
+    assert "both bring a pack named 'look_into_moes'" in refused(registry.installed)
+
+
+def test_one_distribution_that_is_seen_twice_is_one(entries: Any) -> None:
+    entries(OUR_ENTRY, OUR_ENTRY)
+    assert registry.default() == ("look_into_moes",)
+
+
+def test_an_unknown_name_gets_a_suggestion(entries: Any) -> None:
+    entries(OUR_ENTRY)
+    assert refused(lambda: registry.load("look_into_moe")) == (
+        "there is no pack 'look_into_moe': did you mean 'look_into_moes'?"
+    )
+    assert refused(lambda: registry.chosen(["xyzzy"])) == (
+        "there is no pack 'xyzzy': 'python -m moe_claims packs' lists those that are installed"
+    )
+
+
+def test_an_entry_that_cannot_be_imported_is_one_line_with_its_origin(entries: Any) -> None:
+    entries(OUR_ENTRY, entry("theirs", "no_such_module:PACK"), entry("nameless", "no_such_module:PACK", None))
+    said = "cannot be loaded: ModuleNotFoundError: No module named 'no_such_module'; mend or uninstall it, or leave"
+    start = "pack 'theirs' of their-pack 1.2 (no_such_module:PACK)"
+    assert refused(lambda: registry.load("theirs")) == f"{start} {said} it out"
+    assert refused(lambda: registry.load("nameless")).startswith("pack 'nameless' of an unknown distribution (")
+    assert registry.usable() == ("look_into_moes",)
+    assert registry.record("theirs/router-norm", "live") is None
+
+
+@pytest.mark.parametrize("error", [RuntimeError("two\nlines"), ValueError("pack 'x' has two claims of one id")])
+def test_whatever_an_import_raises_is_one_line(error: Exception, entries: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(self: EntryPoint) -> object:
+        raise error
+
+    entries(entry("theirs", THEIRS))
+    monkeypatch.setattr(EntryPoint, "load", load)
+    said = refused(lambda: registry.load("theirs"))
+    assert f"cannot be loaded: {type(error).__name__}: " in said
+    assert str(error).split("\n")[0] in said
+
+
+def test_what_is_no_pack_is_refused(entries: Any, theirs: Any) -> None:
+    entries(OUR_ENTRY, entry("theirs", THEIRS))
+    theirs({"id": "theirs"})
+    assert refused(lambda: registry.load("theirs")) == (
+        "pack 'theirs' of their-pack 1.2 (theirs_for_tests:PACK) is not a moe_claims.packs.Pack but a dict: name one "
+        "there"
+    )
+
+
+def test_a_pack_of_another_id_than_its_entry_is_refused(entries: Any, theirs: Any) -> None:
+    entries(OUR_ENTRY, entry("theirs", THEIRS))
+    theirs(their_pack(id="others"))
+    assert refused(lambda: registry.load("theirs")) == (
+        "pack 'theirs' of their-pack 1.2 (theirs_for_tests:PACK) has the id 'others': entry and id must be the same"
+    )
+
+
+def test_a_claim_is_found_by_its_name_alone_unless_two_packs_have_it(entries: Any, theirs: Any) -> None:
+    theirs(their_pack())
+    entries(OUR_ENTRY, entry("theirs", THEIRS))
+    both = registry.chosen(["look_into_moes", "theirs"])
+    assert registry.resolve("their-own", both) == (both[1], "their-own")
+    assert registry.resolve("pca-clusters", both) == (PACK, "pca-clusters")
+    assert registry.resolve("training-scheme", both) == (PACK, "training-scheme")
+    assert registry.resolve("figure10-diagonal", both) == (PACK, "figure10-diagonal")  # an audit
+    assert refused(lambda: registry.resolve("router-norm", both)) == (
+        "'router-norm' may be look_into_moes/router-norm and theirs/router-norm: write one of them"
+    )
+    assert registry.resolve("theirs/router-norm", both) == (both[1], "router-norm")
+    assert registry.resolve("theirs/router-norm", [PACK]) == (both[1], "router-norm")  # named, so it is looked for
+    assert registry.resolve("router-norm", [PACK]) == (PACK, "router-norm")
+
+
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [
+        ("router-nor", "there is no claim 'router-nor': did you mean router-norm?"),
+        ("xyzzy", "there is no claim 'xyzzy': 'python -m moe_claims claims' lists them"),
+        ("look_into_moes/router-nor", "there is no claim 'look_into_moes/router-nor': did you mean router-norm?"),
+        ("look_into_moe/router-norm", "there is no pack 'look_into_moe': did you mean 'look_into_moes'?"),
+    ],
 )
-from moe_claims.packs.look_into_moes import paper
-
-SMALLEST = {
-    "neuron-experts": 0.10,
-    "neuron-experts-sign": 0.20,
-    "router-norm": 0.10,
-    "router-norm-diagonal": 0.05,
-    "router-norm-extremes": 0.10,
-    "diversity-depth": -0.30,
-    "last-layer-outlier": 3.0,
-    "weight-diversity-depth": -0.30,
-    "weight-last-layer-outlier": 3.0,
-    "matrices-agree": 0.20,
-    "expert-similarity-level": 0.20,
-    "neuron-order": 0.30,
-    "special-expert": 0.25,
-    "mean-mirrors-matrix": 0.10,
-    "pca-clusters": 0.30,
-    "gate-act-opposite-trends": 0.60,
-    "gate-last-layer": 3.0,
-    "dense-reference": 0.05,
-    "weights-mirror-outputs": 0.20,
-    "chosen-alike": 0.02,
-    "top1-confidence": 0.18,
-    "norm-grows-with-depth": 0.30,
-    "last-layer-norm-spread": 3.0,
-    "activation-ratio": 0.95,
-    "same-index-neurons": 0.10,
-    "activation-grows-with-depth": 0.30,
-    "balanced-routing": 0.95,
-    "routing-runs": 0.05,
-    "tuning-keeps-routing": 0.50,
-    "special-expert-chosen-less": -0.10,
-    "corpus-robust": 1.0,
-}
-"""Fixed before any model was measured; a change needs a reason beside it in the record."""
+def test_a_claim_that_is_not_there_gets_a_suggestion(key: str, said: str, entries: Any) -> None:
+    entries(OUR_ENTRY)
+    assert refused(lambda: registry.resolve(key, [PACK])) == said
 
 
-def claims_folder() -> Path:
-    """Where the claims are: in the installed wheel, or in the clone."""
-    spec = find_spec("moe_claims.claims")
-    return Path(spec.origin).parent if spec is not None and spec.origin else Path(__file__).parents[2] / "claims"
+def test_a_row_finds_its_record_or_none(entries: Any, theirs: Any) -> None:
+    theirs(their_pack())
+    entries(OUR_ENTRY, entry("theirs", THEIRS))
+    assert registry.record("look_into_moes/router-norm", "live") is LIVE["router-norm"]
+    assert registry.record("look_into_moes/training-scheme", "trained") is TRAINED["training-scheme"]
+    found = registry.record("theirs/their-own", "live")
+    assert found is not None and found.id == "their-own"
+    for key, evidence in (
+        ("look_into_moes/training-scheme", "live"),
+        ("look_into_moes/of-another-version", "live"),
+        ("look_into_moes/router-norm", "hearsay"),
+        ("elsewhere/router-norm", "live"),
+        ("router-norm", "live"),
+        ("", "live"),
+    ):
+        assert registry.record(key, evidence) is None
 
 
-def marked(marker: str) -> Counter[str]:
-    """How many tests that users run carry the marker, by claim."""
-    text = "\n".join(path.read_text(encoding="utf-8") for path in claims_folder().rglob("test_*.py"))
-    return Counter(re.findall(rf'@pytest\.mark\.{marker}\("([^"]+)"\)', text))
-
-
-@pytest.mark.parametrize("claim", CLAIMS.values(), ids=list(CLAIMS))
-def test_every_record_is_complete(claim: Claim) -> None:
-    assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", claim.id)
-    assert claim.statement.endswith(".") and claim.statement[0].isupper()
-    assert all((claim.null, claim.unit, claim.effect, claim.section, claim.applies))
-    assert claim.direction == (1 if claim.smallest > 0 else -1)
-    assert len(set(claim.variants)) == len(claim.variants)
-    assert claim.variants == (None,) or None not in claim.variants
-    assert set(claim.on_text) <= set(claim.variants)
-    assert set(claim.estimands) <= set(claim.variants)
-
-
-@pytest.mark.parametrize("claim", LIVE.values(), ids=list(LIVE))
-def test_every_analysis_exists_and_takes_what_all_do(claim: Claim) -> None:
-    module, _, function = claim.analysis.partition(":")
-    assert list(signature(getattr(import_module(module), function)).parameters) == ["variant", "measured", "rng"]
-
-
-@pytest.mark.parametrize("claim", PUBLIC, ids=list(COUNTED))
-def test_claims_on_published_counts_are_records_of_live_claims_too(claim: Claim) -> None:
-    module, _, function = claim.analysis.partition(":")
-    assert callable(getattr(import_module(module), function))
-    live = LIVE[claim.id]
-    assert (claim.needs, claim.family, claim.unit) == ("counts", "public", "domain")
-    assert (claim.statement, claim.section, claim.smallest) == (live.statement, live.section, live.smallest)
-    assert record(claim.id, "public") is claim
-    assert record(claim.id, "live") is live
-
-
-@pytest.mark.parametrize("claim", TRAINED.values(), ids=list(TRAINED))
-def test_claims_on_trainings_are_judged_over_seeds(claim: Claim) -> None:
-    module, _, function = claim.analysis.partition(":")
-    assert list(signature(getattr(import_module(module), function)).parameters) == ["variant", "document"]
-    assert (claim.needs, claim.family, claim.unit, claim.rule) == ("trainings", "trained", "seed", "difference")
-    assert record(claim.id, "trained") is claim
-    assert record(claim.id, "live") is None
-
-
-def test_smallest_effects_on_trainings_are_those_fixed_beforehand() -> None:
-    smallest = {v: claim.of(v).smallest for claim in TRAINED.values() for v in claim.variants}
-    assert smallest == {
-        "slope-total": 0.01, "last-total": -0.01, "slope-activated": 0.01, "last-activated": -0.01,
-        "similarity": 0.2, "order": 0.375,
-    }  # fmt: skip
-
-
-def test_a_variant_with_an_estimand_of_its_own_keeps_all_else() -> None:
-    claim = TRAINED["depth-needs-experts"]
-    last = claim.of("last-total")
-    assert claim.of("slope-total") is claim
-    assert (last.direction, last.equivalence, last.null, last.id) == (-1, 0.01, claim.null, claim.id)
-    assert list(claim.others().values()) == [("last-total", "last-activated")]
-    assert all(live.of(variant) is live for live in LIVE.values() for variant in live.variants)
-
-
-def test_all_claims_are_listed_once() -> None:
-    assert (len(CLAIMS), len(LIVE), len(TRAINED)) == (33, 31, 2)
-    assert not set(LIVE) & set(TRAINED)
-    assert (len(HEADLINE), len(SECONDARY)) == (9, 22)
-    assert list(LIVE) == [claim.id for claim in (*HEADLINE, *SECONDARY)]
-    assert {claim.family for claim in HEADLINE} == {"headline"}
-    assert {claim.family for claim in SECONDARY} == {"secondary"}
-    assert list(PUBLIC_MODELS) == list(COUNTED)
-    assert record("of-another-version", "live") is None
-
-
-def test_every_row_has_a_name_of_its_own() -> None:
-    keys = [key for claim in LIVE.values() for key in claim.row_keys()]
-    assert len(set(keys)) == len(keys)
-
-
-def test_smallest_effects_are_those_fixed_beforehand() -> None:
-    assert {claim.id: claim.smallest for claim in LIVE.values()} == SMALLEST
-
-
-def test_a_bound_of_equivalence_is_smaller_than_the_smallest_effect() -> None:
-    tighter = {claim.id: claim.negligible for claim in CLAIMS.values() if claim.negligible is not None}
-    assert tighter == {"expert-similarity-level": 0.05, "neuron-order": 0.05}
-    assert all(0 < claim.equivalence <= abs(claim.smallest) for claim in CLAIMS.values())
-
-
-def test_claims_of_a_level_say_so_and_rise() -> None:
-    # The rule compares with the level from below, and knows no bound of equivalence to none.
-    levels = [claim for claim in LIVE.values() if claim.rule == "level"]
-    assert {claim.id for claim in levels} == {"activation-ratio", "balanced-routing"}
-    assert all(claim.smallest > 0 and claim.negligible is None for claim in levels)
-    assert all(set(claim.paper_says.values()) <= {"opposite"} for claim in levels)
-
-
-def test_the_paper_denies_claims_of_its_own_models_alone() -> None:
-    models = set(paper.published()["models"])
-    denied = {claim.id: dict(claim.paper_says) for claim in LIVE.values() if claim.paper_says}
-    assert all(set(said) <= models for said in denied.values())
-    assert {"router-norm-extremes", "norm-grows-with-depth", "activation-ratio"} <= set(denied)
-    assert all(says in ("absent", "opposite") for said in denied.values() for says in said.values())
-
-
-def test_claims_that_need_more_than_a_run_has_name_the_option() -> None:
-    from moe_claims.settings import OPTIONS
-
-    options = {f"--moe-{option.name}" for option in OPTIONS}
-    named = {claim.id: re.findall(r"--moe-[a-z-]+", claim.applies) for claim in LIVE.values()}
-    assert all(set(found) <= options for found in named.values())
-    assert named["dense-reference"] == ["--moe-dense-reference"]
-    assert named["tuning-keeps-routing"] == ["--moe-second-model"]
-    assert named["corpus-robust"] == ["--moe-text"]
-
-
-def test_every_claim_has_a_test_that_users_run_and_every_test_a_claim() -> None:
-    assert marked("moe_claim") == Counter(list(LIVE))
-    assert marked("moe_public") == Counter(list(COUNTED))
-    assert marked("moe_trained") == Counter(list(TRAINED))
+def test_an_audit_is_told_its_pack() -> None:
+    said = Audit("one", "It is so.", "Table 1", AuditOutcome.AGREES, "1", "1", "1 is 1.")
+    settings = settings_from({"model": ["synthetic:null"]})
+    seen = []
+    pack = their_pack(audits={"one": lambda given: seen.append(given) or said})
+    assert registry.audit(pack, "one", settings) == replace(said, pack="theirs")
+    assert seen == [settings]

@@ -24,7 +24,7 @@ SIGNS = Claim(
     smallest=0.10,
     null="signs of whole sequences flipped",
     unit="sequence",
-    analysis="nowhere:nothing",
+    estimator=lambda variant, measured, rng: finding(0.3, 0.1),
 )
 LABELS = replace(SIGNS, null="expert labels permuted", unit="expert within layer (total); sequence (interval)")
 LEVEL = replace(SIGNS, smallest=0.95, rule="level", null="at most 0.95 (jackknife t over sequences)")
@@ -69,6 +69,22 @@ def test_seeds_are_counted_by_the_finding_itself() -> None:
     other = finding(0.05, 1e-9, over="seeds", equivalence=Interval(-1.0, 1.0, 0.90, "over seeds"), p_value=0.9)
     assert "these seeds do not tell how many" in what_would_settle(
         replace(claim, smallest=0.01), other, corrected(other), None
+    )
+
+
+@pytest.mark.parametrize("method", ["Student t over domains", "jackknife over domains, Student t"])
+def test_domains_of_text_are_counted_by_the_finding_itself_and_are_not_fixed_by_the_model(method: str) -> None:
+    claim = replace(SIGNS, null="sign test over domains", unit="domain")
+    found = finding(0.0, 0.30, n_units=5)
+    found = replace(found, interval=replace(found.interval, method=method))
+    assert what_would_settle(claim, found, corrected(found), None) == (
+        "; about 27 more domains like these would settle it"  # 5 × 5.35
+    )
+    # The floor of ranks among pairs of domains: more of them lower it, but by how much is not projected.
+    ranked = replace(found, effect=0.5, p_value=1 / 16, p_opposite=1.0, smallest_p=1 / 16)
+    by_rank = replace(claim, null="rank of the distance among those between the model's domains")
+    assert what_would_settle(by_rank, ranked, Corrected(1 / 16, 1.0, 1 / 16, 0.05), None) == (
+        "; these domains do not tell how many would settle it"
     )
 
 

@@ -20,7 +20,7 @@ RISES = Claim(
     smallest=0.10,
     null="signs of whole sequences flipped",
     unit="sequence",
-    analysis="nowhere:nothing",
+    estimator=lambda variant, measured, rng: finding(0.3),
 )
 FALLS = replace(RISES, id="falls", smallest=-0.10)
 NEGLIGIBLE = replace(RISES, id="negligible", smallest=0.20, negligible=0.05)

@@ -8,17 +8,19 @@ from typing import Any
 
 import pytest
 
+from moe_claims.packs.look_into_moes.pack import PACK
 from moe_claims.report import results
 from moe_claims.types import Audit, AuditOutcome, Interval, Result, Verdict
 
 SETTLED: dict[str, Any] = {
-    "claim": "router-norm", "variant": "total", "evidence": "live", "family": "headline", "model": "a-model",
-    "corpus": "builtin", "verdict": Verdict.REPLICATED, "reason": "p ≤ 0.001", "effect_name": "mean Spearman ρ",
+    "pack": PACK.id, "claim": "router-norm", "claim_version": 1, "variant": "total", "evidence": "live",
+    "family": "headline", "model": "a-model", "corpus": "builtin", "verdict": Verdict.REPLICATED, "reason": "p ≤ 0.001",
+    "effect_name": "mean Spearman ρ",
     "effect": 0.63123456789012345, "interval": Interval(-0.1, 1 / 3, 0.95, "BCa bootstrap over sequences"),
     "smallest": 0.10, "p_value": 1e-7, "p_adjusted": 0.0013, "null": "labels permuted", "unit": "sequence",
     "n_units": 26,
 }  # fmt: skip
-AUDIT = Audit("an-audit", "It is so.", "Table 1", AuditOutcome.DISAGREES, "0.5", "0.6", "0.6 is not 0.5.")
+AUDIT = Audit("an-audit", "It is so.", "Table 1", AuditOutcome.DISAGREES, "0.5", "0.6", "0.6 is not 0.5.", pack=PACK.id)
 
 
 @pytest.fixture(scope="session")
@@ -45,6 +47,7 @@ def made_document(made_row: Callable[..., dict[str, Any]]) -> Callable[..., dict
         given: dict[str, Any] = {
             "created": "2026-01-01T00:00:00+00:00",
             "environment": {"moe_claims": "0", "python": "3.11", "seed": 0},
+            "packs": [PACK.described()],
             "models": [card],
             "corpora": [text],
             "results": rows if rows is not None else [made_row(model=name)],

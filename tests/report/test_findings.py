@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from moe_claims.errors import UsageError
+from moe_claims.packs.look_into_moes.pack import PACK
 from moe_claims.report import findings, results
 from moe_claims.types import Audit, AuditOutcome, Interval, Result, Verdict
 
@@ -18,7 +19,8 @@ FRESH = {"verdict": "replicated", "effect": 0.2, "reason": "so", "artefact": Tru
 
 def result(claim: str, model: str, verdict: Verdict, **changes: Any) -> dict[str, Any]:
     given: dict[str, Any] = {
-        "claim": claim, "variant": None, "evidence": "live", "family": "secondary", "model": model,
+        "pack": "look_into_moes", "claim_version": 1, "claim": claim, "variant": None,
+        "evidence": "live", "family": "secondary", "model": model,
         "corpus": "builtin", "verdict": verdict, "reason": "so", "effect_name": "ρ", "effect": 0.25,
         "interval": Interval(0.2, 0.3, 0.95, "bootstrap over sequences"), "smallest": 0.1, "p_value": 0.01,
         "p_adjusted": 0.02, "null": "labels", "unit": "sequence", "n_units": 9,
@@ -31,6 +33,7 @@ def document(rows: list[dict[str, Any]], **changes: Any) -> dict[str, Any]:
     card["weights_sha256"] = "abc"
     return {
         "environment": {"moe_claims": "0", "torch": "2", "transformers": "5", "seed": 0, "dense_reference": None},
+        "packs": [PACK.described()],
         "models": [{**card, "name": name} for name in MODELS],
         "corpora": [{"name": "builtin", "model": name, "sequences": 9, "nats_per_token": 2.5} for name in MODELS],
         "results": rows,
@@ -152,3 +155,18 @@ def test_numbers_of_a_file_are_inert_too() -> None:
     given["models"][0] |= {"moe_layers": "<b>", "experts": "<i>", "weights_sha256": "<script>"}
     given["corpora"][0] |= {"sequences": "<u>"}
     assert not set(re.findall(r"<[a-z]+>", findings.render(given, {}, {})))
+
+
+def test_claims_of_one_id_in_two_packs_are_told_apart() -> None:
+    theirs = {"id": "theirs", "title": "T <b>", "paper": "P <i>", "evidence": {}}
+    rows = [
+        result("top1-confidence", model, verdict, pack=pack)
+        for pack, verdict in ((PACK.id, Verdict.REPLICATED), ("theirs", Verdict.ABSENT))
+        for model in MODELS
+    ]
+    page = findings.render(document(rows, packs=[PACK.described(), theirs]), {}, {})
+    assert "holds on" in line_of(page, "look&#95;into&#95;moes/top1-confidence")
+    assert "is absent" in line_of(page, "theirs/top1-confidence")
+    assert "| theirs/top1-confidence | ○ 0.25 [0.20, 0.30] | ○ 0.25 [0.20, 0.30] |" in page
+    assert "| look&#95;into&#95;moes/top1-confidence | ✓ 0.25 [0.20, 0.30] | ✓ 0.25 [0.20, 0.30] |" in page
+    assert f"*{PACK.title}* (arXiv 2406.18219), *T &#60;b&#62;* (P &#60;i&#62;)" in page

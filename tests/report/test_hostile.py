@@ -24,7 +24,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from pylatexenc.latexwalker import LatexEnvironmentNode, LatexMacroNode, LatexWalker
 
-from moe_claims.judge import registry
+from moe_claims.packs.look_into_moes.pack import PACK
 from moe_claims.printable import one_line, printable
 from moe_claims.pytest_plugin import properties
 from moe_claims.report import csv_table, html, latex, latex_text, markdown, results, step_summary, table
@@ -76,8 +76,8 @@ def written(
 
     def document(value: str) -> dict[str, Any]:
         for claim in ("router-norm", "pca-clusters"):
-            record = replace(registry.LIVE[claim], statement=value, effect=value, null=value, unit=value)
-            monkeypatch.setitem(registry.LIVE, claim, record)
+            record = replace(PACK.live[claim], statement=value, effect=value, null=value, unit=value)
+            monkeypatch.setitem(PACK.live, claim, record)
         said = {"place": value, "note": value}
         published = {"model": value, "paper_says": "holds", **_LEAF, **said, "companions": {value: _LEAF | said}}
         criteria = _ANSWERS | {"standard_error_origin": value}
@@ -90,15 +90,19 @@ def written(
             ),
             made_row(claim="pca-clusters", model=value, corpus="b", reason=value, verdict=Verdict.NOT_APPLICABLE),
             made_row(claim=value, variant=value, model="second", corpus=value, effect=-0.5),
+            made_row(pack=value, claim=value, variant=value, model="second", corpus=value, effect=-0.5),
+            made_row(pack=value, claim="c", variant=None, model=value, corpus=None, evidence=value, family=value),
             made_row(claim="balanced-routing", model=f"org/{value}", evidence="public", family="public"),
             made_row(claim="training-scheme", model=value, corpus=value, evidence="trained", family="trained"),
         ]  # fmt: skip
         audit = {"id": value, "statement": value, "source": value, "outcome": "agrees", "printed": value,
-                 "recomputed": value, "reason": value, "values": {}, "kind": "printed"}  # fmt: skip
+                 "recomputed": value, "reason": value, "values": {}, "kind": "printed", "pack": PACK.id}  # fmt: skip
+        theirs = {"id": value, "title": value, "paper": value, "evidence": {value: value}}
         found = made_document(
-            rows, value, audits=[audit], environment={"moe_claims": "0", "python": value},
+            rows, value, packs=[PACK.described(), theirs], audits=[audit, {**audit, "pack": value}],
+            environment={"moe_claims": "0", "python": value},
             errors=[{"model": value, "claim": value, "message": value}],
-            order={name: rank for rank, name in enumerate(["public", "trained", "live", value, "second"])},
+            order={name: rank for rank, name in enumerate(["public", "trained", "live", PACK.id, value, "second"])},
         )  # fmt: skip
         found["models"][0]["note"] = found["models"][0]["family"] = value
         found["corpora"][0]["name"] = value
@@ -126,7 +130,7 @@ def test_table(written: Callable[..., str], value: str) -> None:
     assert_nothing_hides(text)
     assert f"Live:{squeezed(printable(value))}" in squeezed(text)
     titles = [line for line in text.splitlines() if line.startswith(("Audits: ", "All models: ", "Could not be"))]
-    assert len(titles) == 3
+    assert len(titles) == 4  # audits of two packs
 
 
 def structure(tokens: list[Token]) -> list[str]:
@@ -209,13 +213,13 @@ def test_csv(written: Callable[..., str], value: str) -> None:
     assert_nothing_hides(text)
     lines = list(csv.reader(io.StringIO(text, newline=""), strict=True))
     assert {len(line) for line in lines} == {len(csv_table.COLUMNS)}
-    assert len(lines) == text.count("\r\n") == 6
+    assert len(lines) == text.count("\r\n") == 8
     rows = [dict(zip(csv_table.COLUMNS, line, strict=True)) for line in lines[1:]]
-    (live,) = [row for row in rows if row["claim"] == "router-norm"]
+    (live,) = [row for row in rows if row["claim"] == "look_into_moes/router-norm"]
     for column in ("model", "corpus", "reason", "statement", "published_note", "unit"):
         assert live[column].removeprefix("'") == printable(value).removeprefix("'")
         assert not live[column].startswith(("=", "+", "-", "@", "\t", "\r"))
-    assert [row["effect"] for row in rows if row["model"] == "second"] == ["-0.5"]
+    assert [row["effect"] for row in rows if row["model"] == "second"] == ["-0.5"] * 2
     assert json.loads(live["details"]) == {value: value}
 
 

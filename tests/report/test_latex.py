@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -29,7 +30,7 @@ def document(made_row: Maker, made_document: Maker) -> dict[str, Any]:
         *map(results.result_row, judged_counts(PACK).results),
     ]
     errors = [{"model": "c#model", "claim": c, "message": "has no config.json"} for c in ("x", "y")]
-    audits = [results.audit_row(audit) for audit in run_audits()]
+    audits = [results.audit_row(replace(audit, pack=PACK.id)) for audit in run_audits()]
     return made_document(rows, errors=errors, audits=audits)
 
 

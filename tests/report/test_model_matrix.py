@@ -28,6 +28,15 @@ def test_texts_are_named_where_there_are_several(made_row: Maker) -> None:
     assert names == ["router-norm [total] · one", "router-norm [total] · two", "neuron-experts"]
 
 
+def test_packs_are_named_where_there_are_several(made_row: Maker) -> None:
+    rows = [made_row(), made_row(pack="theirs"), made_row(pack="theirs", claim="own", variant=None)]
+    assert side_by_side(rows).rows == (
+        ("look_into_moes/router-norm [total]", (rows[0],)),
+        ("theirs/router-norm [total]", (rows[1],)),
+        ("theirs/own", (rows[2],)),
+    )
+
+
 def test_a_cell_has_sign_effect_and_mark(made_row: Maker) -> None:
     fresh = {"random_init": {"verdict": "replicated", "effect": 0.4, "reason": "so", "artefact": True}}
     assert short(made_row()) == "✓ 0.63"

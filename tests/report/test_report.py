@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,9 @@ from moe_claims.types import Audit, AuditOutcome, Companion, Interval, NullDistr
 
 def row(**changes: Any) -> Result:
     settled: dict[str, Any] = {
+        "pack": PACK.id,
         "claim": "router-norm",
+        "claim_version": 1,
         "variant": "total",
         "evidence": "live",
         "family": "headline",
@@ -62,12 +65,13 @@ def document(rows: list[Result] | None = None, **changes: Any) -> dict[str, Any]
     parts: dict[str, Any] = {
         "created": "2026-01-01T00:00:00+00:00",
         "environment": {"moe_claims": "0", "python": "3.11", "seed": 0},
+        "packs": [PACK.described()],
         "models": [CARD],
         "corpora": [TEXT],
         "results": [
             results.result_row(r) for r in (rows if rows is not None else [row(), *judged_counts(PACK).results])
         ],
-        "audits": [results.audit_row(audit) for audit in run_audits()],
+        "audits": [results.audit_row(replace(audit, pack=PACK.id)) for audit in run_audits()],
         "errors": [],
         "order": {"public": 0, "live": 1},
     }
@@ -89,7 +93,7 @@ def test_the_document_follows_its_schema() -> None:
         {"p_value": 1.5},
         {"surprise": 1},
         {"effect": {"value": 1.0}},
-        {"evidence": "hearsay"},
+        {"evidence": None},
         {"companions": {"top-1 agreement": {"value": 0.7}}},
         {"published": {"value": 0.6}},
         {"null_distribution": {"levels": [0.0, 1.0], "quantiles": [-1.0, 1.0]}},
@@ -195,7 +199,7 @@ def test_files_that_are_no_results_are_refused_in_one_line(tmp_path: Path) -> No
     (tmp_path / "list.json").write_text("[]")
     for name, message in (
         ("none.json", "there is no results file"),
-        ("old.json", "has schema version 1; this package reads version 4"),
+        ("old.json", "has schema version 1; this package reads versions 3, 4, 5"),
         ("half.json", "is not a results file"),
         ("list.json", "has schema version None"),
     ):
@@ -256,8 +260,10 @@ def test_the_table_says_what_was_run_and_found() -> None:
 
 
 def test_audits_of_numbers_and_of_code_stand_under_titles_of_their_own() -> None:
-    shown = Audit("row-order", "so", "a place", AuditOutcome.DISAGREES, "0.5", "0.6", "0.6 → 0.5.", kind="code")
-    numbers = [results.audit_row(audit) for audit in run_audits()]
+    shown = Audit(
+        "row-order", "so", "a place", AuditOutcome.DISAGREES, "0.5", "0.6", "0.6 → 0.5.", pack=PACK.id, kind="code"
+    )
+    numbers = [results.audit_row(replace(audit, pack=PACK.id)) for audit in run_audits()]
     of_numbers = "the paper's printed numbers, recomputed from each other"
     of_code = "the published code, on our own measurements"
     both = document(audits=[*numbers, results.audit_row(shown)])
@@ -309,7 +315,7 @@ def test_trainings_have_a_group_of_their_own_between_public_and_live() -> None:
         assert "0.013" in text
         assert "its value with models of another size" in text
         assert "for this very model" not in text
-    assert "- Trainings made for the question: 2 replicated" in markdown.render(shown)
+    assert "- Trained for the question: 2 replicated" in markdown.render(shown)
     assert "no error follows" in markdown.render(shown)
     assert "for last-total, last-activated: excess loss of the last layer" in markdown.render(shown)
 

@@ -1,12 +1,14 @@
-"""Documents that do not follow the schema are refused by the field, and without repeating what it holds."""
+"""Documents that do not follow the schema are refused by the field, without repeating it; older ones are brought up."""
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from moe_claims.errors import UsageError
+from moe_claims.packs.look_into_moes.pack import PACK
 from moe_claims.report import results
 
 Make = Callable[..., dict[str, Any]]
@@ -56,3 +58,107 @@ def test_what_is_no_number_is_refused(number: str, a_results_file: Make) -> None
     document["results"][0]["effect"]["value"] = json.loads(number)
     with pytest.raises(UsageError, match=r"'r\.json' holds NaN or infinity, which stand for no number: write null"):
         results.check(document, "r.json")
+
+
+# --- files of older versions ------------------------------------------------------------------------
+
+PLACE = "look_into_moes"
+
+
+def _older(document: dict[str, Any], version: int) -> dict[str, Any]:
+    """The document as a version before packs wrote it."""
+    old = {name: part for name, part in document.items() if name != "packs"} | {"schema_version": version}
+    gone = {"pack", "claim_version"} | ({"null_distribution"} if version == 3 else set())
+    old["results"] = [
+        {name: value for name, value in row.items() if name not in gone}
+        | {"claim": row["claim"].removeprefix(f"{PLACE}/")}
+        for row in document["results"]
+    ]
+    old["audits"] = [{name: value for name, value in row.items() if name != "pack"} for row in document["audits"]]
+    old["errors"] = [{**row, "claim": row["claim"].removeprefix(f"{PLACE}/")} for row in document["errors"]]
+    return old
+
+
+@pytest.fixture
+def whole(a_results_file: Make) -> dict[str, Any]:
+    """A document with every part: rows of three kinds of evidence, an audit, and errors with a claim and without."""
+    audit = {
+        "id": "one", "statement": "s", "source": "t", "outcome": "agrees", "printed": "1", "recomputed": "1",
+        "reason": "r", "values": {}, "kind": "printed", "pack": PLACE,
+    }  # fmt: skip
+    errors = [
+        {"model": "b", "claim": "", "message": "no config.json"},
+        {"model": "", "claim": f"{PLACE}/training-scheme[order]", "message": "no file"},
+    ]
+    public = {"evidence": "public", "family": "public", "model": "org/m", "claim": "balanced-routing"}
+    trained = {"evidence": "trained", "family": "trained", "model": "8-layer", "claim": "training-scheme"}
+    return a_results_file({}, public, trained, audits=[audit], errors=errors)
+
+
+@pytest.mark.parametrize("version", [3, 4])
+def test_a_file_from_before_packs_is_brought_up(version: int, whole: dict[str, Any], tmp_path: Path) -> None:
+    old = _older(whole, version)
+    with pytest.raises(UsageError, match="'old' is no results file"):
+        results.check(old, "old")
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps(old), encoding="utf-8")
+    found = results.read(path)
+    results.check(found, "results.json")
+    assert found == whole
+    assert {row["claim"] for row in found["results"]} == {
+        f"{PLACE}/{claim}" for claim in ("router-norm", "balanced-routing", "training-scheme")
+    }
+    assert {(row["pack"], row["claim_version"]) for row in found["results"]} == {(PLACE, 1)}
+    assert found["packs"] == [PACK.described()]
+    assert [error["claim"] for error in found["errors"]] == [f"{PLACE}/training-scheme[order]", ""]
+    assert {audit["pack"] for audit in found["audits"]} == {PLACE}
+    # It is written again as a file of this version.
+    results.write(path, found)
+    assert results.read(path) == whole
+
+
+@pytest.mark.parametrize("version", [3, 4])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda document: document.pop("results"),
+        lambda document: document.pop("audits"),
+        lambda document: document.pop("errors"),
+        lambda document: document["results"][0].pop("claim"),
+        lambda document: document["errors"][0].pop("claim"),
+        _set("results", to=3),
+        _set("results", to=[3]),
+        _set("audits", to=None),
+        _set("errors", 0, to=[]),
+    ],
+)
+def test_an_older_file_that_lacks_parts_is_refused_in_one_line(
+    version: int, damage: Callable[[Any], None], whole: dict[str, Any], tmp_path: Path
+) -> None:
+    old = _older(whole, version)
+    damage(old)
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps(old), encoding="utf-8")
+    with pytest.raises(UsageError) as caught:
+        results.read(path)
+    said = str(caught.value)
+    assert "\n" not in said
+    assert f"says that it has schema version {version} and has not its parts (" in said
+    assert said.endswith("): give a file as 'pytest claims/' wrote it")
+
+
+@pytest.mark.parametrize("version", [0, 1, 2, 6, True, "4", 4.5, None, [4], {}])
+def test_a_version_that_is_not_known_is_refused_in_one_line(version: Any, tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps({"schema_version": version}), encoding="utf-8")
+    with pytest.raises(UsageError, match=r"has schema version .*; this package reads versions 3, 4, 5$"):
+        results.read(path)
+
+
+def test_packs_and_what_is_of_them_stand_in_the_order_of_the_report(a_results_file: Make) -> None:
+    theirs = {"id": "theirs", "title": "T", "paper": "P", "evidence": {}}
+    rows = [{"pack": "theirs"}, {}]
+    document = a_results_file(*rows, packs=[theirs, PACK.described()], order={PLACE: 0, "theirs": 1})
+    assert [pack["id"] for pack in document["packs"]] == [PLACE, "theirs"]
+    assert [row["claim"] for row in document["results"]] == [f"{PLACE}/router-norm", "theirs/router-norm"]
+    results.check(document, "r.json")

@@ -52,7 +52,8 @@ def test_since_and_now_and_then_are_all_steps_that_replicate(pattern: str) -> No
 
 def result(model: str, verdict: Verdict, **changes: Any) -> dict[str, Any]:
     given: dict[str, Any] = {
-        "claim": "router-norm", "variant": "total", "evidence": "live", "family": "headline", "model": model,
+        "pack": "look_into_moes", "claim_version": 1, "claim": "router-norm", "variant": "total",
+        "evidence": "live", "family": "headline", "model": model,
         "corpus": "builtin", "verdict": verdict, "reason": "so", "effect_name": "ρ", "effect": 0.2,
         "interval": Interval(0.1, 0.3, 0.95, "bootstrap over sequences"), "smallest": 0.1, "p_value": 0.01,
         "p_adjusted": 0.02, "null": "labels", "unit": "sequence", "n_units": 9,
@@ -106,3 +107,12 @@ def test_the_page_has_a_cell_per_point_and_is_inert() -> None:
 def test_several_texts_are_told_apart() -> None:
     rows = [result(f"m@step{step}", Verdict.ABSENT, corpus=text) for step in (20, 100) for text in ("a", "b")]
     assert [one.name for one in trajectories(document(rows))] == ["router-norm [total] · a", "router-norm [total] · b"]
+
+
+def test_claims_of_one_id_in_two_packs_are_two_courses() -> None:
+    rows = [result(f"m@step{step}", Verdict.ABSENT, pack=pack) for step in (20, 100) for pack in ("ours", "theirs")]
+    found = trajectories(document(rows))
+    assert [(one.name, one.steps) for one in found] == [
+        ("ours/router-norm [total]", (20, 100)),
+        ("theirs/router-norm [total]", (20, 100)),
+    ]

@@ -140,7 +140,7 @@ def test_a_missing_matplotlib_is_said_before_anything_is_measured(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(__import__("sys").modules, "matplotlib", None)
-    monkeypatch.setattr("moe_claims.run.trajectory.judged", None)
+    monkeypatch.setattr("moe_claims.run.trajectory.results_of", None)
     assert main(["trajectory", "tiny-scratch"]) == 4
     assert capsys.readouterr().err == "error: the figure needs matplotlib: pip install 'moe-claims[plots]'\n"
 

@@ -221,6 +221,7 @@ BALANCED_ROUTING = Claim(
     unit="domain",
     estimator=balanced_routing,
     variants=("layer 0", "layer 7", "layer 15"),
+    applies=f"{MIXTRAL}, {OLMOE}",
 )
 
 
@@ -235,6 +236,7 @@ SPECIAL_EXPERT_CHOSEN_LESS = Claim(
     null="sign test over domains, and expert labels permuted in every layer, alike in all domains (the larger p)",
     unit="domain",
     estimator=special_expert_chosen_less,
+    applies=MIXTRAL,
 )
 
 
@@ -250,6 +252,7 @@ TUNING_KEEPS_ROUTING = Claim(
     unit="domain",
     estimator=tuning_keeps_routing,
     variants=("against SFT", "against Instruct"),
+    applies=OLMOE,
 )
 
 

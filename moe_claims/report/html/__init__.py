@@ -73,11 +73,14 @@ def _hash(text: str) -> str:
 
 
 def _elsewhere(document: Row) -> list[tuple[str, str, list[view.Section]]]:
-    """Name, title and claims of every evidence beside live measurements."""
+    """Anchor, title and claims of every evidence beside live measurements; anchors are by place, as those of rows."""
     titles: dict[str, str] = {}
     for pack in document["packs"]:
         titles = pack["evidence"] | titles
-    found = [(name, title, view.sections(document["results"], name)) for name, title in titles.items()]
+    found = [
+        (f"evidence-{place}", title, view.sections(document["results"], name, f"evidence-{place}-claim"))
+        for place, (name, title) in enumerate(titles.items())
+    ]
     return [one for one in found if one[2]]
 
 

@@ -100,7 +100,10 @@ class Section:
     """Everything about one claim, from one kind of evidence."""
 
     anchor: str
+    name: str
+    """The claim's id, with its pack where there are several."""
     claim: str
+    """As the lines of the matrix know it."""
     record: Claim | None
     """None for a claim that this package does not know."""
     family: str
@@ -125,14 +128,21 @@ def matrix(results: Sequence[Row]) -> Matrix:
     return Matrix(columns, tuple(lines))
 
 
-def sections(results: Sequence[Row], evidence: str) -> list[Section]:
-    """The claims of one kind of evidence, such as ``live``, one by one."""
+def sections(results: Sequence[Row], evidence: str, anchor: str | None = None) -> list[Section]:
+    """The claims of one kind of evidence, such as ``live``, one by one.
+
+    Args:
+        results: rows of the document.
+        evidence: whose rows are wanted.
+        anchor: what anchors begin with, where the evidence's name, which may hold anything, is none to link to.
+    """
     chosen = [row for row in results if row["evidence"] == evidence]
     packs = len({row["pack"] for row in results}) > 1
     return [
         Section(
-            f"{evidence}-{place}",
+            f"{anchor or evidence}-{place}",
             claim if packs else formatting.claim(rows[0]),
+            claim,
             record(claim, evidence),
             rows[0]["family"],
             tuple(_variant(name, members) for (name,), members in _by(rows, "variant").items()),

@@ -9,11 +9,11 @@ import pytest
 
 from moe_claims.errors import ModelError, NotComparableError, NotMeasuredError
 from moe_claims.judge import evaluate
-from moe_claims.judge.evaluate import Trial, adjusted, judge, try_all
+from moe_claims.judge.evaluate import Trial, corrected, judge, try_all
 from moe_claims.measure.measured import Measured
 from moe_claims.measure.measurement import RoutedMeasurement, WeightMeasurement
 from moe_claims.packs.look_into_moes import depth, neuron_experts, router_norm
-from moe_claims.packs.look_into_moes.pack import HEADLINE, LIVE
+from moe_claims.packs.look_into_moes.pack import HEADLINE, LIVE, PACK
 from moe_claims.stats.corrections import benjamini_hochberg, holm
 from moe_claims.types import Finding, Interval, Verdict
 
@@ -94,8 +94,8 @@ def headline_only(monkeypatch: pytest.MonkeyPatch) -> None:
 @lru_cache(maxsize=2)
 def verdicts(given: Measured, needs: str) -> dict[tuple[str, str | None], Verdict]:
     """By claim and variant, after correction over the headline claims that need the same."""
-    trials = try_all({"text": given}, 0, [claim for claim in HEADLINE if claim.needs == needs])
-    decisions = judge(trials, 0.05)
+    trials = try_all(PACK, {"text": given}, 0, [claim for claim in HEADLINE if claim.needs == needs])
+    decisions = judge(trials, corrected(trials, 0.05), PACK)
     return {(t.claim.id, t.variant): d.verdict for t, d in zip(trials, decisions, strict=True) if d is not None}
 
 
@@ -255,11 +255,12 @@ BY_WEIGHTS, BY_TEXT = 8, 6
 
 def test_headline_claims_of_all_texts_are_one_holm_family(measured: Made) -> None:
     given = measured()
-    trials = try_all({"one": given, "two": given}, 0, HEADLINE)
+    trials = try_all(PACK, {"one": given, "two": given}, 0, HEADLINE)
     assert len(trials) == BY_WEIGHTS + 2 * BY_TEXT
-    towards, against = adjusted(trials)
-    findings = [trial.outcome for trial in trials if isinstance(trial.outcome, Finding)]
-    assert len(findings) == len(trials)
+    p_values = [p for p in corrected(trials, 0.05) if p is not None]
+    findings = [trial.finding for trial in trials if trial.finding is not None]
+    assert len(findings) == len(p_values) == len(trials)
+    towards, against = [p.towards for p in p_values], [p.opposite for p in p_values]
     assert towards == pytest.approx(list(holm([finding.p_value for finding in findings])))
     assert against == pytest.approx(list(holm([finding.p_opposite for finding in findings])))
 
@@ -272,7 +273,7 @@ def test_secondary_claims_are_a_benjamini_hochberg_family_of_their_own() -> None
     p = {"router-norm": 0.02, "neuron-experts": 0.03, "chosen-alike": 0.01, "special-expert": 0.02, "routing-runs": 0.4}
     trials = [Trial(LIVE[claim], LIVE[claim].variants[0], None, found(value)) for claim, value in p.items()]
     trials.insert(2, Trial(LIVE["balanced-routing"], None, None, NotMeasuredError("left out")))
-    towards, _ = adjusted(trials)
+    towards = [None if p is None else p.towards for p in corrected(trials, 0.05)]
     assert towards[:2] == pytest.approx(list(holm([0.02, 0.03])))
     assert towards[2] is None  # it counts in no family
     assert towards[3:] == pytest.approx(list(benjamini_hochberg([0.01, 0.02, 0.4])))
@@ -284,7 +285,7 @@ def test_what_could_not_be_tested_says_why() -> None:
         Trial(LIVE["dense-reference"], "matrix up", None, NotComparableError("no dense model")),
         Trial(LIVE["balanced-routing"], None, "text", ModelError("NaN")),
     ]
-    first, second, broken = judge(trials, 0.05)
+    first, second, broken = judge(trials, corrected(trials, 0.05), PACK)
     assert first is not None and (first.verdict, first.reason) == (Verdict.INCONCLUSIVE, "hours: --moe-layers")
     assert second is not None and (second.verdict, second.reason) == (Verdict.NOT_APPLICABLE, "no dense model")
     assert broken is None
@@ -293,9 +294,9 @@ def test_what_could_not_be_tested_says_why() -> None:
 @pytest.mark.usefixtures("headline_only")
 def test_a_broken_text_breaks_only_its_own_claims(measured: Made) -> None:
     given = Measured(measured().weights, ModelError("the text is in another language"))
-    judged = evaluate.evaluate("made up", None, {"text": given}, None, seed=0, alpha=0.05)
-    assert judged.find("router-norm", "total", "text") == "the text is in another language"
-    assert len(judged.errors) == BY_TEXT
+    judged = evaluate.evaluate(PACK, "made up", None, {"text": given}, None, seed=0, alpha=0.05)
+    assert judged.find("router-norm", "total", None, "text") == "the text is in another language"
+    assert len(judged.broken) == BY_TEXT
     assert len(judged.results) == BY_WEIGHTS
 
 
@@ -303,27 +304,29 @@ def test_a_broken_text_breaks_only_its_own_claims(measured: Made) -> None:
 def test_random_initialisation_is_shown_and_an_artefact_is_named(measured: Made) -> None:
     given = measured(weights(np.random.default_rng(1), act=0.7))
     plain = measured()
-    judged = evaluate.evaluate("made up", None, {"text": given}, {"text": plain}, seed=0, alpha=0.05)
-    row = judged.find("neuron-experts", None, None)
+    judged = evaluate.evaluate(PACK, "made up", None, {"text": given}, {"text": plain}, seed=0, alpha=0.05)
+    row = judged.find("neuron-experts", None, None, None)
     assert not isinstance(row, str)
     assert row.controls["random_init"]["verdict"] != "replicated"
     assert "artefact" not in row.reason
-    same = evaluate.evaluate("made up", None, {"text": given}, {"text": given}, seed=0, alpha=0.05)
-    row = same.find("neuron-experts", None, None)
+    same = evaluate.evaluate(PACK, "made up", None, {"text": given}, {"text": given}, seed=0, alpha=0.05)
+    row = same.find("neuron-experts", None, None, None)
     assert not isinstance(row, str)
     assert row.reason.endswith("replicated at random initialisation too: an artefact of the architecture")
 
 
 @pytest.mark.usefixtures("headline_only")
 def test_a_control_that_cannot_be_made_is_said(measured: Made) -> None:
-    judged = evaluate.evaluate("made up", None, {"text": measured()}, ModelError("too large"), seed=0, alpha=0.05)
+    judged = evaluate.evaluate(PACK, "made up", None, {"text": measured()}, ModelError("too large"), seed=0, alpha=0.05)
     assert {row.controls["random_init"]["reason"] for row in judged.results} == {"too large"}
 
 
 @pytest.mark.usefixtures("headline_only")
 def test_published_values_and_criteria_appear_for_the_papers_models(measured: Made, routed: Routed) -> None:
     given = measured(weights(np.random.default_rng(1), act=0.7), routed(np.random.default_rng(2), moving=1.5))
-    judged = evaluate.evaluate("mixtral", "mistralai/Mixtral-8x7B-v0.1", {"text": given}, None, seed=0, alpha=0.05)
+    judged = evaluate.evaluate(
+        PACK, "mixtral", "mistralai/Mixtral-8x7B-v0.1", {"text": given}, None, seed=0, alpha=0.05
+    )
     rows = {(r.claim, r.variant): r for r in judged.results}
     sign = rows["neuron-experts-sign", None]
     assert sign.published is not None
@@ -338,5 +341,5 @@ def test_published_values_and_criteria_appear_for_the_papers_models(measured: Ma
     assert norm.criteria is not None
     assert "scaled to the paper's 10 sequences" in norm.criteria["standard_error_origin"]
     assert rows["router-norm", "token-specific"].published is None
-    unknown = evaluate.evaluate("x", None, {"t": given}, None, seed=0, alpha=0.05)
+    unknown = evaluate.evaluate(PACK, "x", None, {"t": given}, None, seed=0, alpha=0.05)
     assert all(r.published is None for r in unknown.results)

@@ -9,11 +9,12 @@ import pytest
 from scipy.stats import binomtest, norm
 
 from moe_claims.errors import ModelError, NotComparableError
+from moe_claims.judge.claim import Claim
 from moe_claims.judge.verdict import decide
 from moe_claims.measure.measured import Measured
 from moe_claims.measure.measurement import RoutedMeasurement
-from moe_claims.packs.look_into_moes import corpora
-from moe_claims.packs.look_into_moes.corpora import differences, in_units_of, of_smallest, robust
+from moe_claims.packs.look_into_moes import router_norm
+from moe_claims.packs.look_into_moes.corpora import corpus_robust, differences, in_units_of, of_smallest
 from moe_claims.packs.look_into_moes.pack import LIVE
 from moe_claims.stats.heterogeneity import heterogeneity
 from moe_claims.types import Finding, Interval, Verdict
@@ -55,11 +56,11 @@ Text = Callable[..., RoutedMeasurement]
 
 @pytest.fixture
 def run(made_up_weights: Any) -> Callable[..., Finding]:
-    """(variant, texts, seed=0) → the finding."""
+    """(variant, texts, seed=0, claim=CLAIM) → the finding."""
     weights = made_up_weights(layers=LAYERS)
 
-    def find(variant: str, texts: Mapping[str, Any], seed: int = 0) -> Finding:
-        return robust(variant, Measured(weights, texts=texts), np.random.default_rng(seed))
+    def find(variant: str, texts: Mapping[str, Any], seed: int = 0, claim: Claim = CLAIM) -> Finding:
+        return claim.estimator(variant, Measured(weights, texts=texts), np.random.default_rng(seed))
 
     return find
 
@@ -137,14 +138,9 @@ def test_level_where_a_claim_holds_on_one_text_but_not_on_the_other(text: Text, 
     assert all(f.p_value == f.details["p on two"] and f.details["weakest_text"] == "two" for f in found)
 
 
-def test_what_falls_short_on_one_text_is_said_with_its_name(
-    text: Text, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole = LIVE["router-norm"]
-    monkeypatch.setattr(
-        corpora, "LIVE", {"x": replace(whole, analysis="moe_claims.packs.look_into_moes.router_norm:diagonal")}
-    )
-    found = run("router-norm", {"one": text(1, follows=9.0), "two": text(2)})
+def test_what_falls_short_on_one_text_is_said_with_its_name(text: Text, run: Run) -> None:
+    claim = corpus_robust([replace(LIVE["router-norm"], estimator=router_norm.diagonal)])
+    found = run("router-norm", {"one": text(1, follows=9.0), "two": text(2)}, claim=claim)
     assert found.unmet is None
     assert found.falls_short is not None
     assert found.falls_short.startswith("on 'two' the modal score rank is its own for ")

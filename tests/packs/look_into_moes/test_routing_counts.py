@@ -8,16 +8,20 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from moe_claims.packs.look_into_moes.loads_verdicts import LoadTrial, judge_all
 from scipy.stats import binomtest, entropy, false_discovery_control, ttest_1samp
 
-from moe_claims.judge.registry import PUBLIC
+from moe_claims.judge.claim import Claim
+from moe_claims.judge.evaluate import Trial, rows_of
+from moe_claims.packs.look_into_moes.pack import COUNTED, PACK
 from moe_claims.packs.look_into_moes.paper import routing_counts
 from moe_claims.packs.look_into_moes.routing_counts import (
+    BALANCED_ROUTING,
     MIXTRAL,
     OLMOE,
     PUBLIC_MODELS,
+    SPECIAL_EXPERT_CHOSEN_LESS,
     TUNED,
+    TUNING_KEEPS_ROUTING,
     balanced_routing,
     judged_counts,
     special_expert_chosen_less,
@@ -25,7 +29,7 @@ from moe_claims.packs.look_into_moes.routing_counts import (
 )
 from moe_claims.stats import domain_tests as statistics
 from moe_claims.stats.domain_tests import Loads
-from moe_claims.types import Result, Verdict
+from moe_claims.types import Finding, Result, Verdict
 
 Counts = dict[str, Any]
 EXPERT = 3
@@ -41,9 +45,10 @@ def rows(claim: str) -> list[Result]:
     return [result for result in judged_counts(PACK).results if result.claim == claim]
 
 
-def judged(tested: LoadTrial) -> Result:
+def judged(claim: Claim, found: Finding) -> Result:
     """Judge one claim as a family of its own."""
-    (result,) = judge_all([tested], alpha=0.05)
+    tested = Trial(claim, claim.variants[0], "public-counts", found, model=MIXTRAL, group=MIXTRAL)
+    (result,) = rows_of(PACK, "public", [tested], 0.05).results
     return result
 
 
@@ -53,7 +58,7 @@ def judged(tested: LoadTrial) -> Result:
 def test_every_claim_and_variant_has_its_row() -> None:
     expected = [
         (claim.id, variant, model)
-        for claim in PUBLIC
+        for claim in COUNTED.values()
         for model in PUBLIC_MODELS[claim.id]
         for variant in claim.variants
     ]
@@ -84,8 +89,10 @@ def test_every_row_is_complete_and_counts_domains_only(result: Result) -> None:
     assert result.interval.low < result.effect < result.interval.high
     assert result.interval.level == 0.95
     assert "domains" in result.interval.method
-    assert result.reason.endswith(".")
-    assert result.reason.count(". ") == 0
+    said, _, judgement = result.reason.partition("; ")
+    assert said[0].isupper() and judgement
+    assert not result.reason.endswith(".")
+    assert result.reason.count(". ") == 0 and "\n" not in result.reason
     assert all(type(value) in (float, int, str) for value in result.details.values())
 
 
@@ -114,7 +121,10 @@ def test_expert_3_is_least_chosen_in_8_of_15_cells_and_5_domains_just_suffice() 
     assert result.p_value == result.details["smallest_p"] == 1 / 32
     assert result.details["p_labels_same_in_all_layers"] == 1 / 8
     assert result.p_adjusted == 1 / 32  # the largest of Mixtral's four p-values, so nothing is multiplied
-    assert result.reason.endswith("more than chance gives.")
+    assert result.reason == (
+        "Expert 3 has 18% less than the even share and is the least chosen in 8 of 15 cells of domain and layer; "
+        "p = 0.032 and at least the smallest effect of interest"
+    )
     assert result.effect is not None
     assert result.effect < result.smallest
 
@@ -125,12 +135,13 @@ def test_tuning_stays_far_below_the_distance_of_domains_but_15_pairs_are_too_few
         assert result.p_value == result.details["smallest_p"] == 1 / 16
         assert result.effect is not None
         assert result.effect > 0.8
-        assert "at best p = 0.063" in result.reason
+        assert "; no p-value below 0.0625 can be reached here, 0.157 after correction" in result.reason
+        assert result.reason.endswith("; these domains do not tell how many would settle it")
 
 
 def test_what_is_missing_is_domains_not_effect() -> None:
     # At four times the error level the same counts pass, because both effects are well beyond the smallest.
-    loose = {r.claim: r.verdict for r in judged_counts(PACK, alpha=0.20) if r.claim != "balanced-routing"}
+    loose = {r.claim: r.verdict for r in judged_counts(PACK, alpha=0.20).results if r.claim != "balanced-routing"}
     assert set(loose.values()) == {Verdict.REPLICATED}
 
 
@@ -153,14 +164,15 @@ def shares(raw: Loads) -> Loads:
 )
 def test_balance_gets_the_verdict_of_its_entropy(weights: list[int], verdict: Verdict) -> None:
     load = shares(spread(0, 6, 4, 0.05) * np.array(weights))
-    assert judged(balanced_routing(MIXTRAL, [f"domain {i}" for i in range(6)], load, 0)).verdict is verdict
+    assert judged(BALANCED_ROUTING, balanced_routing([f"domain {i}" for i in range(6)], load, 0)).verdict is verdict
 
 
 def test_balance_is_open_where_domains_differ() -> None:
     load = np.stack([spread(0, 1, 4, 0.05)[0], shares(spread(0, 1, 4, 0.05)[0] * np.array([12, 12, 1, 1]))])
-    result = judged(balanced_routing(MIXTRAL, ["even", "uneven"], load, 0))
+    result = judged(BALANCED_ROUTING, balanced_routing(["even", "uneven"], load, 0))
     assert result.verdict is Verdict.INCONCLUSIVE
-    assert "too few or too unlike" in result.reason
+    assert "neither the whole interval nor the test says on which side of 0.95 it lies" in result.reason
+    assert "more domains like these would settle it" in result.reason
 
 
 @pytest.mark.parametrize(
@@ -170,11 +182,13 @@ def test_balance_is_open_where_domains_differ() -> None:
 def test_special_expert_gets_the_verdict_of_its_load(factor: float, verdict: Verdict) -> None:
     load = spread(1, 12, 8, 0.002)
     load[..., EXPERT] *= factor
-    assert judged(special_expert_chosen_less(shares(load))).verdict is verdict
+    assert judged(SPECIAL_EXPERT_CHOSEN_LESS, special_expert_chosen_less(shares(load))).verdict is verdict
 
 
 def test_an_expert_that_is_like_the_others_is_absent() -> None:
-    assert judged(special_expert_chosen_less(spread(2, 12, 8, 0.02))).verdict is Verdict.ABSENT
+    assert (
+        judged(SPECIAL_EXPERT_CHOSEN_LESS, special_expert_chosen_less(spread(2, 12, 8, 0.02))).verdict is Verdict.ABSENT
+    )
 
 
 def test_one_static_pattern_in_all_domains_is_not_taken_for_a_special_expert() -> None:
@@ -185,7 +199,7 @@ def test_one_static_pattern_in_all_domains_is_not_taken_for_a_special_expert() -
         static = spread(seed, 1, 8, 0.3) * np.exp(
             np.random.default_rng(seed + nulls).normal(scale=0.01, size=(12, 3, 8))
         )
-        result = judged(special_expert_chosen_less(shares(static)))
+        result = judged(SPECIAL_EXPERT_CHOSEN_LESS, special_expert_chosen_less(shares(static)))
         fired += result.p_value is not None and result.p_value <= 0.05
         by_text_alone += float(result.details["p_sign_domains"] or 0) <= 0.05
     assert by_text_alone > 0.3 * nulls
@@ -199,14 +213,14 @@ def test_one_static_pattern_in_all_domains_is_not_taken_for_a_special_expert() -
 def test_tuning_gets_the_verdict_of_its_distance(step: float, verdict: Verdict) -> None:
     base = spread(4, 12, 64, 0.3)
     tuned = shares(base[-1] * np.exp(np.random.default_rng(5).normal(scale=step, size=(3, 64))))
-    result = judged(tuning_keeps_routing("against SFT", base, tuned, 11))
+    result = judged(TUNING_KEEPS_ROUTING, tuning_keeps_routing(base, tuned, 11))
     assert result.verdict is verdict
     assert result.details["domain_pairs"] == 66
 
 
 def test_tuning_by_the_distance_of_domains_shows_nothing() -> None:
     base = spread(4, 12, 64, 0.3)
-    result = judged(tuning_keeps_routing("against SFT", base, spread(9, 1, 64, 0.3)[0], 11))
+    result = judged(TUNING_KEEPS_ROUTING, tuning_keeps_routing(base, spread(9, 1, 64, 0.3)[0], 11))
     assert result.verdict in (Verdict.ABSENT, Verdict.INCONCLUSIVE)
     assert result.effect is not None
     assert abs(result.effect) < 0.1

@@ -1,6 +1,7 @@
 """Whole results documents for the page: every claim on several models, with every verdict among them."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import cycle
 from typing import Any
 
@@ -39,7 +40,9 @@ def _row(claim: str, variant: str | None, model: str, text: str | None, verdict:
     measured = verdict is not Verdict.NOT_APPLICABLE
     effect = 0.01 * (turn % 90) - 0.3 if measured else None
     row = Result(
+        pack=PACK.id,
         claim=claim,
+        claim_version=known.version,
         variant=variant,
         evidence="live",
         family=known.family,
@@ -92,10 +95,11 @@ def made() -> Callable[..., Document]:
         parts: Document = {
             "created": "2026-01-01T00:00:00+00:00",
             "environment": {"moe_claims": "0", "python": "3.11", "seed": 0, "tokens": None},
+            "packs": [PACK.described()],
             "models": [card(name) for name in models],
             "corpora": [corpus(name, text) for name in models for text in texts],
             "results": [*live_rows(models, texts), *others],
-            "audits": [results.audit_row(audit) for audit in run_audits()],
+            "audits": [results.audit_row(replace(audit, pack=PACK.id)) for audit in run_audits()],
             "errors": [{"model": "broken", "claim": "", "message": "no such model"}] * 2,
             "order": {},
         }

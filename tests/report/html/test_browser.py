@@ -96,7 +96,8 @@ def test_lines_are_filtered_and_their_sections_with_them(page: Any) -> None:
     assert shown(page) == found
     assert page.locator("#shown").inner_text() == f"{len(found)} of {len(everything)} rows"
     visible = page.eval_on_selector_all(
-        "#claims .claim", "sections => sections.filter(s => s.checkVisibility()).map(s => s.dataset.claim)"
+        "#claims .claim",
+        "sections => sections.filter(s => s.checkVisibility()).map(s => s.querySelector('h3 bdi').innerText)",
     )
     assert visible == list(dict.fromkeys(name.partition(" ")[0] for name in found))
     page.select_option("#filter-family", "secondary")

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from moe_claims.report.formatting import claim
 from moe_claims.report.html import view
 
 Document = dict[str, Any]
+ROUTING = "look_into_moes/balanced-routing"
 
 
 @pytest.mark.parametrize("texts", [("builtin",), ("builtin", "builtin-code")])
@@ -32,9 +34,9 @@ def test_a_claim_on_weights_spans_the_texts_of_its_model(made: Callable[..., Doc
 
 
 def test_a_row_that_is_missing_is_said_to_be_and_sorts_last(made: Callable[..., Document]) -> None:
-    results = [row for row in made(("a", "b"))["results"] if (row["model"], row["claim"]) != ("b", "balanced-routing")]
+    results = [row for row in made(("a", "b"))["results"] if (row["model"], row["claim"]) != ("b", ROUTING)]
     lines = view.matrix(results).lines
-    line = next(line for line in lines if line.claim == "balanced-routing")
+    line = next(line for line in lines if line.claim == ROUTING)
     assert [cell.row is None for cell in line.cells] == [False, True]
     assert line.ranks[1] > max(rank for other in lines if other is not line for rank in other.ranks)
 
@@ -57,8 +59,18 @@ def test_sections_hold_every_row_of_their_evidence_once(made: Callable[..., Docu
         for row in (*variant.rows, *(row for aside in variant.set_aside.values() for row in aside))
     ]
     assert Counter(map(id, rows)) == Counter(id(row) for row in results if row["evidence"] == evidence)
-    assert all(section.record is not None and section.record.id == section.claim for section in found)
+    assert all(section.record is not None and section.record.id == section.name for section in found)
     assert len({section.anchor for section in found}) == len(found)
+
+
+@pytest.mark.parametrize("packs", [("look_into_moes",), ("look_into_moes", "theirs")])
+def test_lines_and_sections_know_a_claim_by_one_name(made: Callable[..., Document], packs: tuple[str, ...]) -> None:
+    # The page's script shows the sections of the lines that are shown.
+    live = [row for row in made(("a",))["results"] if row["evidence"] == "live"]
+    results = [{**row, "pack": pack, "claim": f"{pack}/{claim(row)}"} for pack in packs for row in live]
+    shown = {section.claim: section.name for section in view.sections(results, "live")}
+    assert set(shown) == {line.claim for line in view.matrix(results).lines} == {row["claim"] for row in results}
+    assert all(name == (key if len(packs) > 1 else key.partition("/")[2]) for key, name in shown.items())
 
 
 def test_rows_that_do_not_apply_stand_under_their_reason(made: Callable[..., Document]) -> None:
@@ -68,9 +80,9 @@ def test_rows_that_do_not_apply_stand_under_their_reason(made: Callable[..., Doc
 
 
 def test_a_claim_that_is_not_known_has_no_record(made: Callable[..., Document]) -> None:
-    results = [row | {"claim": "of-a-third-party"} for row in made(("a",))["results"][:1]]
+    results = [row | {"claim": "theirs/of-a-third-party"} for row in made(("a",))["results"][:1]]
     (section,) = view.sections(results, results[0]["evidence"])
-    assert (section.claim, section.record) == ("of-a-third-party", None)
+    assert (section.claim, section.name, section.record) == ("theirs/of-a-third-party", "of-a-third-party", None)
 
 
 def test_a_text_is_named_where_there_are_several() -> None:

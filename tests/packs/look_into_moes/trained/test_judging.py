@@ -1,6 +1,7 @@
 """Claims on trainings: made-up results for every verdict, nulls that must not replicate, and outside numbers."""
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from itertools import product
@@ -11,15 +12,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from moe_claims.packs.look_into_moes.trained.published_trained import printed_for
 from scipy.stats import binomtest, ttest_1samp
 
-from moe_claims.errors import MoeClaimsError, NotComparableError, NotMeasuredError, UsageError
+from moe_claims.errors import NotComparableError, NotMeasuredError, UsageError
 from moe_claims.packs.look_into_moes.audits.parameters_and_table_6 import decline_with_depth
-from moe_claims.packs.look_into_moes.pack import TRAINED
+from moe_claims.packs.look_into_moes.pack import PACK, TRAINED
 from moe_claims.packs.look_into_moes.paper import published
-from moe_claims.packs.look_into_moes.trained.dense_layer_position import needs_experts
-from moe_claims.packs.look_into_moes.trained.judging import EXPERIMENTS, rows_of, trained_result
+from moe_claims.packs.look_into_moes.trained.dense_layer_position import needs_experts, printed_position
+from moe_claims.packs.look_into_moes.trained.judging import EXPERIMENTS, judged_documents, judged_trainings
 from moe_claims.packs.look_into_moes.trained.training_scheme import stay_alike
 from moe_claims.stats.corrections import holm
 from moe_claims.types import Result, Verdict
@@ -66,13 +66,20 @@ def flat(place: int) -> float:
 
 def depth_rows(document: Document) -> dict[str, Result]:
     """Rows of the one claim, as a family of its own."""
-    found = rows_of({"dense-layer-position": document, "training-scheme": ABSENT}, 0.05)
-    return {v: row for (claim, v), row in found.items() if claim == DEPTH and isinstance(row, Result)}
+    found = judged_documents(PACK, {"dense-layer-position": document, "training-scheme": ABSENT}, 0.05)
+    return {str(row.variant): row for row in found.results if row.claim == DEPTH}
 
 
 def scheme_rows(document: Document) -> dict[str, Result]:
-    found = rows_of({"dense-layer-position": ABSENT, "training-scheme": document}, 0.05)
-    return {v: row for (claim, v), row in found.items() if claim == SCHEME and isinstance(row, Result)}
+    found = judged_documents(PACK, {"dense-layer-position": ABSENT, "training-scheme": document}, 0.05)
+    return {str(row.variant): row for row in found.results if row.claim == SCHEME}
+
+
+def row_of(folder: Path, claim: str, variant: str) -> Result:
+    """One row of the trainings in a folder."""
+    found = judged_trainings(PACK, 0.05, folder).find(claim, variant, None, None)
+    assert isinstance(found, Result), found
+    return found
 
 
 @pytest.fixture
@@ -314,7 +321,9 @@ def test_the_order_of_seeds_changes_nothing_between_schemes(
 
 
 def test_every_claim_and_variant_has_its_row(folder: Path) -> None:
-    rows = judged_trainings(PACK, folder=folder).results
+    judged = judged_trainings(PACK, folder=folder)
+    rows = list(judged.results)
+    assert judged.broken == ()
     assert [(row.claim, row.variant) for row in rows] == [(c.id, v) for c in TRAINED.values() for v in c.variants]
     assert {(row.evidence, row.family, row.unit, row.n_units) for row in rows} == {("trained", "trained", "seed", 5)}
     assert {(row.claim, row.model, row.corpus) for row in rows} == {
@@ -325,29 +334,33 @@ def test_every_claim_and_variant_has_its_row(folder: Path) -> None:
     assert len({row.effect_name for row in rows}) == 4
     assert [row.p_adjusted for row in rows] == pytest.approx(list(holm([row.p_value for row in rows])))
     assert all(type(value) in (float, int, str) for row in rows for value in row.details.values())
-    assert [trained_result(str(row.claim), str(row.variant), 0.05, folder) for row in rows] == rows
+    assert [row_of(folder, row.claim, str(row.variant)) for row in rows] == rows
 
 
 def test_a_file_that_cannot_be_used_loses_none_of_the_other_rows(folder: Path) -> None:
-    whole = trained_result(DEPTH, "slope-total", 0.05, folder)
+    whole = row_of(folder, DEPTH, "slope-total")
     (folder / "training-scheme.json").unlink()
-    found = trained_result(DEPTH, "slope-total", 0.05, folder)
+    found = row_of(folder, DEPTH, "slope-total")
     assert (found.verdict, found.p_value) == (whole.verdict, whole.p_value)
     assert found.p_adjusted is not None
     assert whole.p_adjusted is not None
     assert found.p_adjusted <= whole.p_adjusted  # a family of four and not of six
-    for call in (
-        lambda: trained_result(SCHEME, "order", 0.05, folder),
-        lambda: judged_trainings(PACK, folder=folder).results,
-    ):
-        with pytest.raises(UsageError, match=r"there is no file '.*training-scheme\.json' with results of trainings"):
-            call()
+    judged = judged_trainings(PACK, folder=folder)
+    assert [row.claim for row in judged.results] == [DEPTH] * 4
+    assert [one.key for one in judged.broken] == [f"{SCHEME}[similarity]", f"{SCHEME}[order]"]
+    message = judged.find(SCHEME, "order", None, None)
+    assert {message} == {one.message for one in judged.broken}
+    assert re.match(r"there is no file '.*training-scheme\.json' with results of trainings", str(message))
 
 
 def test_every_claim_has_an_experiment() -> None:
     assert set(EXPERIMENTS) == set(TRAINED)
-    found = rows_of(dict.fromkeys(EXPERIMENTS.values(), ABSENT), 0.05)
-    assert all(isinstance(row, MoeClaimsError) for row in found.values())
+    found = judged_documents(PACK, dict.fromkeys(EXPERIMENTS.values(), ABSENT), 0.05)
+    assert found.results == ()
+    assert [(one.claim, one.variant) for one in found.broken] == [
+        (claim.id, variant) for claim in TRAINED.values() for variant in claim.variants
+    ]
+    assert {one.message for one in found.broken} == {"not made"}
 
 
 # --- what the paper prints -------------------------------------------------------------------------
@@ -357,7 +370,7 @@ def test_the_papers_own_line_is_numpys() -> None:
     # Table 6, typed from the paper: dense layer in place 1, 6, 12, 18 and 24 of 24.
     nats = np.log([8.50, 8.49, 8.51, 8.59, 8.58])
     slope, height = np.polyfit([1, 6, 12, 18], nats[:4], 1)
-    rise, last = printed_for(DEPTH, "slope-activated").published, printed_for(DEPTH, "last-total").published
+    rise, last = printed_position("slope-activated").published, printed_position("last-total").published
     assert rise["value"] == pytest.approx(22 * slope)  # from layer 1 to layer 23
     assert rise["value"] == pytest.approx(0.0134, abs=5e-5)
     assert last["value"] == pytest.approx(nats[4] - height - 24 * slope)
@@ -369,7 +382,7 @@ def test_the_papers_own_line_is_numpys() -> None:
     assert rise["place"] == "Table 6"
     assert "p = 0.167 by the order of rows, where 0.042 is the least" in rise["note"]
     averages = [39.42, 38.55, 38.21, 37.99]
-    beside = printed_for(DEPTH, "slope-total").details
+    beside = printed_position("slope-total").details
     assert beside["paper_bench_average_rise"] == pytest.approx(22 * np.polyfit([1, 6, 12, 18], averages, 1)[0])
     audit = decline_with_depth().values
     assert beside["paper_p_by_order_bench_average"] == audit["p_average"] == pytest.approx(1 / 24)
@@ -382,7 +395,7 @@ def test_the_smallest_effect_is_about_what_the_paper_has() -> None:
 
 
 def test_the_papers_models_of_either_scheme_are_compared_without_criteria(folder: Path) -> None:
-    similarity, order = (trained_result(SCHEME, variant, 0.05, folder) for variant in ("similarity", "order"))
+    similarity, order = (row_of(folder, SCHEME, variant) for variant in ("similarity", "order"))
     assert similarity.published is not None
     assert order.published is not None
     assert similarity.published["value"] == pytest.approx(0.3)
@@ -390,7 +403,7 @@ def test_the_papers_models_of_either_scheme_are_compared_without_criteria(folder
     assert order.published["standard_error"] is None
     assert order.criteria is not None
     assert "no error follows" in order.criteria["reason"]
-    depth = trained_result(DEPTH, "slope-total", 0.05, folder)
+    depth = row_of(folder, DEPTH, "slope-total")
     assert depth.criteria is not None
     assert depth.criteria["standard_error_origin"] == "from the paper's figures"
     assert "published_in_our_interval" in depth.criteria
