@@ -73,6 +73,7 @@ def test_defaults(embedded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert [(ref.name, ref.kind) for ref in settings.models] == [(name, "embedded") for name in JUDGED]
     assert settings == Settings(
         models=settings.models,
+        packs=None,
         texts=("builtin",),
         tokens=None,
         device="auto",
@@ -123,6 +124,7 @@ def test_every_option_is_heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     settings = settings_from(
         {
             "model": ["olmoe", "synthetic:null?seed=2", "olmoe"],
+            "pack": ["one", "other", "one"],
             "text": ["builtin-code", "builtin", "builtin-code"],
             "tokens": "64",
             "device": "cpu",
@@ -143,6 +145,7 @@ def test_every_option_is_heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert [ref.name for ref in settings.models] == ["olmoe", "synthetic:null?seed=2"]  # each once, in order
     assert settings == Settings(
         models=settings.models,
+        packs=("one", "other"),
         texts=("builtin-code", "builtin"),
         tokens=64,
         device="cpu",
@@ -261,4 +264,4 @@ def test_file_in_place_of_a_folder(name: str, tmp_path: Path) -> None:
 
 
 def test_every_option_has_a_bad_value() -> None:
-    assert {name for name, *_ in BAD} | {"text", "cache", "report"} == set(BY_NAME)
+    assert {name for name, *_ in BAD} | {"pack", "text", "cache", "report"} == set(BY_NAME)

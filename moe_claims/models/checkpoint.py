@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, final
 
 from moe_claims._util.progress import track
 from moe_claims.errors import ModelError
-from moe_claims.models.config import read_config
+from moe_claims.models.config import read_config, rotation_depends_on_length
 from moe_claims.models.families.layout import Layout
 from moe_claims.models.families.table import ROLES, Family, Role, family_of
 from moe_claims.models.storage.quantised import dequantised, is_float8
@@ -20,16 +20,10 @@ from moe_claims.models.storage.tensors import is_finite, stacked
 if TYPE_CHECKING:
     import torch
 
-_SET_BY_LENGTH = ("dynamic", "longrope")
-"""Types of rotary position embedding whose frequencies depend on the longest sequence of a micro-batch."""
-
-
 _READ_TOGETHER = 1 << 24
 """Numbers that one read request covers, roughly."""
 
-
 _QUANTISED = "quantization_config"
-
 
 PartReader = Callable[[], "list[tuple[Role, torch.Tensor]]"]
 """Reads a part of a layer: (role, tensor) pairs with matrices of all experts, or some of their rows."""
@@ -127,10 +121,7 @@ class Checkpoint:
 
         So it is if the family requires it, or if rotary frequencies depend on the length of the sequence.
         """
-        rope = self.text_config.get("rope_scaling") or self.text_config.get("rope_parameters") or {}
-        # Some have one for each type of layer.
-        kinds = [rope, *(part for part in rope.values() if isinstance(part, dict))]
-        return self.family.alone or any(kind.get("rope_type", kind.get("type")) in _SET_BY_LENGTH for kind in kinds)
+        return self.family.alone or rotation_depends_on_length(self.text_config)
 
     def get(self, name: str) -> "torch.Tensor":
         """Reads a tensor by its name on disk, in its stored dtype.

@@ -1,5 +1,6 @@
 """Parses a model's ``config.json`` and turns it into transformers' configuration object."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,8 @@ from moe_claims._util.strict_json import parse
 from moe_claims.errors import ModelError
 
 _NO_JSON = ("Infinity", "-Infinity", "NaN")
+_SET_BY_LENGTH = ("dynamic", "longrope")
+"""Types of rotary position embedding whose frequencies depend on the longest sequence of a micro-batch."""
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -81,3 +84,11 @@ def _without_code(found: Any) -> Any:
     if isinstance(found, dict):
         return {key: _without_code(value) for key, value in found.items() if key not in _CHOOSES_CODE}
     return [_without_code(value) for value in found] if isinstance(found, list) else found
+
+
+def rotation_depends_on_length(config: Mapping[str, Any]) -> bool:
+    """Whether the frequencies of a model's rotary positions depend on the longest sequence of a micro-batch."""
+    rope = config.get("rope_scaling") or config.get("rope_parameters") or {}
+    # Some have one for each type of layer.
+    kinds = [rope, *(part for part in rope.values() if isinstance(part, dict))]
+    return any(kind.get("rope_type", kind.get("type")) in _SET_BY_LENGTH for kind in kinds)
