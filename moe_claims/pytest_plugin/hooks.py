@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _SETTINGS = pytest.StashKey[Settings]()
 _PACKS = pytest.StashKey["Sequence[Pack]"]()
+_REFUSED = pytest.StashKey[pytest.UsageError]()
 _ASKED = pytest.StashKey["set[parametrize.Wanted]"]()
 _SESSION = pytest.StashKey["Session"]()
 _COLLECTED = pytest.StashKey[Collected]()
@@ -125,8 +126,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         if marker.name in parametrize.MARKERS:
             try:
                 found = parametrize.of(marker, settings_of(config), lambda: _packs(config))
-            except UsageError as error:
+            except UsageError as error:  # the test names what is not there
                 raise pytest.Collector.CollectError(str(error)) from None
+            except pytest.UsageError as error:  # an option of ini file or environment, which is wrong for all tests
+                config.stash[_REFUSED] = error
+                found = []
             names = [name for name, _ in found]
             metafunc.parametrize("moe_case", [wanted for _, wanted in found], ids=names, scope="session")
 
@@ -141,7 +145,7 @@ def pytest_pycollect_makeitem(collector: pytest.Collector) -> Generator[None, An
     kept = []
     for item in found:
         mark, case = _mark(item), _case(item)
-        if mark == parametrize.EVERYTHING and (case is None or case in seen):  # None: no pack has anything
+        if mark == parametrize.EVERYTHING and case in seen:
             continue
         if case is not None:
             seen.add(case)
@@ -151,7 +155,13 @@ def pytest_pycollect_makeitem(collector: pytest.Collector) -> Generator[None, An
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselects tests of packs that the user did not choose, and what two tests of the run ask for."""
+    """Deselects tests of packs that the user did not choose, and what two tests of the run ask for.
+
+    Raises:
+        pytest.UsageError: an option of ini file or environment cannot be used; said here once, and not by every test.
+    """
+    if _REFUSED in config.stash:
+        raise config.stash[_REFUSED]
     ours = [(item, mark, case) for item in items if (mark := _mark(item)) and (case := _case(item))]
     if not ours:
         return
