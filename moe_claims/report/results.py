@@ -217,8 +217,10 @@ def _brought_up(old: Row) -> dict[str, Any]:
     }
 
 
-def check(document: object, who: str) -> None:
-    """Whether a document follows the schema. What it holds is not repeated: it may be what nobody is to see.
+def check(document: Any, who: str) -> None:
+    """Whether a document follows the schema, and its rows are of packs and evidence that it lists.
+
+    What it holds is not repeated: it may be what nobody is to see.
 
     Args:
         document: parsed JSON.
@@ -235,10 +237,25 @@ def check(document: object, who: str) -> None:
         raise UsageError(
             f"'{who}' is no results file that this package reads: {_place(wrong.absolute_path)} {_rule(wrong)}"
         )
+    unlisted = _unlisted(document)
+    if unlisted is not None:
+        raise UsageError(f"'{who}' is no results file that this package reads: {unlisted}")
     try:
         json.dumps(document, allow_nan=False)
     except ValueError:
         raise UsageError(f"'{who}' holds NaN or infinity, which stand for no number: write null") from None
+
+
+def _unlisted(document: Row) -> str | None:
+    """The first row or audit that no report would show, because the document does not list what it is of."""
+    evidence = {pack["id"]: ("live", *pack["evidence"]) for pack in document["packs"]}
+    for part in ("results", "audits"):
+        for place, row in enumerate(document[part]):
+            if row["pack"] not in evidence:
+                return f"{part}[{place}].pack is not one of packs"
+            if row.get("evidence", "live") not in evidence[row["pack"]]:
+                return f"{part}[{place}].evidence is not live and not one of its pack's"
+    return None
 
 
 def _place(path: Iterable[str | int]) -> str:

@@ -34,6 +34,10 @@ def _set(*path: str | int, to: Any) -> Callable[[Any], None]:
         (_set("secret", to=1), "the whole has a part that the schema does not know"),
         (_set("schema_version", to=2), f"schema_version is not {results.SCHEMA_VERSION}"),
         (_set("models", to={}), "models is not array"),
+        (_set("results", 1, "evidence", to="secret"), "results[1].evidence is not live and not one of its pack's"),
+        (_set("results", 1, "pack", to="secret"), "results[1].pack is not one of packs"),
+        (_set("packs", to=[]), "results[0].pack is not one of packs"),
+        (lambda document: document["packs"][0].pop("evidence"), "packs[0] lacks evidence"),
     ],
 )
 def test_what_is_wrong_is_named_and_not_shown(damage: Callable[[Any], None], said: str, a_results_file: Make) -> None:

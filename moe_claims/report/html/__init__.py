@@ -76,7 +76,7 @@ def _elsewhere(document: Row) -> list[tuple[str, str, list[view.Section]]]:
     """Anchor, title and claims of every evidence beside live measurements; anchors are by place, as those of rows."""
     titles: dict[str, str] = {}
     for pack in document["packs"]:
-        titles = pack["evidence"] | titles
+        titles |= {name: title for name, title in pack["evidence"].items() if name not in titles}
     found = [
         (f"evidence-{place}", title, view.sections(document["results"], name, f"evidence-{place}-claim"))
         for place, (name, title) in enumerate(titles.items())
