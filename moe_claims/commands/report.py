@@ -32,6 +32,7 @@ def run(given: argparse.Namespace) -> str:
     from moe_claims.report import results
 
     document = results.read(given.results)
+    results.check(document, str(given.results))
     if given.format == "html":
         from moe_claims.report.html import pictures, render
 

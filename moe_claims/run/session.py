@@ -65,7 +65,7 @@ class Session:
             try:
                 found: Mapping[str, Judged | MoeClaimsError] = self._judge(self._models[model], wanted)
             except MoeClaimsError as error:
-                found = dict.fromkeys(packs, error)
+                found = {one.id: error for one in wanted}
             self._judged |= {(name, model): answer for name, answer in found.items()}
         answer = self._judged[pack.id, model]
         if isinstance(answer, MoeClaimsError):

@@ -132,7 +132,7 @@ def results_file(tmp_path: Path) -> Path:
     """Results of published counts, and of audits of printed numbers."""
     document = results.document(
         created="2026-01-01",
-        environment={},
+        environment={"moe_claims": "0", "python": "3"},
         packs=[PACK.described()],
         models=[],
         corpora=[],

@@ -47,7 +47,7 @@ def test_the_cards_head_says_where_the_rows_are() -> None:
     _, head, body = dataset_card.card("org/found").split("---\n", 2)
     found = yaml.safe_load(head)
     assert found["configs"] == [
-        {"config_name": "rows", "data_files": [{"split": "train", "path": "runs/*/rows.jsonl"}]}
+        {"config_name": "rows", "data_files": [{"split": "train", "path": "runs/*/rows-2.jsonl"}]}
     ]
     features = {feature["name"]: feature["dtype"] for feature in found["dataset_info"]["features"]}
     assert features == dataset_card.COLUMNS
@@ -63,7 +63,7 @@ def test_the_viewers_library_reads_all_runs(
     for run, row in (("2026-01-01-a", {**empty, "variant": None}), ("2026-01-02-b", {})):
         place = folder / "runs" / run
         place.mkdir(parents=True)
-        (place / "rows.jsonl").write_text(dataset_card.rows(a_results_file(row, row), run), encoding="utf-8")
+        (place / "rows-2.jsonl").write_text(dataset_card.rows(a_results_file(row, row), run), encoding="utf-8")
         (place / "results.json").write_text(json.dumps(a_results_file(row)), encoding="utf-8")
     (folder / "README.md").write_text(dataset_card.card("org/found"), encoding="utf-8")
     found = datasets.load_dataset(str(folder), "rows", split="train", cache_dir=str(tmp_path / "cache"))

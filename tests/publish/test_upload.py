@@ -26,7 +26,7 @@ def test_a_run_is_named_by_its_day_and_its_content(a_results_file: Make) -> None
     later = pack(a_results_file({}, created="2026-01-03T01:00:00+02:00"))
     assert later.folder.startswith("runs/2026-01-02-")  # the day of UTC
     assert set(one.files) == {
-        "README.md", f"{one.folder}/results.json", f"{one.folder}/report.md", f"{one.folder}/rows.jsonl",
+        "README.md", f"{one.folder}/results.json", f"{one.folder}/report.md", f"{one.folder}/rows-2.jsonl",
     }  # fmt: skip
 
 
