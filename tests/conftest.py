@@ -9,8 +9,9 @@ os.environ["TRANSFORMERS_VERBOSITY"] = "error"
 # Runs inside the tests are no steps of the workflow that runs the tests.
 os.environ.pop("GITHUB_STEP_SUMMARY", None)
 
+import importlib.util
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -26,6 +27,23 @@ if TYPE_CHECKING:
     from moe_claims.models.forward.layerwise import LayerwiseModel
     from moe_claims.types import NullDistribution
 
+# Tests are no package, so that the file beside this one has no name to import it by.
+_spec = importlib.util.spec_from_file_location("moe_claims_suite", Path(__file__).with_name("suite.py"))
+assert _spec is not None and _spec.loader is not None
+suite = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(suite)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(suite, "moe-claims-suite")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Before pytest-xdist reads its options, and before plugins are configured."""
+    suite.choose_workers(config)
+
+
 # The machines that run this are shared: how long an example takes says nothing about the code.
 settings.register_profile("moe_claims", deadline=None)
 settings.load_profile("moe_claims")
@@ -35,6 +53,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """In the package's own tests every warning is an error; users' runs of the claims are left alone."""
     for item in items:
         item.add_marker(pytest.mark.filterwarnings("error"), append=False)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _options_of_runs_inside() -> Iterator[None]:
+    """Runs of pytest inside the tests take no options from outside, and import no hypothesis to print nothing of it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTEST_ADDOPTS", "-p no:hypothesispytest")
+        yield
 
 
 _SIZES = {

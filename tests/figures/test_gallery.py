@@ -10,7 +10,7 @@ import pytest
 
 from moe_claims.commands.main import main
 from moe_claims.errors import UsageError
-from moe_claims.figures import gallery
+from moe_claims.figures import files, gallery
 from moe_claims.figures.catalogue import KINDS
 from moe_claims.figures.gallery import layers_of, short_sequence
 from moe_claims.models.embedded import embedded_directory
@@ -20,6 +20,12 @@ from moe_claims.models.names import resolve
 
 TINY = "synthetic:planted?layers=3&experts=5&hidden=16&intermediate=16&context=24"
 DENSE = TINY.replace("planted", "dense")
+
+
+@pytest.fixture(autouse=True)
+def _coarse(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few dots: how files come out at their true size is a matter of test_files.py."""
+    monkeypatch.setattr(files, "DPI", 40)
 
 
 def _figures(folder: Path) -> list[dict[str, Any]]:
