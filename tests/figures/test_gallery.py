@@ -28,6 +28,13 @@ def _coarse(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "DPI", 40)
 
 
+@pytest.fixture
+def few_kinds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three kinds of maps: one with the dense reference, one that leaves shared experts out, one of a text."""
+    ids = ("mean-similarity", "matrix-similarity", "outputs-by-token")
+    monkeypatch.setattr(files, "KINDS", tuple(kind for kind in KINDS if kind.id in ids))
+
+
 def _figures(folder: Path) -> list[dict[str, Any]]:
     (model,) = json.loads((folder / "figures.json").read_text())["models"]
     figures: list[dict[str, Any]] = model["figures"]
@@ -56,6 +63,7 @@ def test_a_synthetic_model_is_drawn_and_drawn_again_from_the_store(
         assert (tmp_path / "two" / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
 
 
+@pytest.mark.usefixtures("few_kinds")
 def test_an_embedded_model_is_drawn_with_its_own_words(tmp_path: Path) -> None:
     out = tmp_path / "figures"
     command = ["figures", "tiny-fine", "--tokens", "700", "--layers", "1,11", "--format", "svg"]
@@ -71,6 +79,7 @@ def test_an_embedded_model_is_drawn_with_its_own_words(tmp_path: Path) -> None:
     assert card["short_input"] == "As an open source alternative to"
 
 
+@pytest.mark.usefixtures("few_kinds")
 def test_several_models_have_folders_and_one_page(tmp_path: Path) -> None:
     other = "tiny-scratch@step60"  # of the embedded ones, the dense reference is known
     command = ["figures", TINY, other, "--tokens", "500", "--cache", str(tmp_path / "cache"), "--layers", "0,2"]
