@@ -62,7 +62,7 @@ def choose_workers(config: pytest.Config) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leaves tests marked ``campaign`` to their tox environment unless ``-m`` names them or they are asked for alone."""
+    """Leaves tests marked ``campaign`` to their tox environment, unless ``-m`` or their own name asks for them."""
     if CAMPAIGN in config.option.markexpr:
         return
     kept: list[pytest.Item] = []

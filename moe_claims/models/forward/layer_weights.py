@@ -36,7 +36,7 @@ class Filling:
 
     def layer_bytes(self) -> int:
         """Of the largest layer, as it runs."""
-        return max(sum(t.numel() * t.element_size() for _, t in _persistent(layer)) for layer in self._layers)
+        return max(sum(int(t.numel() * t.element_size()) for _, t in _persistent(layer)) for layer in self._layers)
 
     def fill_outside(self) -> None:
         """Embedding, last norm and head get their weights, if they have none."""

@@ -69,7 +69,7 @@ def _block_size(name: str, settings: Mapping[str, Any]) -> tuple[int, int] | Non
 
 def is_float8(tensor: "torch.Tensor") -> bool:
     """Whether these are numbers of one byte, which mean nothing without their scales."""
-    return tensor.is_floating_point() and tensor.element_size() == 1
+    return bool(tensor.is_floating_point() and tensor.element_size() == 1)
 
 
 @final
