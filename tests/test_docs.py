@@ -6,7 +6,7 @@ which must each still apply somewhere. Files that a page shows, marked ``python`
 first line, are written before its commands run; recipes for CI and for job arrays are run as well.
 
 What takes minutes is a campaign of ``tox -e docs``; the rest is run with all other tests. Commands of
-one page may need each other's files and are a group of one worker; measurements are shared by all.
+one page may need each other's files and are run by one worker; measurements are shared by all.
 """
 
 import gzip
@@ -49,6 +49,11 @@ SMALLER = {
     " --points 4 --tokens 1000": "",
     "--model tiny-scratch --moe-profile quick": "--model tiny-scratch --moe-profile quick -k router_norm",
     "--moe-tokens 2048": "--moe-tokens 400",
+    # First, so that what a command says of its own wins; the main job of CI runs all claims on all of the text.
+    "pytest claims/ --model": "pytest claims/ --moe-tokens 600 -k 'not row-order' --model",
+    "pytest claims/ -n 2": "pytest claims/ -n 2 --moe-tokens 400",
+    "figures tiny-scratch --out": "figures tiny-scratch --tokens 400 --layers 0,11 --out",
+    "--tokens 1000 --out figures": "--tokens 400 --layers 0,11 --out figures",
 }
 BY_CI = ("pip install -e . && pytest claims/", "pip install -e '.[test]' && pytest")
 """The README's two commands, which the CI script runs; the second runs this very test."""
@@ -76,14 +81,16 @@ def commands() -> list[tuple[str, str]]:
 
 
 def cases() -> list[Any]:
-    """Page and command, marked with what else is run by the same worker and whether it is left to tox."""
+    """Page and command, and whether it is left to tox.
+
+    Under ``--dist loadscope``, one worker runs what is alike before the last ``::`` of a test's name: here a page, or
+    one command of a page whose commands do not need each other.
+    """
     found = []
-    for page, command in commands():
-        group = command if page in APART else page
-        marks = [pytest.mark.xdist_group(re.sub(r"[^A-Za-z0-9]+", "-", group))]
-        if not QUICK_ONES.match(command):
-            marks.append(LONG)
-        found.append(pytest.param(page, command, marks=marks, id=f"{page}: {command}"))
+    for number, (page, command) in enumerate(commands()):
+        scope = f"{page} {number}" if page in APART else page
+        marks = [] if QUICK_ONES.match(command) else [LONG]
+        found.append(pytest.param(page, command, marks=marks, id=f"{scope}::{command}"))
     return found
 
 
@@ -215,7 +222,6 @@ def test_command_runs(
 
 
 @LONG
-@pytest.mark.xdist_group("howto-claim-md")
 def test_a_claim_added_as_the_page_says_is_judged_with_its_control(shared: Path, changed: Path) -> None:
     command = "pytest claims/test_own.py --model tiny-scratch --moe-tokens 400 --moe-report own"
     done = run(command, changed, environment(shared, PYTHONPATH=str(changed)))
@@ -259,7 +265,6 @@ def scripts(name: str, recipe: dict[str, Any]) -> list[str]:
 
 @LONG
 @pytest.mark.parametrize("name", [".github/workflows/claims.yml", ".gitlab-ci.yml"])
-@pytest.mark.xdist_group("howto-ci-md")
 def test_ci_recipe_fails_on_worse_alone(name: str, shared: Path, place_of: Callable[[str], Path]) -> None:
     place = place_of("howto-ci.md")
     install, judge, compare = scripts(name, recipes()[name])
@@ -282,7 +287,6 @@ def test_ci_recipe_fails_on_worse_alone(name: str, shared: Path, place_of: Calla
 
 
 @LONG
-@pytest.mark.xdist_group("howto-cluster-md-job-array")
 def test_job_array_fills_a_cache_that_the_last_run_reads(shared: Path, tmp_path: Path) -> None:
     job, last = blocks(ROOT / "docs" / "howto-cluster.md", "bash")
     folder, cached = tmp_path / "clone", tmp_path / "shared"

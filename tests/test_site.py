@@ -10,7 +10,6 @@ from types import ModuleType
 
 import pytest
 
-pytestmark = pytest.mark.xdist_group("site")  # built once
 DOCS = Path(__file__).parents[1] / "docs"
 FORMULA = re.compile(r"(?<![\\$])\$([^$]+)\$")
 LOADS = {"script": "src", "link": "href", "img": "src", "source": "src", "iframe": "src", "object": "data",
