@@ -9,8 +9,9 @@ os.environ["TRANSFORMERS_VERBOSITY"] = "error"
 # Runs inside the tests are no steps of the workflow that runs the tests.
 os.environ.pop("GITHUB_STEP_SUMMARY", None)
 
+import importlib.util
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -26,6 +27,23 @@ if TYPE_CHECKING:
     from moe_claims.measure.measurement import RoutedMeasurement, WeightMeasurement
     from moe_claims.models.forward.layerwise import LayerwiseModel
     from moe_claims.types import NullDistribution
+
+# Tests are no package, so that the file beside this one has no name to import it by.
+_spec = importlib.util.spec_from_file_location("moe_claims_suite", Path(__file__).with_name("suite.py"))
+assert _spec is not None and _spec.loader is not None
+suite = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(suite)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(suite, "moe-claims-suite")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Before pytest-xdist reads its options, and before plugins are configured."""
+    suite.choose_workers(config)
+
 
 # The machines that run this are shared: how long an example takes says nothing about the code.
 settings.register_profile("moe_claims", deadline=None)
@@ -73,6 +91,14 @@ def _other_release(how: str, is_other: Callable[[tuple[int, ...], tuple[int, ...
     if not is_other(installed, made_with):
         return ""
     return f"transformers {transformers.__version__} is {how} than the table of families, made with {MADE_WITH}"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _options_of_runs_inside() -> Iterator[None]:
+    """Runs of pytest inside the tests take no options from outside, and import no hypothesis to print nothing of it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTEST_ADDOPTS", "-p no:hypothesispytest")
+        yield
 
 
 _SIZES = {

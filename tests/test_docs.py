@@ -1,9 +1,12 @@
-"""Every command of README.md and docs/ is run, as written, in a folder of its own.
+"""Every command of README.md and docs/ is run, as written, in a folder of its page's own.
 
 Commands stand in fenced blocks marked ``sh``. Installing is left to the CI script, which does it in
 fresh environments. What would take hours or the network is run smaller, by the replacements below,
 which must each still apply somewhere. Files that a page shows, marked ``python`` and named in their
 first line, are written before its commands run; recipes for CI and for job arrays are run as well.
+
+What takes minutes is a campaign of ``tox -e docs``; the rest is run with all other tests. Commands of
+one page may need each other's files and are run by one worker; measurements are shared by all.
 """
 
 import gzip
@@ -13,6 +16,8 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -20,7 +25,6 @@ from typing import Any
 import pytest
 import yaml
 
-import moe_claims
 from moe_claims import __version__
 from moe_claims.models.embedded import embedded_directory
 from moe_claims.models.names import ALIASES
@@ -31,8 +35,7 @@ from moe_claims.report import results
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-ADDS_A_CLAIM = "howto-claim.md"
-"""The page that changes the package; its commands run on a changed copy."""
+PAGES.remove(ROOT / "docs" / "howto-claim.md")  # tests/packs/test_third_party.py installs and runs what it shows
 INSTALLS = ("pip install", "git clone", "cd ")
 SMALLER = {
     "--seeds 200": "--seeds 1",
@@ -45,9 +48,19 @@ SMALLER = {
     " --points 4 --tokens 1000": "",
     "--model tiny-scratch --moe-profile quick": "--model tiny-scratch --moe-profile quick -k router_norm",
     "--moe-tokens 2048": "--moe-tokens 400",
+    # First, so that what a command says of its own wins; the main job of CI runs all claims on all of the text.
+    "pytest claims/ --model": "pytest claims/ --moe-tokens 600 -k 'not row-order' --model",
+    "pytest claims/ -n 2": "pytest claims/ -n 2 --moe-tokens 400",
+    "figures tiny-scratch --out": "figures tiny-scratch --tokens 400 --layers 0,11 --out",
+    "--tokens 1000 --out figures": "--tokens 400 --layers 0,11 --out figures",
 }
-BY_CI = ("pip install tox && tox", "pip install -e . && pytest claims/")
-"""The README's two commands, which the CI script runs; the first runs this very test."""
+BY_CI = ("pip install -e . && pytest claims/", "pip install -e '.[test]' && pytest")
+"""The README's two commands, which the CI script runs; the second runs this very test."""
+QUICK_ONES = re.compile(r"python -m moe_claims (claims|models|report|findings)\b")
+"""Commands that run no model, and end in seconds."""
+APART = ("README.md",)
+"""Pages whose commands do not need each other, so that any worker may run each."""
+LONG = pytest.mark.campaign("docs")
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -56,14 +69,28 @@ def blocks(page: Path, language: str) -> list[str]:
 
 
 def commands() -> list[tuple[str, str]]:
-    """Every command once, with the first page that has it; those of the page that changes the package are its own."""
-    found: dict[tuple[bool, str], str] = {}
+    """Every command once, with the first page that has it."""
+    found: dict[str, str] = {}
     for page in PAGES:
         for line in "".join(blocks(page, "sh")).splitlines():
             command = re.sub(r"\s+#.*", "", line).strip()
             if command and command not in BY_CI and not command.startswith(INSTALLS):
-                found.setdefault((page.name == ADDS_A_CLAIM, command), page.name)
-    return [(page, command) for (_, command), page in found.items()]
+                found.setdefault(command, page.name)
+    return [(page, command) for command, page in found.items()]
+
+
+def cases() -> list[Any]:
+    """Page and command, and whether it is left to tox.
+
+    Under ``--dist loadscope``, one worker runs what is alike before the last ``::`` of a test's name: here a page, or
+    one command of a page whose commands do not need each other.
+    """
+    found = []
+    for number, (page, command) in enumerate(commands()):
+        scope = f"{page} {number}" if page in APART else page
+        marks = [] if QUICK_ONES.match(command) else [LONG]
+        found.append(pytest.param(page, command, marks=marks, id=f"{scope}::{command}"))
+    return found
 
 
 def write_files(page: Path, folder: Path) -> None:
@@ -76,73 +103,62 @@ def write_files(page: Path, folder: Path) -> None:
         path.write_text(block, encoding="utf-8")
 
 
-def patch(diff: str, folder: Path) -> None:
-    """Applies a diff whose hunks need no line numbers: each must fit in one place."""
-    head, *hunks = diff.split("@@\n")
-    path = folder / re.search(r"^\+\+\+ b/(\S+)$", head, re.MULTILINE)[1]
-    text = path.read_text(encoding="utf-8")
-    for hunk in hunks:
-        lines = hunk.splitlines(keepends=True)
-        before, after = ("".join(line[1:] for line in lines if line[0] in " " + sign) for sign in "-+")
-        assert text.count(before) == 1, f"{path.name} has changed: the page's diff no longer fits\n{before}"
-        text = text.replace(before, after)
-    path.write_text(text, encoding="utf-8")
+@pytest.fixture(scope="session")
+def shared(made_once: Callable[..., Path]) -> Path:
+    """For all workers: the cache of measurements, and a cached model of the hub."""
+
+    def make(folder: Path) -> None:
+        (folder / "cache").mkdir()
+        repository = folder / "hub" / ("models--" + ALIASES["mixtral"].replace("/", "--"))
+        shutil.copytree(embedded_directory("tiny-scratch"), repository / "snapshots" / "0123abc")
+        (repository / "refs").mkdir()
+        (repository / "refs" / "main").write_text("0123abc")
+
+    return made_once("docs", make)
 
 
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with what the commands speak of: the claims, a checkpoint, a text, a cached model of the hub."""
-    folder = tmp_path_factory.mktemp("docs")
-    for name in ("claims", "experiments", "conftest.py", "pyproject.toml"):
-        source = ROOT / name
-        (shutil.copytree if source.is_dir() else shutil.copy)(source, folder / name)
-    shutil.copytree(embedded_directory("tiny-scratch"), folder / "my-checkpoint")
-    (folder / "my-text.txt").write_text("\n\n".join(f"Passage {i} tells of {i} ships and one sea." for i in range(20)))
-    write_files(ROOT / "docs" / "howto-check.md", folder)
-    repository = folder / "hub" / ("models--" + ALIASES["mixtral"].replace("/", "--"))
-    shutil.copytree(folder / "my-checkpoint", repository / "snapshots" / "0123abc")
-    (repository / "refs").mkdir()
-    (repository / "refs" / "main").write_text("0123abc")
-    prose = ("A tide rises and falls twice a day. " * 40 + "\f") * 200
-    (folder / "enwik8.gz").write_bytes(gzip.compress(prose.encode()))
-    # A report of what needs no model, so that commands on reports do not depend on who ran first.
-    environment = {"moe_claims": __version__, "python": "3.11", "torch": "2", "transformers": "5", "seed": 0}
-    environment["dense_reference"] = None
-    document = results.document(
-        created="2026-01-01T00:00:00+00:00",
-        environment=environment,
-        models=[],
-        corpora=[],
-        results=[results.result_row(row) for row in judged_counts(PACK).results],
-        audits=[results.audit_row(audit) for audit in run_audits()],
-        errors=[],
-        order={},
-    )
-    results.write(folder / "claims-report" / "results.json", document)
-    return folder
+@pytest.fixture(scope="session")
+def place_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """(page) → a folder with what its commands speak of: the claims, a checkpoint, a text, figures, a report."""
+
+    @cache
+    def make(page: str) -> Path:
+        folder = tmp_path_factory.mktemp(page.partition(".")[0])
+        for name in ("claims", "experiments", "conftest.py", "pyproject.toml"):
+            source = ROOT / name
+            (shutil.copytree if source.is_dir() else shutil.copy)(source, folder / name)
+        shutil.copytree(embedded_directory("tiny-scratch"), folder / "my-checkpoint")
+        prose = "\n\n".join(f"Passage {i} tells of {i} ships and one sea." for i in range(20))
+        (folder / "my-text.txt").write_text(prose)
+        write_files(ROOT / "docs" / "howto-check.md", folder)
+        prose = ("A tide rises and falls twice a day. " * 40 + "\f") * 200
+        (folder / "enwik8.gz").write_bytes(gzip.compress(prose.encode()))
+        # Figures and a report of what needs no model, so that what is made of them does not depend on who ran first.
+        shutil.copytree(ROOT / "docs" / "figures", folder / "figures")
+        environment = {"moe_claims": __version__, "python": "3.11", "torch": "2", "transformers": "5", "seed": 0}
+        environment["dense_reference"] = None
+        document = results.document(
+            created="2026-01-01T00:00:00+00:00",
+            environment=environment,
+            packs=[PACK.described()],
+            models=[],
+            corpora=[],
+            results=[results.result_row(row) for row in judged_counts(PACK).results],
+            audits=[results.audit_row(audit) for audit in run_audits()],
+            errors=[],
+            order={},
+        )
+        results.write(folder / "claims-report" / "results.json", document)
+        return folder
+
+    return make
 
 
-@pytest.fixture(scope="module")
-def changed(place: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A clone to which a claim was added as the page says."""
-    folder = tmp_path_factory.mktemp("clone")
-    for name in ("claims", "conftest.py", "pyproject.toml"):
-        source = place / name
-        (shutil.copytree if source.is_dir() else shutil.copy)(source, folder / name)
-    package = Path(moe_claims.__file__).parent
-    shutil.copytree(package, folder / "moe_claims", ignore=shutil.ignore_patterns("__pycache__"))
-    page = ROOT / "docs" / ADDS_A_CLAIM
-    write_files(page, folder)
-    for diff in blocks(page, "diff"):
-        patch(diff, folder)
-    return folder
-
-
-def environment(place: Path, **more: str) -> dict[str, str]:
+def environment(shared: Path, **more: str) -> dict[str, str]:
     return os.environ | {
         "HF_HUB_OFFLINE": "1",
-        "HF_HUB_CACHE": str(place / "hub"),
-        "XDG_CACHE_HOME": str(place / "cache"),
+        "HF_HUB_CACHE": str(shared / "hub"),
+        "XDG_CACHE_HOME": str(shared / "cache"),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         **more,
     }
@@ -155,14 +171,11 @@ def run(command: str, folder: Path, variables: dict[str, str]) -> subprocess.Com
     )  # fmt: skip
 
 
-@pytest.mark.parametrize(("page", "command"), commands(), ids=[f"{page}: {line}" for page, line in commands()])
-def test_command_runs(page: str, command: str, place: Path, request: pytest.FixtureRequest) -> None:
+@pytest.mark.parametrize(("page", "command"), cases())
+def test_command_runs(page: str, command: str, shared: Path, place_of: Callable[[str], Path]) -> None:
     for written, smaller in SMALLER.items():
         command = command.replace(written, smaller)
-    folder, variables = place, environment(place)
-    if page == ADDS_A_CLAIM:
-        folder = request.getfixturevalue("changed")
-        variables["PYTHONPATH"] = str(folder)
+    folder, variables = place_of(page), environment(shared)
     done = run(command, folder, variables)
     # A claim that does not replicate is a finding: pytest ends with 1, never with 2 or 4.
     judges = command.startswith("pytest claims/") or " --pyargs " in command
@@ -172,17 +185,6 @@ def test_command_runs(page: str, command: str, place: Path, request: pytest.Fixt
         document = json.loads((folder / (report[1] if report else "claims-report") / "results.json").read_text())
         assert document["models"]
         assert document["errors"] == []
-
-
-def test_a_claim_added_as_the_page_says_is_judged_with_its_control(place: Path, changed: Path) -> None:
-    command = "pytest claims/test_own.py --model tiny-scratch --moe-tokens 400 --moe-report own"
-    done = run(command, changed, environment(place, PYTHONPATH=str(changed)))
-    assert done.returncode in (0, 1), done.stdout
-    (row,) = json.loads((changed / "own" / "results.json").read_text())["results"]
-    assert row["claim"] == "load-follows-magnitude"
-    assert row["p_adjusted"] >= row["p_value"]
-    assert row["null_distribution"] is not None
-    assert row["controls"]["random_init"]["verdict"]
 
 
 # --- recipes -------------------------------------------------------------------------------------
@@ -215,11 +217,13 @@ def scripts(name: str, recipe: dict[str, Any]) -> list[str]:
     return [step["run"] for step in steps if "run" in step]
 
 
+@LONG
 @pytest.mark.parametrize("name", [".github/workflows/claims.yml", ".gitlab-ci.yml"])
-def test_ci_recipe_fails_on_worse_alone(name: str, place: Path) -> None:
+def test_ci_recipe_fails_on_worse_alone(name: str, shared: Path, place_of: Callable[[str], Path]) -> None:
+    place = place_of("howto-ci.md")
     install, judge, compare = scripts(name, recipes()[name])
     assert install == 'pip install "$MOE_CLAIMS"'
-    variables = environment(place, GITHUB_STEP_SUMMARY=str(place / "summary.md"))
+    variables = environment(shared, GITHUB_STEP_SUMMARY=str(place / "summary.md"))
     baseline = place / "baseline" / "results.json"
     (place / "summary.md").write_text("")
     for command in (judge.replace("--moe-report-only", "--moe-report-only --moe-report baseline"), judge, compare):
@@ -236,21 +240,22 @@ def test_ci_recipe_fails_on_worse_alone(name: str, place: Path) -> None:
     assert run(compare, place, variables).returncode == 1
 
 
-def test_job_array_fills_a_cache_that_the_last_run_reads(place: Path, tmp_path: Path) -> None:
+@LONG
+def test_job_array_fills_a_cache_that_the_last_run_reads(shared: Path, tmp_path: Path) -> None:
     job, last = blocks(ROOT / "docs" / "howto-cluster.md", "bash")
-    folder, shared = tmp_path / "clone", tmp_path / "shared"
-    shutil.copytree(place / "claims", folder / "claims")
-    shutil.copy(place / "conftest.py", folder)
+    folder, cached = tmp_path / "clone", tmp_path / "shared"
+    shutil.copytree(ROOT / "claims", folder / "claims", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "conftest.py", folder)
     (folder / "models.txt").write_text("tiny-scratch@step500\ntiny-scratch\n")
     for task in "12":
         small = job.replace("--moe-device cuda", QUICK)
-        done = run(small, folder, environment(place, SLURM_ARRAY_TASK_ID=task, SHARED=str(shared)))
+        done = run(small, folder, environment(shared, SLURM_ARRAY_TASK_ID=task, SHARED=str(cached)))
         assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-    measured = {path: path.stat().st_mtime_ns for path in shared.rglob("*.npz")}
+    measured = {path: path.stat().st_mtime_ns for path in cached.rglob("*.npz")}
     assert len(measured) > 24
-    done = run(last.strip() + QUICK, folder, environment(place, SHARED=str(shared)))
+    done = run(last.strip() + QUICK, folder, environment(shared, SHARED=str(cached)))
     assert done.returncode in (0, 1), done.stdout[-2000:] + done.stderr[-2000:]
-    assert {path: path.stat().st_mtime_ns for path in shared.rglob("*.npz")} == measured
+    assert {path: path.stat().st_mtime_ns for path in cached.rglob("*.npz")} == measured
     names = [card["name"] for card in json.loads((folder / "claims-report" / "results.json").read_text())["models"]]
     assert sorted(names) == ["tiny-scratch", "tiny-scratch@step500"]
 

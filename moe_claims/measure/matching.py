@@ -140,7 +140,7 @@ def _workers(name: str, neurons: int, width: int) -> int:
         )
     if neurons < _SMALL:
         return 1
-    threads = torch.get_num_threads()
+    threads: int = torch.get_num_threads()
     return threads if free is None else max(1, min(threads, free // need))
 
 

@@ -171,7 +171,8 @@ def _workers(checkpoint: Checkpoint, layer: int) -> int:
     """As many threads as torch would use, as far as memory goes."""
     import torch
 
-    threads, free = min(torch.get_num_threads(), _MOST_WORKERS), free_bytes()
+    threads: int = min(torch.get_num_threads(), _MOST_WORKERS)
+    free = free_bytes()
     if free is None:
         return threads
     return max(1, min(threads, free // (2 * checkpoint.piece_bytes(layer))))

@@ -135,13 +135,14 @@ def _local(name: str, corpus: Corpus, *, offline: bool) -> str:
 
     switched_off = offline or constants.HF_HUB_OFFLINE
     try:
-        return hf_hub_download(
+        path: str = hf_hub_download(
             corpus.hub_id,
             corpus.path,
             repo_type="dataset",
             revision=corpus.revision,
             local_files_only=switched_off,
         )
+        return path
     except Exception as error:  # the client raises different errors for each transport; all mean the same here
         reason = (
             "the hub is switched off (HF_HUB_OFFLINE or HF_DATASETS_OFFLINE is set): unset it"

@@ -284,4 +284,4 @@ def held_out_nats(model: "PreTrainedModel", stream: TokenStream, sequence: int, 
             total += torch.nn.functional.cross_entropy(
                 logits.reshape(-1, logits.shape[-1]), part[:, 1:].reshape(-1), reduction="sum"
             ).item()
-    return total / (windows.shape[0] * (sequence - 1))
+    return float(total / (windows.shape[0] * (sequence - 1)))

@@ -57,7 +57,11 @@ def test_seeds_are_whole_before_the_next_begins_and_names_are_unique(position: A
 
 
 def test_the_command_writes_what_the_statistics_need_and_reads_back_finished_runs(
-    position: Any, text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    position: Any,
+    text: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     def experiment(*arguments: str) -> "subprocess.CompletedProcess[str]":
         command = [sys.executable, str(SCRIPT), "--text", str(text), "--work", "w", "--workers", "2", *arguments]
@@ -81,11 +85,9 @@ def test_the_command_writes_what_the_statistics_need_and_reads_back_finished_run
     assert position.main(again) == 0
     assert (folder / "result.json").stat().st_mtime_ns == before
     assert json.loads((tmp_path / "dense-layer-position.json").read_text())["runs"] == document["runs"]
-    missing = subprocess.run(
-        [sys.executable, str(SCRIPT), "--text", "none.txt"], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-    assert missing.returncode == 4
-    assert missing.stderr == "error: no training text at 'none.txt': give a text file with --text\n"
+    capsys.readouterr()
+    assert position.main(["--text", "none.txt"]) == 4
+    assert capsys.readouterr().err == "error: no training text at 'none.txt': give a text file with --text\n"
 
 
 def test_a_run_of_another_recipe_or_text_is_neither_taken_for_this_one_nor_overwritten(

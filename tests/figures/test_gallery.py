@@ -10,7 +10,7 @@ import pytest
 
 from moe_claims.commands.main import main
 from moe_claims.errors import UsageError
-from moe_claims.figures import gallery
+from moe_claims.figures import files, gallery
 from moe_claims.figures.catalogue import KINDS
 from moe_claims.figures.gallery import layers_of, short_sequence
 from moe_claims.measure.part_measurer import PartMeasurer
@@ -21,6 +21,19 @@ from moe_claims.models.names import resolve
 
 TINY = "synthetic:planted?layers=3&experts=5&hidden=16&intermediate=16&context=24"
 DENSE = TINY.replace("planted", "dense")
+
+
+@pytest.fixture(autouse=True)
+def _coarse(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few dots: how files come out at their true size is a matter of test_files.py."""
+    monkeypatch.setattr(files, "DPI", 40)
+
+
+@pytest.fixture
+def few_kinds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three kinds of maps: one with the dense reference, one that leaves shared experts out, one of a text."""
+    ids = ("mean-similarity", "matrix-similarity", "outputs-by-token")
+    monkeypatch.setattr(files, "KINDS", tuple(kind for kind in KINDS if kind.id in ids))
 
 
 def _figures(folder: Path) -> list[dict[str, Any]]:
@@ -51,6 +64,7 @@ def test_a_synthetic_model_is_drawn_and_drawn_again_from_the_store(
         assert (tmp_path / "two" / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
 
 
+@pytest.mark.usefixtures("few_kinds")
 def test_an_embedded_model_is_drawn_with_its_own_words(tmp_path: Path) -> None:
     out = tmp_path / "figures"
     command = ["figures", "tiny-fine", "--tokens", "700", "--layers", "1,11", "--format", "svg"]
@@ -66,6 +80,7 @@ def test_an_embedded_model_is_drawn_with_its_own_words(tmp_path: Path) -> None:
     assert card["short_input"] == "As an open source alternative to"
 
 
+@pytest.mark.usefixtures("few_kinds")
 def test_several_models_have_folders_and_one_page(tmp_path: Path) -> None:
     other = "tiny-scratch@step60"  # of the embedded ones, the dense reference is known
     command = ["figures", TINY, other, "--tokens", "500", "--cache", str(tmp_path / "cache"), "--layers", "0,2"]

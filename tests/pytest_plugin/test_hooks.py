@@ -16,6 +16,7 @@ import pytest
 from safetensors import safe_open
 from transformers import AutoModelForCausalLM
 
+from moe_claims.figures import report_figures
 from moe_claims.models.embedded import embedded_directory
 from moe_claims.packs.look_into_moes.audits import AUDITS, published_code
 from moe_claims.packs.look_into_moes.audits.published_code import DEMONSTRATIONS
@@ -66,14 +67,31 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def run(pytester: pytest.Pytester, cache: Path):
-    """Runs the claims inside this process, on a model given as ``--moe-model``."""
+def no_figures(pytester: pytest.Pytester) -> tuple[str, ...]:
+    """Options of a run whose report has no figures, which take longer to draw than most of these models to judge."""
+    code = "from moe_claims.figures import report_figures\n\nreport_figures.REPORTED = ()\n"
+    (pytester.path / "no_figures.py").write_text(code)
+    return ("-p", "no_figures")
+
+
+@pytest.fixture
+def run(pytester: pytest.Pytester, cache: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch):
+    """Runs the claims inside this process, on a model given as ``--moe-model``; marked ``usefixtures("figures")``,
+    with the figures of a report.
+    """
+    if "figures" not in request.fixturenames:
+        monkeypatch.setattr(report_figures, "REPORTED", ())
 
     def run(*arguments: str) -> pytest.RunResult:
         options = ("--import-mode=importlib", "-p", "no:cacheprovider", "--moe-cache", str(cache))
         return pytester.runpytest_inprocess(claims_folder(), *options, *arguments)
 
     return run
+
+
+@pytest.fixture
+def figures() -> None:
+    """Asked for by tests that look at the figures of a report."""
 
 
 @pytest.fixture
@@ -95,6 +113,7 @@ def without_time(document: dict) -> str:
 # --- the report ----------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("figures")
 def test_writes_a_valid_report_and_prints_the_table(
     run, grok_shown: None, pytester: pytest.Pytester, trainings: Path
 ) -> None:
@@ -124,7 +143,9 @@ def test_writes_a_valid_report_and_prints_the_table(
     assert named in result.outlines
 
 
-def test_a_run_that_is_stopped_keeps_what_was_judged_and_says_how_it_goes_on(pytester: pytest.Pytester) -> None:
+def test_a_run_that_is_stopped_keeps_what_was_judged_and_says_how_it_goes_on(
+    pytester: pytest.Pytester, no_figures: tuple[str, ...]
+) -> None:
     pytester.makepyfile(
         """
         import pytest
@@ -137,7 +158,7 @@ def test_a_run_that_is_stopped_keeps_what_was_judged_and_says_how_it_goes_on(pyt
             raise KeyboardInterrupt
         """
     )
-    result = pytester.runpytest_subprocess("--moe-model", TINY, "--moe-cache", "kept", *QUICK)
+    result = pytester.runpytest_subprocess("--moe-model", TINY, "--moe-cache", "kept", *QUICK, *no_figures)
     assert result.ret == pytest.ExitCode.INTERRUPTED
     assert [row["claim"] for row in load(pytester.path / "claims-report")["results"]] == [
         "look_into_moes/neuron-experts-sign"
@@ -174,11 +195,19 @@ def test_selecting_one_claim_changes_no_number_and_quick_runs_no_control(run, py
     assert document["environment"]["profile"] == "quick"
 
 
-def test_workers_give_the_same_report(run, pytester: pytest.Pytester) -> None:
+def test_workers_give_the_same_report(
+    run, grok_shown: None, pytester: pytest.Pytester, no_figures: tuple[str, ...]
+) -> None:
+    # Audits of the published code on the same small model in the other processes.
+    with (pytester.path / "no_figures.py").open("a") as file:
+        file.write("from moe_claims.packs.look_into_moes.audits import published_code\n")
+        file.write(f"published_code.MODEL = {published_code.MODEL!r}\n")
     model = ("--moe-model", TINY, *QUICK)
     run(*model, "--moe-report", "alone")
     options = ("--import-mode=importlib", "-p", "no:cacheprovider", "--moe-cache", str(pytester.path / "other"))
-    workers = pytester.runpytest_subprocess(claims_folder(), *options, *model, "--moe-report", "pair", "-n", "2")
+    workers = pytester.runpytest_subprocess(
+        claims_folder(), *options, *model, *no_figures, "--moe-report", "pair", "-n", "2"
+    )
     assert workers.ret in (0, 1)
     assert without_time(load(pytester.path / "alone")) == without_time(load(pytester.path / "pair"))
     assert "Live: " in workers.stdout.str()

@@ -42,7 +42,7 @@ class LayerLoader:
 
     def layer_bytes(self) -> int:
         """Size in bytes of the largest layer as it runs."""
-        return max(sum(t.numel() * t.element_size() for _, t in _persistent(layer)) for layer in self._layers)
+        return max(sum(int(t.numel() * t.element_size()) for _, t in _persistent(layer)) for layer in self._layers)
 
     def fill_outside_layers(self) -> None:
         """Loads the weights of embedding, final norm and head, unless they are loaded."""

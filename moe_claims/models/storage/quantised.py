@@ -68,7 +68,7 @@ def _block_size(name: str, settings: Mapping[str, Any]) -> tuple[int, int] | Non
 
 def is_float8(tensor: "torch.Tensor") -> bool:
     """Whether a tensor holds one-byte floating-point numbers, which need scales to be meaningful."""
-    return tensor.is_floating_point() and tensor.element_size() == 1
+    return bool(tensor.is_floating_point() and tensor.element_size() == 1)
 
 
 @final
