@@ -66,6 +66,16 @@ def claims() -> str:
     return str(folder)
 
 
+def test_the_commands_of_the_page_are_those_that_are_run_here() -> None:
+    shown = re.findall(r"^```sh\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    assert "".join(shown).splitlines() == [
+        "pip install ./expert-loads",
+        "python -m moe_claims packs",
+        f"python -m moe_claims claims --full {CLAIM}",
+        "pytest claims/ --moe-pack expert_loads --model tiny-scratch --moe-tokens 2048",  # here on a smaller model
+    ]
+
+
 def test_the_page_needs_less_than_80_lines() -> None:
     assert sum(text.count("\n") for text in files().values()) < 80
     assert set(files()) == {"expert-loads/pyproject.toml", "expert-loads/expert_loads.py"}
