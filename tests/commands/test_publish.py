@@ -37,7 +37,7 @@ def test_nothing_is_sent_unless_it_is_said(
     assert said.startswith("would be uploaded to the dataset org/found, which must be private and is made so if there")
     size = Path("results.json").stat().st_size
     assert f"/results.json  {size:>9,} bytes\n" in said
-    assert "README.md" in said and "report.md" in said and "rows.jsonl" in said
+    assert "README.md" in said and "report.md" in said and "rows-2.jsonl" in said
     assert said.endswith("Nothing was sent, and the hub was not asked: add --yes.\n")
     assert "which must be public" in (main(["publish", "results.json", *TO, "--public"]), capsys.readouterr().out)[1]
     assert hub_here.log == []
@@ -54,11 +54,11 @@ def test_one_commit_holds_everything_in_a_private_dataset(
     (run,) = {name.split("/")[1] for name in dataset.files if name.startswith("runs/")}
     assert run.startswith("2026-01-02-")
     assert set(dataset.files) == {
-        ".gitattributes", "README.md", f"runs/{run}/results.json", f"runs/{run}/report.md", f"runs/{run}/rows.jsonl",
+        ".gitattributes", "README.md", f"runs/{run}/results.json", f"runs/{run}/report.md", f"runs/{run}/rows-2.jsonl",
     }  # fmt: skip
     assert dataset.files[f"runs/{run}/results.json"] == Path("results.json").read_bytes()
     assert dataset.files[f"runs/{run}/report.md"].decode() == markdown.render(document)
-    rows = [json.loads(line) for line in dataset.files[f"runs/{run}/rows.jsonl"].splitlines()]
+    rows = [json.loads(line) for line in dataset.files[f"runs/{run}/rows-2.jsonl"].splitlines()]
     assert [(row["run"], row["claim"], row["verdict"]) for row in rows] == [
         (run, "look_into_moes/router-norm", "replicated"),
         (run, "look_into_moes/routing-runs", "absent"),
