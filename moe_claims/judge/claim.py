@@ -77,7 +77,7 @@ class Claim:
     variants: tuple[str | None, ...] = (None,)
     """Parts of the claim that are tested separately, such as matrix kinds; None is the claim as a whole."""
     estimands: Mapping[str, Estimand] = field(default_factory=dict)
-    """Effect and smallest effect of those variants that differ from the claim's ``effect`` and ``smallest``, by variant."""
+    """Effect and smallest effect by variant, for variants that differ from the claim's ``effect`` and ``smallest``."""
     on_text: tuple[str, ...] = ()
     """Variants that need a text although the others do not."""
     rule: Literal["difference", "level"] = "difference"
@@ -88,8 +88,8 @@ class Claim:
     applies: str = "every MoE"
     """Models that the claim applies to, in words."""
     paper_says: Mapping[str, PaperSays] = field(default_factory=dict)
-    """Models of the paper for which the paper itself reports that the effect is ``absent`` or ``opposite``, by the pack's
-    key of the model."""
+    """Models for which the paper itself reports that the effect is ``absent`` or ``opposite``, by the pack's key of the
+    model."""
     printed: Callable[[str, str | None], Printed | None] | None = None
     """Function from the pack's key of a model and a variant to the value that the paper prints, or None."""
 

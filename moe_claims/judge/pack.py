@@ -1,4 +1,4 @@
-"""``Pack``: the claims of one paper, the kinds of evidence they are tested on, and the numbers that the paper prints."""
+"""``Pack``: the claims of one paper, the evidence they are tested on, and the numbers that the paper prints."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -38,7 +38,7 @@ class Case:
 
     @property
     def name(self) -> str:
-        """Suffix that distinguishes this test from others of the same claim: model, text and variant, joined by ``-``."""
+        """Suffix that tells this test from others of the same claim: model, text and variant, joined by ``-``."""
         model = self.model if self.evidence == "live" or self.model is None else self.model.partition("/")[2]
         return "-".join(part for part in (model, self.corpus, self.variant) if part)
 
@@ -121,7 +121,7 @@ class Pack:
     """The claims of one paper.
 
     Raises:
-        ValueError: an id is malformed or used twice, or a claim has ``needs`` or a ``family`` that does not fit its evidence.
+        ValueError: an id is malformed or used twice, or a claim has a value that is not allowed.
     """
 
     id: str
@@ -139,13 +139,13 @@ class Pack:
     models: Callable[[], Mapping[str, str]] | None = None
     """Function that returns the paper's models: id on the hub → the key that ``paper_says`` and ``printed`` use."""
     sequences: int | None = None
-    """Number of sequences that the paper ran its models on, from which a standard error is derived if it prints none; None
-    if the paper does not say."""
+    """Number of sequences that the paper ran its models on, from which a standard error is derived if it prints none;
+    None if the paper does not say."""
     tests: str | None = None
     """Package with the test modules of the claims; None if they are run by ``claims/test_packs.py``."""
     seed_prefix: str | None = None
-    """Prefix of a claim's name in the string that seeds its test; ``id/`` by default. Empty only for the first pack, whose
-    numbers were published before packs existed."""
+    """Prefix of a claim's name in the string that seeds its test; ``id/`` by default. Empty only for the first pack,
+    whose numbers were published before packs existed."""
 
     def __post_init__(self) -> None:
         if not _ID.fullmatch(self.id):

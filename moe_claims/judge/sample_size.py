@@ -81,7 +81,7 @@ def times_as_many(claim: Claim, finding: Finding, p: Corrected, *, against_none:
 
 
 def _sampled(finding: Finding) -> str | None:
-    """``sequence`` or ``seed`` if the interval is over these; None for experts and layers, whose number the model fixes."""
+    """``sequence`` or ``seed`` if the interval is over these; None for experts and layers, which the model fixes."""
     return next((unit for unit in ("sequence", "seed") if finding.interval.method.endswith(f"over {unit}s")), None)
 
 

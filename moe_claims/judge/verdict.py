@@ -121,7 +121,7 @@ def _why_open(claim: Claim, finding: Finding, p: Corrected) -> str:
 
 
 def _where_the_paper_says_opposite(claim: Claim, finding: Finding, found: Decision) -> Decision:
-    """The opposite effect, if at least the smallest of interest, replicates the paper; the claimed one contradicts it."""
+    """The opposite effect, at least the smallest of interest, replicates the paper; the claimed one contradicts it."""
     if found.verdict == Verdict.CONTRADICTED:
         small = claim.rule == "difference" and abs(finding.effect) < abs(claim.smallest)
         verdict = Verdict.DIRECTION_ONLY if small else Verdict.REPLICATED
@@ -134,7 +134,7 @@ def _where_the_paper_says_opposite(claim: Claim, finding: Finding, found: Decisi
 def _where_the_paper_says_absent(
     claim: Claim, finding: Finding, p: Corrected, sequences: int | None, found: Decision
 ) -> Decision:
-    """Equivalence to none replicates the paper, also if p is small: with many units any difference becomes significant."""
+    """Equivalence to none replicates the paper, even if p is small: with many units any effect becomes significant."""
     if finding.equivalence.inside(claim.equivalence):
         return Decision(
             Verdict.REPLICATED, f"the paper finds none here, and there is none: {_equivalent(claim, finding)}"
