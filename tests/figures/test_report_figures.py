@@ -37,7 +37,7 @@ def test_every_kind_of_a_report_is_drawn_and_shown(settings: Settings) -> None:
     assert tuple(figure["id"] for figure in found["figures"]) == REPORTED
     assert {figure["reason"] for figure in found["figures"]} == {None}
     report_folder.write(settings.report, _empty(), [found])
-    titles = [one["title"] for one in report_folder.of(settings.report)]
+    titles = [one["title"] for one in report_folder.page_figures(settings.report)]
     assert titles == [f"{kind.title}: {MODEL}" for name in REPORTED for kind in KINDS if kind.id == name]
     page = (settings.report / "report.html").read_text(encoding="utf-8")
     assert page.count("data:image/png;base64,") == len(REPORTED)
@@ -49,7 +49,7 @@ def test_a_page_of_an_earlier_run_lends_no_figures(settings: Settings) -> None:
     assert found is not None
     report_folder.write(settings.report, _empty(), [found])
     report_folder.write(settings.report, _empty())
-    assert report_folder.of(settings.report) == []
+    assert report_folder.page_figures(settings.report) == []
     assert not (settings.report / report_folder.FIGURES / pictures.LIST).exists()
 
 
