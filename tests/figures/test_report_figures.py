@@ -8,7 +8,7 @@ import pytest
 
 from moe_claims.errors import UsageError
 from moe_claims.figures.catalogue import KINDS
-from moe_claims.figures.report_figures import REPORTED, Illustrator
+from moe_claims.figures.report_figures import REPORTED, ReportFigures
 from moe_claims.measure.measured import Measured
 from moe_claims.measure.measurer import Measurer
 from moe_claims.measure.store import Store
@@ -30,7 +30,7 @@ def settings(tmp_path: Path) -> Settings:
 
 
 def test_every_kind_of_a_report_is_drawn_and_shown(settings: Settings) -> None:
-    session = Session(settings, Illustrator(settings))
+    session = Session(settings, ReportFigures(settings))
     found = session.judged(PACK, MODEL).pictures
     assert found is not None
     assert found["model"]["name"] == MODEL
@@ -44,7 +44,7 @@ def test_every_kind_of_a_report_is_drawn_and_shown(settings: Settings) -> None:
 
 
 def test_a_page_of_an_earlier_run_lends_no_figures(settings: Settings) -> None:
-    session = Session(settings, Illustrator(settings))
+    session = Session(settings, ReportFigures(settings))
     found = session.judged(PACK, MODEL).pictures
     assert found is not None
     report_folder.write(settings.report, _empty(), [found])
@@ -54,7 +54,7 @@ def test_a_page_of_an_earlier_run_lends_no_figures(settings: Settings) -> None:
 
 
 def test_nothing_is_measured_for_them(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    with_pictures, plain = Session(settings, Illustrator(settings)), Session(settings)
+    with_pictures, plain = Session(settings, ReportFigures(settings)), Session(settings)
     calls: list[str] = []
     inner = Measurer.measure
 
@@ -73,7 +73,7 @@ def test_without_matplotlib_verdicts_stand_and_the_reason_is_kept(
 ) -> None:
     for name in ("matplotlib", "matplotlib.figure"):
         monkeypatch.setitem(sys.modules, name, None)
-    session = Session(settings, Illustrator(settings))
+    session = Session(settings, ReportFigures(settings))
     judged = session.judged(PACK, MODEL)
     assert judged.results
     found = judged.pictures
@@ -85,7 +85,7 @@ def test_without_matplotlib_verdicts_stand_and_the_reason_is_kept(
 def test_a_text_that_could_not_be_run_leaves_the_figures_of_weights(settings: Settings) -> None:
     model = open_model(resolve(MODEL))
     weights = Measurer(settings, Store(settings.cache)).parts.weights(model)
-    found = Illustrator(settings)(model, {"builtin": Measured(weights, UsageError("the text is too short"))})
+    found = ReportFigures(settings)(model, {"builtin": Measured(weights, UsageError("the text is too short"))})
     reasons = {figure["id"]: figure["reason"] for figure in found["figures"]}
     assert reasons["matrix-similarity"] is None
     assert reasons["rank-counts"] == "the text is too short"
