@@ -48,6 +48,7 @@ class Pair:
 
     @property
     def change(self) -> Change:
+        """The change of the verdict; ``void`` if the rows cannot be compared."""
         return "void" if self.void else change_of(self.before["verdict"], self.after["verdict"])
 
     @property
@@ -86,6 +87,7 @@ class Comparison:
     """Models that were measured only for the later file, with their names there."""
 
     def count(self, change: Change) -> int:
+        """Number of pairs with this change."""
         return sum(pair.change == change for pair in self.pairs)
 
     @property

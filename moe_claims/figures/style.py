@@ -114,7 +114,7 @@ def in_blocks(count: int, across: int) -> list[range]:
 
 
 def spread(layers: Sequence[int], most: int) -> tuple[int, ...]:
-    """At most ``most`` of the layers, evenly spaced, including the first and the last."""
+    """Evenly spaced layers, no more than ``most``, including the first and the last."""
     if len(layers) <= most:
         return tuple(layers)
     return tuple(layers[round(i * (len(layers) - 1) / (most - 1))] for i in range(most))

@@ -34,7 +34,7 @@ class Printed:
     place: str
     """Table, figure or section of the paper in which it is printed."""
     note: str
-    """How the value was read or computed from the printed numbers."""
+    """Explains how the value was read or computed from the printed numbers."""
     standard_error: float | None = None
     """Standard error of ``value``; None if the paper prints nothing that it follows from."""
     none: float = 0.0
@@ -54,7 +54,7 @@ class Claim:
 
     id: str
     statement: str
-    """What the paper says, in one sentence."""
+    """The statement of the paper, in one sentence."""
     section: str
     """Section, table or figure in which the paper says so."""
     family: Literal["headline", "secondary", "public", "trained"]
@@ -67,7 +67,7 @@ class Claim:
     smallest: float
     """Smallest effect of interest; its sign is the claimed direction."""
     null: str
-    """Null hypothesis: what is random if the claim is false, such as permuted expert labels."""
+    """Null hypothesis, in terms of what is resampled, such as permuted expert labels."""
     unit: str
     """Exchangeable unit that the test and the interval run over, such as the expert within a layer or the sequence."""
     estimator: Estimator

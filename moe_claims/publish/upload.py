@@ -37,6 +37,7 @@ class Parcel:
 
     @property
     def visibility(self) -> str:
+        """``public`` or ``private``."""
         return "public" if self.public else "private"
 
 

@@ -37,6 +37,7 @@ _NO_SUMMARY = pytest.StashKey[str | None]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    """Adds each option of a run as ``--moe-…`` and as a setting of the ini file."""
     group = parser.getgroup("moe-claims", "claims about mixture-of-experts models")
     for option in OPTIONS:
         kind: dict[str, Any] = {"action": "store_true"} if option.flag else {"metavar": option.metavar}
@@ -68,6 +69,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) 
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    """Registers the marks and the collector of results, and checks options that were given."""
     for line in parametrize.MARKERS.values():
         config.addinivalue_line("markers", line)
     config.stash[_COLLECTED] = Collected()
@@ -120,6 +122,7 @@ def _packs(config: pytest.Config) -> "Sequence[Pack]":
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Parametrises functions with one of the plugin's marks."""
     config = metafunc.config
     for marker in metafunc.definition.iter_markers():
         if marker.name in parametrize.MARKERS:
@@ -263,6 +266,7 @@ def pytest_runtest_makereport(
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Writes the report, in the controller process."""
     collected = session.config.stash[_COLLECTED]
     if not collected or hasattr(session.config, "workerinput"):
         return
@@ -277,6 +281,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Prints the table of results and the paths of the report."""
     document = config.stash.get(_DOCUMENT, None)
     if document is None:
         return

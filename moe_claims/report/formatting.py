@@ -200,6 +200,7 @@ def effect(row: Row) -> str:
 
 
 def interval(row: Row) -> str:
+    """The 95 % interval of the effect as text, rounded outwards; a dash if there is none."""
     return ends(row["effect"]["ci_low"], row["effect"]["ci_high"], decimals(row))
 
 

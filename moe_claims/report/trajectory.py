@@ -34,6 +34,7 @@ class ClaimTrajectory:
 
     @property
     def verdicts(self) -> tuple[str, ...]:
+        """Verdicts, one per step."""
         return tuple(row["verdict"] for row in self.rows)
 
     @property

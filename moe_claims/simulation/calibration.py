@@ -100,6 +100,7 @@ class Rate:
 
     @property
     def share(self) -> float:
+        """``hits`` over ``trials``."""
         return self.hits / self.trials
 
     def text(self) -> str:

@@ -22,7 +22,7 @@ class Column:
 
     model: str
     text: str | None
-    """None if no claim on behaviour was judged."""
+    """Name of the text; None if no claim on behaviour was judged."""
 
 
 @final
@@ -31,7 +31,7 @@ class Cell:
     """A cell of the matrix: one verdict."""
 
     row: Row | None
-    """None if there is no result for this cell."""
+    """The result row; None if there is none for this cell."""
     anchor: str
     """HTML anchor of the row in the details; empty if there is none."""
     width: int
@@ -103,7 +103,7 @@ class Section:
     anchor: str
     claim: str
     record: Claim | None
-    """None if no installed pack has the claim."""
+    """Record of the claim; None if no installed pack has it."""
     family: str
     variants: tuple[Variant, ...]
 
