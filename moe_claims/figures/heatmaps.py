@@ -106,16 +106,16 @@ def grid(title: str, name: str, rows: Sequence[Row], columns: Sequence[str], *, 
     shared = len({row.colours for row in rows}) == 1
     for number, block in enumerate(blocks):
         top = style.HEADING + number * tall + _BESIDE
-        for index, row in enumerate(rows):
-            upper = top + index * (size + _GAP)
+        for line, row in enumerate(rows):
+            upper = top + line * (size + _GAP)
             image = None
             for column, index in enumerate(block):
                 axis = style.box(figure, _LEFT + column * (size + _GAP), upper, size, size)
                 image = row.colours.drawn(axis, row.maps[index], interpolation=_sharp(row.maps[index], size))
-                _label(axis, row, index == len(rows) - 1, column == 0, side)
-                if index == 0:
+                _label(axis, row, line == len(rows) - 1, column == 0, side)
+                if line == 0:
                     axis.set_title(style.inert(columns[index], 22), fontsize=8, pad=3)
-            if not shared or index == 0:
+            if not shared or line == 0:
                 high = len(rows) * (size + _GAP) - _GAP if shared else size
                 bar = style.box(figure, _LEFT + len(block) * (size + _GAP), upper, 0.12, min(high, 3.2))
                 figure.colorbar(image, cax=bar).set_label(row.colours.label, fontsize=7.5)
