@@ -1,1 +1,1 @@
-"""The claims that users run: ``pytest claims/`` in a clone, ``pytest --pyargs moe_claims.claims`` anywhere."""
+"""The claims as tests: ``pytest claims/`` in a clone, ``pytest --pyargs moe_claims.claims`` anywhere."""

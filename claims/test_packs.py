@@ -1,4 +1,4 @@
-"""Claims and audits of packs that bring no test files of their own, such as those of third parties."""
+"""Claims and audits of packs without their own test files, such as those of third parties."""
 
 import pytest
 
@@ -8,5 +8,5 @@ from moe_claims.types import Audit, Result
 
 @pytest.mark.moe_pack
 def test_pack(moe_result: Result | Audit) -> None:
-    """Every claim and audit of the run's packs that no other test of the run asks for."""
+    """A claim or audit of the run's packs that no other test of the run asks for."""
     conclude(moe_result)

@@ -1,4 +1,4 @@
-"""What the neurons of the experts do (appendix H)."""
+"""Claims on the neurons of experts (appendix H)."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The paper audited: its printed numbers, recomputed from each other, and its code, on an embedded model."""
+"""Audits of the paper: its printed numbers, recomputed from each other, and its code, run on an embedded model."""
 
 import pytest
 
@@ -8,5 +8,5 @@ from moe_claims.types import Audit
 
 @pytest.mark.moe_audit("look_into_moes")
 def test_audit(moe_result: Audit) -> None:
-    """What is printed agrees with what follows from the paper's own tables and figures, and from its method."""
+    """A printed number agrees with what follows from the paper's tables, figures and method."""
     conclude(moe_result)

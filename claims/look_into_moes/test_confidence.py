@@ -1,4 +1,4 @@
-"""How the router's scores are spread over the experts (section 5.2)."""
+"""Claim on the router's confidence (section 5.2)."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The claims on behaviour hold on every text of the run (appendix F)."""
+"""Claim that the claims on behaviour hold on every text of the run (appendix F)."""
 
 import pytest
 
@@ -8,5 +8,5 @@ from moe_claims.types import Result
 
 @pytest.mark.moe_claim("look_into_moes/corpus-robust")
 def test_corpus_robust(moe_result: Result) -> None:
-    """Each of them, on the text where it is weakest."""
+    """Each claim on behaviour holds on the text where its effect is smallest."""
     conclude(moe_result)

@@ -1,4 +1,4 @@
-"""Experts against a dense model of the same shape (sections 4.1.1 and 5.1, appendix D)."""
+"""Claims on experts compared with a dense model of the same shape (sections 4.1.1 and 5.1, appendix D)."""
 
 import pytest
 

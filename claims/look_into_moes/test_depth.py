@@ -1,4 +1,4 @@
-"""Expert diversity rises with depth, the last layer an outlier (sections 4.1.1 and 5.1)."""
+"""Claims on expert diversity over depth: it rises, except in the last layer (sections 4.1.1 and 5.1)."""
 
 import pytest
 

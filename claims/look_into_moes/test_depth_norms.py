@@ -1,4 +1,4 @@
-"""Output norms and intermediate states over depth (section 5.2 and Appendix H)."""
+"""Claims on output norms and intermediate states over depth (section 5.2 and Appendix H)."""
 
 import pytest
 

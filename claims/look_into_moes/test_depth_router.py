@@ -1,4 +1,4 @@
-"""How the similarity of router rows changes with depth (Appendix E)."""
+"""Claims on the similarity of router rows over depth (Appendix E)."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""How alike the weights of experts are, and whether their matrices say the same (section 4.1.1, Appendix D)."""
+"""Claims on the similarity of experts' weights, and on the agreement of their matrices (4.1.1, Appendix D)."""
 
 import pytest
 

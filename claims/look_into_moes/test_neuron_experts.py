@@ -1,4 +1,4 @@
-"""Neurons act like fine-grained experts (section 4.2, Tables 3 and 5). Weights alone."""
+"""Claims that neurons act like fine-grained experts, from weights alone (section 4.2, Tables 3 and 5)."""
 
 import pytest
 

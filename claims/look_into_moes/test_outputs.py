@@ -1,4 +1,4 @@
-"""How alike expert outputs are: as their weights are, and more so among the chosen (section 5.1)."""
+"""Claims on the similarity of expert outputs: it mirrors the weights, and is higher among the chosen (section 5.1)."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The router prefers experts with larger output norms (section 5.2, Figure 10)."""
+"""Claims that the router prefers experts with larger output norms (section 5.2, Figure 10)."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Which experts are chosen (appendix I)."""
+"""Claims on the choice of experts (appendix I)."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Experts whose weights stand apart from the others' (section 4.1.1, Appendices C and I)."""
+"""Claims on experts whose weights stand apart from the others' (section 4.1.1, Appendices C and I)."""
 
 import pytest
 

@@ -1,7 +1,7 @@
-"""The commands of ``python -m moe_claims``, one module each: its options, and what it returns to be printed.
+"""The commands of ``python -m moe_claims``, one module each.
 
-Every module has ``add``, which gives the parser of the command, and a ``run`` that ``add`` sets as its default: it
-returns the text to be printed, or an ``Answer`` where the exit status says something too.
+Every module has ``add``, which adds the command and its options to the parser, and ``run``, which executes it and
+returns the text to print, or an ``Answer`` if the exit status depends on the result.
 """
 
 import argparse
@@ -16,21 +16,22 @@ from moe_claims.errors import UsageError
 @final
 @dataclass(frozen=True)
 class Answer:
-    """What a command found, where that decides the exit status."""
+    """The result of a command whose exit status depends on it."""
 
     text: str
+    """Text to print."""
     status: int
-    """0, or 1 for what was found, never for what went wrong: that is an error, and 4."""
+    """Exit status: 0, or 1 as a result of the command. Errors are exceptions, and give 4."""
 
 
 class Commands(Protocol):
-    """What argparse's ``add_subparsers`` gives."""
+    """The part of the result of argparse's ``add_subparsers`` that commands use."""
 
     def add_parser(self, name: str, *, help: str) -> argparse.ArgumentParser: ...
 
 
 def add_text(parser: argparse._ActionsContainer, *, repeatable: bool = False) -> None:
-    """``--text``: of one text, or of several."""
+    """Adds ``--text``, for one text or, if repeatable, several."""
     if repeatable:
         parser.add_argument("--text", action="append", help=f"{texts.CHOICES} (default builtin); repeatable")
     else:
@@ -38,7 +39,7 @@ def add_text(parser: argparse._ActionsContainer, *, repeatable: bool = False) ->
 
 
 def add_running(parser: argparse.ArgumentParser) -> None:
-    """Options on how a model is run: ``--tokens``, ``--device``, ``--dtype`` and ``--download``."""
+    """Adds the options on how a model is run: ``--tokens``, ``--device``, ``--dtype`` and ``--download``."""
     parser.add_argument("--tokens", type=int, help="at most this many tokens of each text")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--dtype", choices=("float32", "float64", "bfloat16"), default="float32")
@@ -46,7 +47,7 @@ def add_running(parser: argparse.ArgumentParser) -> None:
 
 
 def written(text: str, output: Path | None) -> str:
-    """What a command prints: its text, or, where a file is asked for, that it is written there, whole or not at all.
+    """Writes the text atomically if a file is given; returns what the command prints, the text or a note.
 
     Raises:
         UsageError: the file cannot be written.

@@ -1,4 +1,4 @@
-"""``calibrate``: how often each claim replicates where it is true, and where it is false."""
+"""The command ``calibrate``: how often each claim replicates on models where it is true and where it is false."""
 
 import argparse
 from pathlib import Path

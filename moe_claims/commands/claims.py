@@ -1,4 +1,4 @@
-"""``claims``: the claims of the installed packs with their statements."""
+"""The command ``claims``: lists the claims of the installed packs with their statements."""
 
 import argparse
 

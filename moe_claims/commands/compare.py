@@ -1,4 +1,4 @@
-"""``compare``: what changed from one results file to others; the exit status can say whether something got worse."""
+"""The command ``compare``: what changed from one results file to others; the exit status can show changes."""
 
 import argparse
 import json
@@ -70,7 +70,7 @@ def run(given: argparse.Namespace) -> Answer:
 
 
 def _check(found: "Compared", fail_on: str) -> None:
-    """A comparison of nothing is an error; so is a gate that would pass because no measured row can be compared."""
+    """Raises UsageError if no row is in common, or if ``--fail-on worse`` would pass without any comparable row."""
     from moe_claims.compare.render import unpaired
 
     it = found.comparison

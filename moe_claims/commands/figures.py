@@ -1,4 +1,4 @@
-"""``figures``: the paper's figures for any model."""
+"""The command ``figures``: draws the paper's figures for any model."""
 
 import argparse
 import shlex
@@ -30,7 +30,7 @@ def add(commands: Commands) -> None:
 def run(given: argparse.Namespace) -> str:
     from moe_claims.figures.matplotlib_backend import library
 
-    library()  # what it lacks is said now, not after the measuring
+    library()  # so that a missing matplotlib is an error before anything is measured
     layers = _layers(given.layers)
     if given.out.exists() and not given.out.is_dir():
         raise UsageError(f"--out {given.out}: this is a file; give a folder, which is made where there is none")
@@ -62,7 +62,7 @@ def _layers(given: str | None) -> tuple[int, ...] | None:
 
 
 def _command(given: argparse.Namespace) -> str:
-    """The command that makes the page again; where measurements are kept is left out, since it changes nothing."""
+    """The command line that reproduces the page; without ``--cache``, which does not change it."""
     parts = ["python", "-m", "moe_claims", "figures", *given.names, "--out", str(given.out)]
     for name in ("page", "layers", "text", "tokens", "dense_reference"):
         value = getattr(given, name)

@@ -1,4 +1,4 @@
-"""``findings``: what a results file on the embedded models says, in plain words."""
+"""The command ``findings``: writes what a results file on the embedded models says, in plain words."""
 
 import argparse
 from pathlib import Path

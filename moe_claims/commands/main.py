@@ -1,4 +1,4 @@
-"""The command line beside pytest. Prints in one place; every command is a function of its arguments."""
+"""The command line ``python -m moe_claims``. Only ``main`` prints; commands return their text."""
 
 import argparse
 import sys
@@ -23,14 +23,14 @@ from moe_claims.commands import (
 from moe_claims.errors import MoeClaimsError
 
 USAGE = 4
-"""Exit status for input that cannot be used, as pytest has it."""
+"""Exit status for unusable input, the same as pytest's."""
 
 COMMANDS = (measure, figures, calibrate, power, trajectory, findings, report, compare, publish, models, packs, claims)
-"""In the order in which ``--help`` lists them."""
+"""The modules of all commands, in the order of ``--help``."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs a command and prints what it returns; 0 or the status that it says, or 4 with one line on standard error."""
+    """Runs a command and prints its text. Returns its exit status, or 4 after an error, one line on standard error."""
     given = _parser().parse_args(arguments)
     try:
         found: str | Answer = given.run(given)
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _printable(text: str) -> str:
-    """The text with what the terminal's encoding does not have written out."""
+    """The text with characters escaped that the terminal's encoding lacks."""
     encoding = getattr(sys.stdout, "encoding", None) or "ascii"
     return text.encode(encoding, "backslashreplace").decode(encoding)
 

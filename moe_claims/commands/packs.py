@@ -1,4 +1,4 @@
-"""``packs``: the packs of claims that are installed, and where they come from."""
+"""The command ``packs``: lists the installed packs of claims and their distributions."""
 
 import argparse
 from textwrap import fill

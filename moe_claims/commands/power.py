@@ -1,4 +1,4 @@
-"""``power``: how often each claim is found at which size of effect."""
+"""The command ``power``: how often each claim is found, by size of effect."""
 
 import argparse
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""``publish``: results as a versioned dataset of the hub; nothing is sent without ``--yes``."""
+"""The command ``publish``: uploads results to a dataset on the hub; without ``--yes`` it only lists the files."""
 
 import argparse
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""``report``: a results file in another format."""
+"""The command ``report``: converts a results file to another format."""
 
 import argparse
 from importlib import import_module

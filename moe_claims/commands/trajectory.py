@@ -1,4 +1,4 @@
-"""``trajectory``: when each claim becomes true during a training."""
+"""The command ``trajectory``: when each claim becomes true during a training."""
 
 import argparse
 from pathlib import Path

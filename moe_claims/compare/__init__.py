@@ -1,1 +1,1 @@
-"""Two results documents held against each other."""
+"""Comparison of results documents."""

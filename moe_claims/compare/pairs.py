@@ -1,7 +1,7 @@
-"""Two results files side by side: which verdicts changed and how, how far effects lie apart, what cannot be compared.
+"""Compares two results documents: changed verdicts, differences of effects, and rows that cannot be compared.
 
-Pure: documents in, frozen values out. A row of one file and a row of the other are a pair if claim, variant, evidence,
-model and text are the same; models may be paired by hand where their names differ, as those of two checkpoints do.
+Functions are pure and return frozen values. Two rows are a pair if claim, variant, evidence, model and text are the
+same. Models with different names, such as two checkpoints, can be paired explicitly.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,13 +19,12 @@ Key = tuple[str, str, str | None, str, str | None]
 Change = Literal["better", "worse", "same", "other", "void"]
 
 SUPPORT = {"replicated": 3, "direction-only": 2, "inconclusive": 1, "absent": 1, "contradicted": 0}
-"""How much a verdict speaks for its claim. Neither of inconclusive (nothing is known) and absent (there is nothing)
-speaks more for it than the other: a narrower interval alone turns the first into the second. Outside of it is
-not-applicable."""
+"""Verdict → support for the claim. Inconclusive (unknown) and absent (no effect) have the same support, since a
+narrower interval alone turns the first into the second. ``not-applicable`` has none."""
 
 
 def change_of(before: str, after: str) -> Change:
-    """From one verdict to another: better or worse by ``SUPPORT``, other where neither speaks more for the claim."""
+    """The change between two verdicts: better or worse by ``SUPPORT``, or other if the support is the same."""
     if before == after:
         return "same"
     if before not in SUPPORT or after not in SUPPORT or SUPPORT[before] == SUPPORT[after]:
@@ -36,31 +35,32 @@ def change_of(before: str, after: str) -> Change:
 @final
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """One test in both files."""
+    """The rows of one test in both files."""
 
     before: Row
     after: Row
     void: str | None
-    """Why the two rows cannot be compared; None if they can."""
+    """Reason why the two rows cannot be compared; None if they can."""
     notes: tuple[str, ...]
-    """What a reader must know when comparing them."""
+    """Notes that a reader of the comparison needs."""
     apart: Difference | None
-    """Later less earlier effect; None where one of them has no effect or no interval, or they cannot be compared."""
+    """Later minus earlier effect; None if a row lacks effect or interval, or the rows cannot be compared."""
 
     @property
     def change(self) -> Change:
+        """The change of the verdict; ``void`` if the rows cannot be compared."""
         return "void" if self.void else change_of(self.before["verdict"], self.after["verdict"])
 
     @property
     def same_numbers(self) -> bool:
-        """Whether effect and interval are the same to the last digit."""
+        """Whether effect and interval are exactly equal."""
         return bool(self.before["effect"] == self.after["effect"])
 
 
 @final
 @dataclass(frozen=True)
 class Outcome:
-    """An audit whose outcome differs; None where the file does not have it."""
+    """An audit whose outcome differs between the files; None stands for a file without it."""
 
     id: str
     before: str | None
@@ -70,54 +70,55 @@ class Outcome:
 @final
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """One results file against an earlier one."""
+    """The comparison of a later results file with an earlier one."""
 
     depends: tuple[Dependence, ...]
     pairs: tuple[Pair, ...]
     new: tuple[Row, ...]
-    """Rows that the earlier file does not have."""
+    """Rows that only the later file has."""
     missing: tuple[Row, ...]
-    """Rows that it alone has."""
+    """Rows that only the earlier file has."""
     audits: tuple[Outcome, ...]
     new_errors: tuple[Row, ...]
     gone_errors: tuple[Row, ...]
     alone_before: tuple[str, ...]
-    """Models measured in the earlier file alone."""
+    """Models that were measured only for the earlier file."""
     alone_after: tuple[str, ...]
-    """Models measured in the later file alone, by their own names."""
+    """Models that were measured only for the later file, with their names there."""
 
     def count(self, change: Change) -> int:
+        """Number of pairs with this change."""
         return sum(pair.change == change for pair in self.pairs)
 
     @property
     def worse(self) -> bool:
-        """Whether a verdict speaks less for its claim than it did, or something broke that did not."""
+        """Whether a verdict supports its claim less than before, or there is a new error."""
         return self.count("worse") > 0 or bool(self.new_errors)
 
     @property
     def changed(self) -> bool:
-        """Whether any verdict, row, text, audit's outcome or error is another; effects alone do not count."""
+        """Whether any verdict, row, text, outcome of an audit or error differs; effects alone do not count."""
         rows = self.new or self.missing or self.audits or self.new_errors or self.gone_errors
         return bool(rows) or any(pair.change != "same" for pair in self.pairs)
 
     @property
     def vacuous(self) -> bool:
-        """Whether the earlier file has measured models, and no row of them can be compared."""
+        """Whether the earlier file has measured models but none of their rows can be compared."""
         live = [row for row in self.missing if row["evidence"] == "live"]
         pairs = [pair for pair in self.pairs if pair.before["evidence"] == "live"]
         return bool(live or pairs) and all(pair.void for pair in pairs)
 
 
 def compared(before: Row, after: Row, names: Mapping[str, str] | None = None) -> Comparison:
-    """What differs between two results documents.
+    """Compares two results documents.
 
     Args:
-        before: the earlier one, which follows the schema.
-        after: the later one, likewise.
-        names: models of the later one → those of the earlier one that they are compared with.
+        before: the earlier document, valid under the schema.
+        after: the later document, likewise.
+        names: model of the later document → model of the earlier one that it is compared with.
 
     Raises:
-        UsageError: two models of the later one would be compared with one, or a file has a row twice.
+        UsageError: two models of the later document would be compared with the same one, or a file has a row twice.
     """
     renamed = dict(names or {})
     measured = measured_models(before), measured_models(after)
@@ -148,20 +149,20 @@ def compared(before: Row, after: Row, names: Mapping[str, str] | None = None) ->
 
 
 def pairing(given: Sequence[str], before: Row, after: Iterable[Row]) -> dict[str, str]:
-    """Which models are compared although their names differ: names in later documents → those in the earlier one.
+    """Parses explicit pairs of models: name in a later document → name in the earlier one.
 
     Args:
-        given: ``OLD=NEW`` each; the names themselves may hold ``=``, as those of synthetic models do.
+        given: strings ``OLD=NEW``; names may contain ``=`` themselves, as those of synthetic models do.
         before: the earlier document.
-        after: the later ones.
+        after: the later documents.
 
     Raises:
-        UsageError: one is not a model of the earlier and a model of a later document with ``=`` between them.
+        UsageError: a string is not a model of the earlier and a model of a later document with ``=`` between them.
     """
     old, new = measured_models(before), [model for found in after for model in measured_models(found)]
     names: dict[str, str] = {}
     for pair in given:
-        cuts = [place for place, sign in enumerate(pair) if sign == "="]
+        cuts = [index for index, sign in enumerate(pair) if sign == "="]
         fits = [(pair[:cut], pair[cut + 1 :]) for cut in cuts if pair[:cut] in old and pair[cut + 1 :] in new]
         if not fits:
             raise UsageError(
@@ -178,7 +179,7 @@ def _listed(names: Iterable[str]) -> str:
 
 
 def measured_models(document: Row) -> list[str]:
-    """Names of the models that were measured, or could not be."""
+    """Names of the models that were measured or whose measurement failed."""
     live = [row["model"] for row in document["results"] if row["evidence"] == "live"]
     return list(dict.fromkeys([*live, *(error["model"] for error in document["errors"] if error["model"])]))
 
@@ -228,7 +229,7 @@ def _pair(before: Row, after: Row, key: Key, texts_before: Texts, texts_after: T
 
 
 def _void(before: Row, after: Row, key: Key, earlier: Mapping[str, Row], later: Mapping[str, Row]) -> str | None:
-    """Why two rows cannot be compared; None if they can."""
+    """Reason why two rows cannot be compared; None if they can."""
     evidence, claim, variant, _, corpus = key
     estimands = before["effect"]["name"], after["effect"]["name"]
     if estimands[0] != estimands[1]:

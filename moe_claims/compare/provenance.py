@@ -1,4 +1,4 @@
-"""Whether numbers of two runs can be compared: what they depend on, and where two results files differ in it."""
+"""Differences between two results files in what their numbers depend on: versions, options, models and texts."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -6,29 +6,30 @@ from typing import Any, final
 
 Row = Mapping[str, Any]
 Texts = Mapping[str, Mapping[str, Row]]
-"""Cards of texts, by model and by their own name."""
+"""Model → name of the text → card of the text."""
 
 _OF_TEXTS = ("text_sha256", "token_ids_sha256", "sequences", "tokens", "revision_sha")
-"""Of a text's card, what numbers depend on; the loss on it is itself a result."""
+"""Fields of a text's card that numbers depend on; its loss is not among them, since it is a result."""
 
 
 @final
 @dataclass(frozen=True)
 class Dependence:
-    """Something that the numbers depend on, and in which two files differ; None where a file does not say."""
+    """Something that the numbers depend on and that differs between two files; None if a file does not have it."""
 
     what: str
+    """Name, for readers."""
     before: object
     after: object
 
 
 def depends(before: Row, after: Row, renamed: Mapping[str, str]) -> tuple[Dependence, ...]:
-    """Where two results documents differ in versions and options, in their models, and in their texts.
+    """Differences between two results documents in versions, options, models and texts.
 
     Args:
-        before: the earlier one.
-        after: the later one.
-        renamed: models of the later one → those of the earlier one that they are compared with.
+        before: the earlier document.
+        after: the later document.
+        renamed: model of the later document → model of the earlier one that it is compared with.
     """
     found = [Dependence(what, *values) for what, values in _changed(before["environment"], after["environment"])]
     by_change: dict[tuple[str, object, object], list[str]] = {}
@@ -65,7 +66,7 @@ def _of_texts(before: Row, after: Row, renamed: Mapping[str, str]) -> Iterator[t
 
 
 def texts_of(document: Row, renamed: Mapping[str, str]) -> Texts:
-    """The cards of a document's texts, by model."""
+    """The cards of a document's texts by model, after renaming, and name of the text."""
     found: dict[str, dict[str, Row]] = {}
     for card in document["corpora"]:
         found.setdefault(renamed.get(card["model"], card["model"]), {})[card["name"]] = card
@@ -73,11 +74,11 @@ def texts_of(document: Row, renamed: Mapping[str, str]) -> Texts:
 
 
 def other_text(before: Row | None, after: Row | None) -> str | None:
-    """Why effects on two texts of one name cannot be compared; None if they can.
+    """Reason why effects on two texts of the same name cannot be compared; None if they can.
 
     Args:
-        before: card of the text in the earlier run; None if it has none of that name.
-        after: in the later run.
+        before: card of the text in the earlier run; None if there is none of that name.
+        after: card of the text in the later run, likewise.
     """
     if before is None or after is None:
         return None if before is after else "the texts differ: one run has a text more"
@@ -91,5 +92,5 @@ def other_text(before: Row | None, after: Row | None) -> str | None:
 
 
 def other_tokens(before: Row | None, after: Row | None) -> bool:
-    """Whether one text was read as other tokens, by another tokenizer or up to another limit."""
+    """Whether the same text was read as different tokens, by another tokenizer or up to another limit."""
     return before is not None and after is not None and before["token_ids_sha256"] != after["token_ids_sha256"]

@@ -1,4 +1,4 @@
-"""A comparison of results files as text: the same parts for a terminal, as Markdown and as JSON."""
+"""Comparisons of results files as text for a terminal, as Markdown and as JSON."""
 
 import shlex
 from collections.abc import Mapping, Sequence
@@ -18,10 +18,10 @@ from moe_claims.types import Interval
 Row = Mapping[str, Any]
 
 SIGNS = {"better": "▲", "worse": "▼", "other": "◆", "void": "≠", "same": "="}
-"""A sign beside each word on a change, so that colour is never needed."""
+"""Sign of each kind of change, so that no reader depends on colour."""
 _FIRST = ("worse", "better", "other")
 OFF_ZERO = "*"
-"""Marks a difference whose interval leaves zero out."""
+"""Mark of a difference whose interval excludes zero."""
 
 HOW_TO_READ = (
     "Verdicts in order of how much they speak for the claim: replicated, direction-only, inconclusive and absent "
@@ -35,18 +35,19 @@ HOW_TO_READ = (
 @final
 @dataclass(frozen=True)
 class Compared:
-    """One results file against the baseline."""
+    """The comparison of one results file with the baseline."""
 
     earlier: str
-    """Name of the baseline's file."""
+    """File name of the baseline."""
     later: str
+    """File name of the other results."""
     comparison: Comparison
 
 
 @final
 @dataclass(frozen=True)
 class Section:
-    """A table of the comparison; cells are plain text."""
+    """A table of a comparison; cells are plain text."""
 
     title: str
     headers: tuple[str, ...]
@@ -54,7 +55,7 @@ class Section:
 
 
 def headline(found: Compared) -> str:
-    """One line: what became of the rows in common, and how many are not."""
+    """Summary in one line: changes of the common rows, and numbers of the others."""
     it = found.comparison
     counts = {
         "worse": it.count("worse"),
@@ -73,7 +74,7 @@ def headline(found: Compared) -> str:
 
 
 def unpaired(found: Compared) -> str | None:
-    """Why no measured model is in both files, and what to do; None where one is, or where a file has none."""
+    """Message that no measured model is in both files, and what to do; None if one is, or if a file has none."""
     it = found.comparison
     if any(pair.before["evidence"] == "live" for pair in it.pairs) or not it.alone_before or not it.alone_after:
         return None
@@ -87,7 +88,7 @@ def unpaired(found: Compared) -> str | None:
 
 
 def sections(comparison: Comparison) -> list[Section]:
-    """The tables of a comparison, without those that would be empty."""
+    """The non-empty tables of a comparison."""
     changed = [pair for pair in comparison.pairs if pair.change in _FIRST]
     changed.sort(key=lambda pair: _FIRST.index(pair.change))
     moved = [pair for pair in comparison.pairs if pair.change == "same" and not pair.same_numbers]
@@ -124,10 +125,10 @@ def sections(comparison: Comparison) -> list[Section]:
 
 
 def render(compared: Sequence[Compared], *, width: int = 120) -> str:
-    """For a terminal.
+    """The comparisons as plain text for a terminal.
 
     Args:
-        compared: one or more files against one baseline.
+        compared: comparisons of one or more files with one baseline.
         width: columns that sentences are wrapped to.
     """
     parts = []
@@ -138,7 +139,7 @@ def render(compared: Sequence[Compared], *, width: int = 120) -> str:
 
 
 def markdown(compared: Sequence[Compared]) -> str:
-    """As Markdown, in which text from the files is inert."""
+    """The comparisons as Markdown; text from the files is escaped."""
     parts = ["# Comparison of results"]
     for found in compared:
         parts += [f"## {_escaped(found.later)} against {_escaped(found.earlier)}", f"{_escaped(headline(found))}."]
@@ -151,7 +152,7 @@ def markdown(compared: Sequence[Compared]) -> str:
 
 
 def document(compared: Sequence[Compared]) -> dict[str, Any]:
-    """As a JSON document: numbers as they are, not rounded."""
+    """The comparisons as a JSON document, with unrounded numbers."""
     return {"comparison_version": 1, "comparisons": [_document(found) for found in compared]}
 
 
@@ -226,7 +227,7 @@ def _pair(pair: Pair, with_model: bool, with_pack: bool) -> tuple[str, ...]:
 
 
 def _interval(found: Interval, digits: int) -> str:
-    """With as many decimals as it takes to show that zero lies outside, where it does."""
+    """An interval as text; if it excludes zero, with enough decimals to show that."""
     nearest = min(abs(found.low), abs(found.high))
     while found.low * found.high > 0 and digits < 9 and nearest < 10**-digits:
         digits += 1
@@ -234,7 +235,7 @@ def _interval(found: Interval, digits: int) -> str:
 
 
 def _models(comparison: Comparison) -> list[tuple[str, str]]:
-    """The models that rows in common are of, each as it is called in either file."""
+    """(Earlier name, later name) of the models of the common rows."""
     return list(dict.fromkeys((pair.before["model"], pair.after["model"]) for pair in comparison.pairs))
 
 
@@ -256,7 +257,7 @@ def _label(row: Row, model: str | None, with_pack: bool) -> str:
 
 
 def _alone(title: str, rows: Sequence[Row], in_common: Sequence[str], with_pack: bool) -> Section:
-    """Rows of one file; those of a model that has none in common are counted."""
+    """The table of rows that only one file has; rows of models without common rows are only counted."""
     body = []
     for model in dict.fromkeys(row["model"] for row in rows):
         members = [row for row in rows if row["model"] == model]
@@ -281,7 +282,7 @@ def _error(error: Row) -> tuple[str, str]:
 
 
 def _value(value: object) -> str:
-    """Of what numbers depend on: as it is, a hash by its first digits."""
+    """Text of a value in a ``Dependence``; hashes are shortened."""
     if value is None:
         return "–"
     text = str(value)
@@ -297,7 +298,7 @@ def _wrapped(text: str, width: int) -> str:
 
 
 _WIDEST = {"then": 40, "now": 40, "because": 60, "message": 80}
-"""Columns of a table on a terminal, by header, beyond which a cell is wrapped."""
+"""Header → largest width of its cells on a terminal; longer cells are wrapped."""
 
 
 def _table(section: Section) -> str:

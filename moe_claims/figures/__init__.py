@@ -1,4 +1,5 @@
-"""Measurements → figures: the counterparts of the paper's, for any model. Pure functions, no statistic, no model.
+"""Figures: from measurements of any model to counterparts of the paper's figures.
 
-``kinds`` is the table of all; every other module draws one family of them.
+Drawing functions are pure: they read no model and compute no tests. ``catalogue`` lists all kinds of figures; most
+other modules draw one family of them.
 """

@@ -1,14 +1,14 @@
-"""Intermediate states |σ(W_act x)| by layer and expert: how many are active, and how large they are (Appendix H)."""
+"""Figure of intermediate states |σ(W_act x)| by layer and expert: active share and magnitude (paper, Appendix H)."""
 
 from moe_claims.figures import heatmaps
-from moe_claims.figures.data import Drawing, Subject, there
+from moe_claims.figures.data import Drawing, Subject, measured_part
 from moe_claims.figures.layer_maps import side_by_side
 from moe_claims.packs.look_into_moes.paper import published
 
 
 def intermediate_states(subject: Subject) -> Drawing:
     """Two maps of layers × experts: share of active neurons, and mean magnitude."""
-    routed = there(subject.text).routed
+    routed = measured_part(subject.text).routed
     tokens = int(routed.lengths.sum())
     share = 100 * routed.activation_share
     size = routed.magnitude_sums.sum(axis=1) / tokens

@@ -1,7 +1,7 @@
-"""The table of all kinds of figures: what each one is the counterpart of, and what a reader should see in it.
+"""The table ``KINDS`` of all kinds of figures, with their counterparts in the paper and their captions.
 
-Numbers of the paper's figures are those that the claims' records name; where these name a section alone, so does
-the table.
+The numbers of the paper's figures are the same as in the records of the claims; where these name only a section, so
+does the table.
 """
 
 from collections.abc import Callable
@@ -20,16 +20,16 @@ class Kind:
     """One kind of figure."""
 
     id: str
-    """Name of its files."""
+    """Identifier and name of its files, without suffix."""
     title: str
     counterpart: str
     """Figure, table or section of arXiv 2406.18219."""
     caption: str
-    """What is drawn, and what a reader should see."""
+    """Description of what is drawn and what to look for."""
     draw: Callable[[Subject], Drawing]
-    """Raises MoeClaimsError where the subject lacks what it needs."""
+    """Draws the figure; raises MoeClaimsError if the subject lacks a part that it needs."""
     claims: tuple[str, ...] = ()
-    """Ids of the claims that it is about."""
+    """Ids of the claims that the figure is about."""
 
 
 KINDS = (

@@ -1,4 +1,4 @@
-"""What figures are drawn from, and what drawing one gives."""
+"""Input and output of drawing functions: ``Subject``, the measurements of one model, and ``Drawing``, a figure."""
 
 from dataclasses import dataclass
 from typing import Any, TypeVar, final
@@ -23,7 +23,7 @@ T = TypeVar("T")
 @final
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """One more block that the experts are compared with, last on the expert axes."""
+    """A feed-forward block that the experts are compared with; it is the last entry on expert axes."""
 
     label: str
     """``F`` for a dense model, ``SE`` for shared experts."""
@@ -34,28 +34,29 @@ class Reference:
 @final
 @dataclass(frozen=True, eq=False)
 class Read:
-    """A text as the model read it, and what it did."""
+    """A text and what was measured while the model read it."""
 
     name: str
     words: tuple[str, ...]
-    """The first tokens of the first sequence, as a reader should see them; others are not shown by name."""
+    """The first tokens of the first sequence as readable text; figures label no others."""
     routed: RoutedMeasurement
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """One model as far as it was measured. A part that could not be measured is the error that says why."""
+    """The measurements of one model. A part that could not be measured is the error that explains why."""
 
     name: str
     hub_id: str | None
     layers: tuple[int, ...]
-    """True indices of the layers that are drawn one by one."""
+    """Indices in the model of the layers that are drawn individually."""
     weights: WeightMeasurement
     reference: Reference | MoeClaimsError
     short: Read | MoeClaimsError
-    """The paper's short input, with the cosines of single tokens."""
+    """The paper's short input, with cosines of single tokens."""
     text: Read | MoeClaimsError
+    """The long text."""
     projections: ProjectionMeasurement | MoeClaimsError
 
     @property
@@ -63,12 +64,12 @@ class Subject:
         """Number E of routed experts."""
         return int(self.weights.router.shape[-1])
 
-    def places(self, layers: Integers) -> list[int]:
-        """Where the layers that are drawn one by one stand on an axis of these layers."""
+    def indices(self, layers: Integers) -> list[int]:
+        """Indices of the individually drawn layers within ``layers``, the first axis of a measurement."""
         return [int(np.flatnonzero(layers == layer)[0]) for layer in self.layers]
 
     def similarity(self, level: str, role: Role) -> tuple[Floats, str | None]:
-        """(L, E′, E′) cosines of the ``matrix`` or ``mean`` level, and the label of the last row if it is no expert."""
+        """(L, E′, E′) cosines of level ``matrix`` or ``mean``, and the label of the reference if it is included."""
         among: Floats = getattr(self.weights, level)[role]
         if isinstance(self.reference, MoeClaimsError):
             return among, None
@@ -79,19 +80,19 @@ class Subject:
 @final
 @dataclass(frozen=True, eq=False)
 class Drawing:
-    """A figure, not yet in any file."""
+    """A drawn figure that is not written to a file yet."""
 
     figure: Any
-    """Of matplotlib."""
+    """The ``matplotlib.figure.Figure``."""
     notes: tuple[str, ...] = ()
-    """Sentences of the caption that depend on what was drawn: which layers, what is left out, of how many."""
+    """Sentences of the caption that depend on the data, such as which layers are shown."""
 
 
-def there(part: T | MoeClaimsError) -> T:
-    """A part that was measured.
+def measured_part(part: T | MoeClaimsError) -> T:
+    """The part itself if it was measured.
 
     Raises:
-        MoeClaimsError: why it was not.
+        MoeClaimsError: it was not; the error is the part's.
     """
     if isinstance(part, MoeClaimsError):
         raise part

@@ -1,4 +1,4 @@
-"""What one dense layer costs by its place: our trainings, and the paper's Table 6 (Figure 5)."""
+"""Figure of the cost of one dense layer by its position: our trainings, and the paper's Table 6 (Figure 5)."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ _MATCHED = {"total": (style.BLUE, "o", "-"), "activated": (style.VERMILION, "s",
 
 
 def dense_position(subject: Subject) -> Drawing:
-    """Excess loss over the place of the dense layer, per seed and in the mean; beside it, the paper's two scores."""
+    """Excess loss over the position of the dense layer, per seed and mean; beside it, the paper's two scores."""
     document = load("dense-layer-position")
     figure = style.page(
         11.2,
@@ -25,7 +25,7 @@ def dense_position(subject: Subject) -> Drawing:
     seeds = _ours(ours, document)
     rows, columns = published()["table6_non_moe_layer"]["rows"], published()["table6_non_moe_layer"]["columns"]
     for axis, column, label in ((bench, "bench_avg", "mean of four benchmarks, %"), (perplexity, "ppl", "perplexity")):
-        _theirs(axis, {place: row[columns.index(column)] for place, row in rows.items()}, label)
+        _theirs(axis, {position: row[columns.index(column)] for position, row in rows.items()}, label)
     recipe = document["recipe"]["settings"]
     of = f"{document['layers']} layers, top {recipe['num_experts_per_tok']} of {recipe['num_experts']} experts"
     return Drawing(
@@ -43,15 +43,15 @@ def _ours(axis: Any, document: dict[str, Any]) -> int:
     for matched, (colour, marker, line) in _MATCHED.items():
         try:
             found = excess(document, matched)
-        except NotComparableError:  # no model of the experiment is matched so
+        except NotComparableError:  # the experiment has no models that are matched in this way
             continue
         seeds = max(seeds, len(found.nats))
         for nats in found.nats:
-            axis.plot(found.places, nats, color=colour, linewidth=0.6, alpha=0.45, linestyle=line)
+            axis.plot(found.positions, nats, color=colour, linewidth=0.6, alpha=0.45, linestyle=line)
         label = f"as many {matched} parameters"
         mean = found.nats.mean(axis=0)
-        axis.plot(found.places, mean, color=colour, marker=marker, linestyle=line, linewidth=1.8, label=label)
-        axis.plot(found.places[-1:], mean[-1:], **_ring(colour))
+        axis.plot(found.positions, mean, color=colour, marker=marker, linestyle=line, linewidth=1.8, label=label)
+        axis.plot(found.positions[-1:], mean[-1:], **_ring(colour))
     if not seeds:
         raise NotComparableError("no model of the experiment has a dense layer")
     axis.axhline(0, color=style.GREY, linewidth=0.8, linestyle="--")
@@ -64,12 +64,12 @@ def _ours(axis: Any, document: dict[str, Any]) -> int:
 
 
 def _theirs(axis: Any, values: dict[str, float], label: str) -> None:
-    places = sorted(int(place) for place in values if place != "none")
-    found = [values[str(place)] for place in places]
-    axis.plot(places, found, color=style.PURPLE, marker="D", linewidth=1.6)
-    axis.plot(places[-1:], found[-1:], **_ring(style.PURPLE))
+    positions = sorted(int(position) for position in values if position != "none")
+    found = [values[str(position)] for position in positions]
+    axis.plot(positions, found, color=style.PURPLE, marker="D", linewidth=1.6)
+    axis.plot(positions[-1:], found[-1:], **_ring(style.PURPLE))
     axis.axhline(values["none"], color=style.GREY, linewidth=0.8, linestyle="--", label="all-MoE")
-    axis.set_xticks(places)
+    axis.set_xticks(positions)
     axis.set_xlabel("place of the dense layer")
     axis.set_ylabel(label)
     axis.set_title("paper, Table 6")
@@ -77,5 +77,5 @@ def _theirs(axis: Any, values: dict[str, float], label: str) -> None:
 
 
 def _ring(colour: str) -> dict[str, Any]:
-    """A ring around the last layer."""
+    """Plot options of a ring around the last layer."""
     return {"marker": "o", "markersize": 11, "markerfacecolor": "none", "color": colour, "linestyle": ""}

@@ -1,4 +1,4 @@
-"""Curves over depth, all MoE layers, the last one ringed: what the claims on depth are about."""
+"""Figures of curves over all MoE layers, with a ring around the last layer, for the claims on depth."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,7 +7,7 @@ import numpy as np
 
 from moe_claims.errors import MoeClaimsError
 from moe_claims.figures import style
-from moe_claims.figures.data import Drawing, Subject, there
+from moe_claims.figures.data import Drawing, Subject, measured_part
 from moe_claims.figures.norms import scores
 from moe_claims.measure.measurement import Floats, Integers, RoutedMeasurement
 from moe_claims.models.families.table import Role
@@ -21,8 +21,8 @@ _PANEL, _HIGH, _LEFT, _GAP = 3.6, 2.4, 0.8, 0.95
 
 
 def outputs(subject: Subject) -> Drawing:
-    """Mean similarity of two experts' outputs."""
-    routed = there(subject.text).routed
+    """Mean similarity of two experts' outputs over depth."""
+    routed = measured_part(subject.text).routed
     sums = off_diagonal(routed.angular_sums).mean(axis=-1)
     sequences, mean = sums / routed.lengths, sums.sum(axis=1) / routed.lengths.sum()
     figure, (axis,) = _page("Similarity of expert outputs over depth", subject.name, 1)
@@ -42,7 +42,7 @@ def outputs(subject: Subject) -> Drawing:
 
 
 def weights(subject: Subject) -> Drawing:
-    """Mean similarity of two experts' matrices, and of mean neurons and router rows."""
+    """Mean similarity of two experts' matrices, mean neurons and router rows over depth."""
     layers = subject.weights.layers
     figure, (left, right) = _page("Similarity of weights over depth", subject.name, 2)
     for axis, level in ((left, "matrix"), (right, "mean")):
@@ -58,7 +58,7 @@ def weights(subject: Subject) -> Drawing:
 
 
 def association(subject: Subject) -> Drawing:
-    """Pearson r, over pairs of experts, of router-row similarity and mean-neuron similarity."""
+    """Pearson r, over pairs of experts, of router-row similarity and mean-neuron similarity, over depth."""
     layers = subject.weights.layers
     router = off_diagonal(subject.weights.router)
     figure, (axis,) = _page("Router rows and mean neurons: association by layer", subject.name, 1)
@@ -67,8 +67,10 @@ def association(subject: Subject) -> Drawing:
         _curve(axis, layers, values, *style.ROLE_LINES[role], style.ROLE_NAMES[role])
     printed = published()["table5_r_gate_act_by_layer"].get(models().get(subject.hub_id or "", ""))
     if printed:
-        places = sorted(map(int, printed))
-        axis.plot(places, [printed[str(place)] for place in places], "kx", markersize=5, label="W_act, paper's Table 5")
+        numbers = sorted(map(int, printed))
+        axis.plot(
+            numbers, [printed[str(number)] for number in numbers], "kx", markersize=5, label="W_act, paper's Table 5"
+        )
     axis.axhline(0, color=style.GREY, linewidth=0.8, linestyle=":")
     axis.set_ylim(-1.05, 1.05)
     _finish(axis, layers, "Pearson r over pairs of experts")
@@ -76,8 +78,8 @@ def association(subject: Subject) -> Drawing:
 
 
 def norms(subject: Subject) -> Drawing:
-    """Output norms: mean and range over experts, and their spread."""
-    routed = there(subject.text).routed
+    """Output norms over depth: mean and range over experts, and their spread."""
+    routed = measured_part(subject.text).routed
     by_expert = routed.output_norms.astype(np.float64).mean(axis=1)
     spread = np.asarray([norm_variation(layer).mean() for layer in routed.output_norms])
     figure, (left, right) = _page("Output norms over depth", subject.name, 2)
@@ -100,8 +102,8 @@ def norms(subject: Subject) -> Drawing:
 
 
 def router_norm(subject: Subject) -> Drawing:
-    """How well ranks of norms and scores agree, and how far the best score is above the second."""
-    routed = there(subject.text).routed
+    """Agreement of the ranks of norms and scores, and ratio of the best to the second score, over depth."""
+    routed = measured_part(subject.text).routed
     figure, (left, right) = _page("Router scores over depth", subject.name, 2)
     _curve(left, routed.layers, rank_agreement(routed), style.BLUE, "o", "-", "mean over tokens")
     left.axhline(0, color=style.GREY, linewidth=0.8, linestyle=":", label="chance")
@@ -116,8 +118,8 @@ def router_norm(subject: Subject) -> Drawing:
 
 
 def activations(subject: Subject) -> Drawing:
-    """Magnitude of the intermediate states, and the share of them that is active."""
-    routed = there(subject.text).routed
+    """Magnitude of the intermediate states and the share of active ones, over depth."""
+    routed = measured_part(subject.text).routed
     size, tokens = routed.magnitude_sums.sum(axis=1) / routed.lengths.sum(), routed.activation_share
     figure, (left, right) = _page("Intermediate states over depth", subject.name, 2)
     for axis, values, label in (
@@ -170,8 +172,8 @@ def _curve(axis: Any, layers: Integers, values: Floats, colour: str, marker: str
 
 
 def _finish(axis: Any, layers: Integers, label: str) -> None:
-    places, _ = style.ticks(len(layers), most=14)
-    axis.set_xticks([layers[place] for place in places])
+    positions, _ = style.ticks(len(layers), most=14)
+    axis.set_xticks([layers[position] for position in positions])
     axis.set_xlabel("layer (ring: the last)")
     axis.set_ylabel(label)
     axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=2, fontsize=7)

@@ -1,4 +1,4 @@
-"""Figures → files: one per kind and format, the same to the byte for the same measurements."""
+"""Writes figures to files, one per kind and format; the same measurements give identical bytes."""
 
 import os
 import re
@@ -17,12 +17,12 @@ from moe_claims.figures.catalogue import KINDS, Kind
 from moe_claims.figures.data import Subject
 
 FORMATS = {"png": ("png",), "svg": ("svg",), "both": ("png", "svg")}
-"""What ``--format`` may be: which files it stands for."""
+"""Value of ``--format`` → suffixes of the files to write."""
 DPI = 100
 _UNSAFE = re.compile(r"[^A-Za-z0-9.+-]+")
 _LONGEST = 60
 _NEAR = (0, 2, 4, 6, 8)
-"""How far apart two shades of a channel may be, of 255, to be drawn as one; the least that will do is taken."""
+"""Largest differences per channel, of 255, at which two colours are merged; the smallest sufficient one is used."""
 
 Bytes = NDArray[np.uint8]
 
@@ -30,16 +30,16 @@ Bytes = NDArray[np.uint8]
 @final
 @dataclass(frozen=True)
 class Written:
-    """One kind of figure of one model, drawn or not."""
+    """The result of drawing one kind of figure for one model."""
 
     kind: Kind
     caption: str
     files: tuple[Path, ...] = ()
     reason: str | None = None
-    """Why it was not drawn."""
+    """Reason why it was not drawn; None if it was."""
 
     def as_entry(self, folder: Path) -> dict[str, Any]:
-        """As ``figures.json`` lists it; files are named from the folder that this lies in."""
+        """The entry in ``figures.json``; file paths are relative to ``folder``."""
         return {
             "id": self.kind.id,
             "title": self.kind.title,
@@ -52,12 +52,12 @@ class Written:
 
 
 def relative(path: Path, folder: Path) -> str:
-    """A file named from a folder, with slashes on every system."""
+    """Path of a file relative to a folder, with forward slashes on every system."""
     return PurePath(os.path.relpath(path, folder)).as_posix()
 
 
 def write(subject: Subject, folder: Path, formats: Sequence[str], kinds: Sequence[Kind] | None = None) -> list[Written]:
-    """Draws the kinds (None: all) that apply to a model and writes the files; one that does not has its reason.
+    """Draws the kinds of figures (None: all) of a model and writes them; for those that do not apply, gives the reason.
 
     Raises:
         UsageError: matplotlib is not installed.
@@ -80,7 +80,7 @@ def _written(kind: Kind, subject: Subject, folder: Path, formats: Sequence[str])
 
 
 def _save(figure: Any, path: Path, title: str) -> None:
-    """Whole or not at all, and without a time stamp."""
+    """Writes a figure atomically and without a time stamp."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")  # workers may draw the same model
     if path.suffix == ".png":
         _image(figure).save(partial, format="PNG", optimize=True)
@@ -90,7 +90,7 @@ def _save(figure: Any, path: Path, title: str) -> None:
 
 
 def _image(figure: Any) -> Any:
-    """The figure in dots, as an image of Pillow."""
+    """The rendered figure as a Pillow image."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image
 
@@ -108,33 +108,33 @@ def _image(figure: Any) -> Any:
 
 
 def few_colours(colours: Bytes) -> tuple[Bytes, Bytes] | None:
-    """A picture in a palette of 256 colours: a third of the bytes, and no shade off by more than a reader would see.
+    """Reduces an image to a palette of at most 256 colours, which takes a third of the bytes without visible changes.
 
-    The most frequent colours, which are those of cells, lines and paper, stay as they are; rarer ones, at the edges of
-    signs, take the place of one nearby.
+    The most frequent colours, those of cells, lines and background, are kept; rarer ones, at the edges of
+    characters, are replaced by a near frequent one.
 
     Args:
-        colours: (height, width, 3).
+        colours: (height, width, 3) RGB image.
 
     Returns:
-        (height, width) indices and (n, 3) palette; None where it takes more colours. No channel of a dot is moved by
-        more than ``_NEAR[-1]`` of 255.
+        (height, width) indices and (n, 3) palette; None if 256 colours are not enough. No channel of a pixel changes
+        by more than ``_NEAR[-1]`` of 255.
     """
     codes = colours.astype(np.int64) @ np.asarray((1 << 16, 1 << 8, 1))
     found, indices, counts = np.unique(codes, return_inverse=True, return_counts=True)
-    there = np.stack([found >> 16, found >> 8 & 255, found & 255], axis=1)
+    rgb = np.stack([found >> 16, found >> 8 & 255, found & 255], axis=1)
     often = np.argsort(-counts, kind="stable")
     for near in _NEAR:
-        chosen, home = _merged(there[often], near)
+        chosen, home = _merged(rgb[often], near)
         if chosen is not None:
-            place = np.empty(len(found), dtype=np.uint8)
-            place[often] = home
-            return place[indices].reshape(codes.shape), there[often][chosen].astype(np.uint8)
+            index = np.empty(len(found), dtype=np.uint8)
+            index[often] = home
+            return index[indices].reshape(codes.shape), rgb[often][chosen].astype(np.uint8)
     return None
 
 
 def _merged(colours: NDArray[np.int64], near: int) -> tuple[list[int] | None, NDArray[np.int64]]:
-    """(n, 3) colours → which of them, in order, stand for all that are so near; None for more than 256 of them."""
+    """Indices of the (n, 3) colours that stay, and (n,) the number of the one that replaces each; None for over 256."""
     home = np.full(len(colours), -1)
     chosen: list[int] = []
     for number in range(len(colours)):
@@ -149,7 +149,7 @@ def _merged(colours: NDArray[np.int64], near: int) -> tuple[list[int] | None, ND
 
 
 def folder_names(names: Sequence[str]) -> list[str]:
-    """A folder for each of several models: its name with what file systems could take amiss left out, none twice."""
+    """A distinct folder name for each model: its name without characters that file systems may not allow."""
     found: list[str] = []
     for name in names:
         plain = _UNSAFE.sub("-", name).strip(".-")[:_LONGEST] or "model"

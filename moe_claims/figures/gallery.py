@@ -1,4 +1,4 @@
-"""``python -m moe_claims figures``: models are measured as their settings ask for, and drawn."""
+"""``python -m moe_claims figures``: measures models and draws their figures."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,44 +24,49 @@ from moe_claims.report import results
 from moe_claims.settings import Settings
 
 MOST_LAYERS = 12
-"""Drawn one by one: a page holds no more."""
+"""Largest number of layers that are drawn individually."""
 DEFAULT_LAYERS = 6
+"""Number of layers that are drawn individually if none are named."""
 SHORT = "short input"
+"""Name of the paper's short input."""
 _WORDS = 64
-"""Tokens of a sequence whose words are kept, for labels."""
+"""Number of tokens whose text is kept, for labels."""
 
 
 @final
 @dataclass(frozen=True)
 class Wanted:
-    """What is to be drawn, and where to."""
+    """The options of the command: what to draw, and the files to write."""
 
     out: Path
+    """Folder of the figures."""
     page: Path
+    """Markdown file with the figures and captions."""
     layers: tuple[int, ...] | None
-    """True indices; None for some, first and last among them."""
+    """Indices in the model of the layers to draw individually; None for a selection with the first and the last."""
     formats: tuple[str, ...]
+    """File suffixes."""
     command: str
-    """As it was given, for whoever makes the page again."""
+    """The command line, which the page shows."""
     must_fit: bool
-    """Whether a dense reference that does not fit is an error, because it was asked for by name."""
+    """Whether a dense reference of another shape is an error, because it was named explicitly."""
 
 
 def draw(settings: Settings, wanted: Wanted, keeper: Keeper | None = None) -> str:
-    """Measures and draws every model of the settings, on their first text.
+    """Measures and draws every model of the settings, on the first text.
 
     Returns:
-        One line for each model.
+        A summary, one line per model.
 
     Raises:
-        MoeClaimsError: a model cannot be opened or its weights measured, or has not the layers asked for.
+        MoeClaimsError: a model cannot be opened or its weights measured, or it lacks a requested layer.
     """
     measurer = Measurer(settings, Store(settings.cache) if keeper is None else keeper)
     opened = [open_model(ref, download=settings.download) for ref in settings.models]
-    drawn = [layers_of(model, wanted.layers) for model in opened]  # a wrong number is said before anything is measured
+    drawn = [layers_of(model, wanted.layers) for model in opened]  # checked before anything is measured
     blocks = [_reference(model, settings, must_fit=wanted.must_fit) for model in opened]
-    for place in (wanted.out, wanted.page.parent):
-        _make(place)
+    for parent in (wanted.out, wanted.page.parent):
+        _make(parent)
     several = len(opened) > 1
     folders = files.folder_names([model.ref.name for model in opened])
     models, lines = [], []
@@ -85,10 +90,10 @@ def draw(settings: Settings, wanted: Wanted, keeper: Keeper | None = None) -> st
 
 
 def _make(folder: Path) -> None:
-    """Before anything is measured.
+    """Creates a folder before anything is measured.
 
     Raises:
-        UsageError: the folder cannot be made.
+        UsageError: the folder cannot be created.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -97,10 +102,10 @@ def _make(folder: Path) -> None:
 
 
 def layers_of(model: OpenModel, asked: Sequence[int] | None) -> tuple[int, ...]:
-    """The layers of a model that are drawn one by one.
+    """The layers of a model that are drawn individually.
 
     Raises:
-        UsageError: it has no such MoE layer, or they are too many for a page.
+        UsageError: the model has no such MoE layer, or there are more than ``MOST_LAYERS``.
     """
     layers = model.checkpoint.moe_layers
     if asked is None:
@@ -115,9 +120,9 @@ def layers_of(model: OpenModel, asked: Sequence[int] | None) -> tuple[int, ...]:
 
 
 def _reference(model: OpenModel, settings: Settings, *, must_fit: bool) -> tuple[str, Blocks] | MoeClaimsError:
-    """The dense reference if it fits, else the model's own shared experts, with its label."""
+    """(Label, blocks) of the dense reference if it has the model's shape, else of the model's shared experts."""
     ref = settings.dense_reference
-    if ref is None and model.ref.kind == "embedded":  # whatever other models are drawn beside it
+    if ref is None and model.ref.kind == "embedded":  # also if the run has other models
         ref = resolve(DENSE)
     if ref is not None:
         dense = open_dense(ref, download=settings.download)
@@ -136,9 +141,9 @@ def _reference(model: OpenModel, settings: Settings, *, must_fit: bool) -> tuple
 def measured(
     measurer: Measurer, model: OpenModel, layers: Sequence[int], reference: tuple[str, Blocks] | MoeClaimsError
 ) -> tuple[Subject, Mapping[str, Any] | None]:
-    """What is drawn of a model, and what the page says about the long text.
+    """Measures a model for its figures; returns the measurements and the card of the long text.
 
-    A part that could not be measured is the error that stopped it.
+    Parts that could not be measured are errors in the result.
 
     Raises:
         MoeClaimsError: the weights cannot be measured.
@@ -158,7 +163,7 @@ def measured(
         routed = measurer.parts.routed(model, sequences, blocks)
         card = corpus_card(model, sequences, routed)
         text = Read(sequences.name, _words(model, sequences.ids[0]), routed)
-    except MoeClaimsError as error:  # the figures of weights stand without it
+    except MoeClaimsError as error:  # figures of weights need no text
         text = error
     try:
         prompt = short_sequence(model)
@@ -176,17 +181,17 @@ def _prompt() -> str:
 
 
 def short_sequence(model: OpenModel) -> texts.Sequences:
-    """The paper's short input as one sequence, as the model's own tokenizer reads it.
+    """The paper's short input as one sequence of the model's tokenizer.
 
     Raises:
         ModelError: the model has no tokenizer.
-        UsageError: the tokenizer is not the model's.
+        UsageError: the tokenizer does not belong to the model.
     """
     return read_passage(model, SHORT, _prompt())
 
 
 def _words(model: OpenModel, ids: Sequence[int]) -> tuple[str, ...]:
-    """The first tokens as a reader should see them; those that are no whole signs, or of no tokenizer, by number."""
+    """The first tokens as readable text; tokens that are no whole characters, or without a tokenizer, as ``#id``."""
     some = list(ids[:_WORDS])
     written = [""] * len(some) if model.spell is None else model.spell(some)
     return tuple(_word(word, token) for word, token in zip(written, some, strict=True))

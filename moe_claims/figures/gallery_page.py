@@ -1,4 +1,4 @@
-"""``figures.md`` and ``figures.json``: the figures with their captions, and what they were drawn from."""
+"""``figures.md`` and ``figures.json``: the figures with their captions and the provenance of their data."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from moe_claims.printable import one_line, printable_throughout
 from moe_claims.report.markdown_text import escape, table
 
 FORMAT = 1
-"""Version of ``figures.json``."""
+"""Format version of ``figures.json``."""
 _EXAMPLE = "python -m moe_claims figures tiny-scratch --tokens 1000 --out figures"
 _INTRO = (
     f"Counterparts of the figures of *{PACK.title}* ({PACK.paper}), drawn"
@@ -32,17 +32,18 @@ class Model:
     card: Mapping[str, Any]
     """Provenance of its weights, as in a results file."""
     corpus: Mapping[str, Any] | None
-    """Provenance of the long text; None where it could not be run."""
+    """Provenance of the long text; None if it could not be measured."""
     short: str
-    """The short input."""
+    """The text of the short input."""
     reference: str | None
-    """Label and name of the last row of the maps."""
+    """Label and name of the reference block on the maps; None if there is none."""
     layers: tuple[int, ...]
+    """Layers that are drawn individually."""
     figures: tuple[Written, ...]
 
 
 def document(models: Sequence[Model], environment: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """What ``figures.json`` holds; files are named from the folder that it lies in."""
+    """The content of ``figures.json``; file paths are relative to its folder."""
     return {
         "format": FORMAT,
         "paper": PACK.paper,
@@ -62,18 +63,18 @@ def document(models: Sequence[Model], environment: Mapping[str, Any], folder: Pa
 
 
 def as_json(found: Mapping[str, Any]) -> str:
-    """The document as text."""
+    """The document as JSON text."""
     return json.dumps(printable_throughout(found), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def render(models: Sequence[Model], environment: Mapping[str, Any], folder: Path, command: str) -> str:
-    """A page of all figures as Markdown, kind by kind, so that models stand below each other.
+    """The page of all figures as Markdown, sorted by kind and then by model.
 
     Args:
-        models: with their figures.
+        models: models with their figures.
         environment: versions and options.
-        folder: that the page lies in.
-        command: as it was given, for whoever makes it again.
+        folder: folder of the page.
+        command: command line that produces the page.
     """
     parts = [
         "# Figures",

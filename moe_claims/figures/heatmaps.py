@@ -1,4 +1,4 @@
-"""Heat maps of experts against experts: grids of small ones that share a scale, on a page of bounded size."""
+"""Heat maps of experts against experts: grids of small maps with a common scale, on a page of limited width."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,29 +11,32 @@ from moe_claims.measure.measurement import Floats
 
 _SIGNED, _RISING = "RdBu_r", "viridis"
 _MATTERS = 0.1
-"""Share of the highest value from which on a negative one is worth half of the colours."""
+"""If the lowest value is below minus this share of the highest, half of the colours are used for negative values."""
 _UNSEEN = "#999999"
-"""Of cells without a value, such as an expert's similarity to itself."""
+"""Colour of cells without a value, such as an expert's similarity to itself."""
 _GAP, _LEFT, _BAR, _BOTTOM = 0.13, 0.95, 0.95, 0.4
 _SIDES = ((10, 1.2), (20, 1.45), (72, 1.63), (136, 2.6))
-"""Up to so many experts, so many inches."""
+"""(Largest number of experts, side of a map in inches)."""
 _BESIDE = 0.22
-"""Inches of a map's title."""
+"""Height of a map's title in inches."""
 
 
 @final
 @dataclass(frozen=True)
 class Colours:
-    """What a colour stands for."""
+    """A colour scale."""
 
     map: str
+    """Name of the matplotlib colour map."""
     low: float
+    """Value at its lower end."""
     high: float
+    """Value at its upper end."""
     label: str
     """Quantity and unit, for the colour bar."""
 
     def drawn(self, axis: Any, values: Floats, **options: Any) -> Any:
-        """The values as an image on an axis; NaN is grey."""
+        """Draws (rows, columns) values as an image on an axis; NaN is grey. Returns the image."""
         import matplotlib as mpl
 
         colours = mpl.colormaps[self.map].with_extremes(bad=_UNSEEN)
@@ -41,7 +44,7 @@ class Colours:
 
 
 def signed(values: Sequence[Floats], label: str) -> Colours:
-    """A scale for all of them: red and blue around a white 0 where negative ones matter, else from about 0 upwards."""
+    """A common scale: red and blue around a white 0 if negative values are large enough, else from about 0 upwards."""
     low, high = _ends(values)
     if low < -_MATTERS * high:
         most = style.rounded(max(-low, high))
@@ -50,7 +53,7 @@ def signed(values: Sequence[Floats], label: str) -> Colours:
 
 
 def rising(values: Sequence[Floats], label: str) -> Colours:
-    """A scale for all of them, from the lowest to the highest."""
+    """A common scale from the lowest to the highest value."""
     low, high = _ends(values)
     return Colours(_RISING, low, high if high > low else low + 1.0, label)
 
@@ -62,7 +65,7 @@ def _ends(values: Sequence[Floats]) -> tuple[float, float]:
 
 
 def without_self(similarity: Floats) -> Floats:
-    """(…, n, n) similarities → the same with NaN on the diagonal, where each is compared with itself."""
+    """A copy of (…, n, n) similarities with NaN on the diagonal, where each is compared with itself."""
     others = np.array(similarity, dtype=np.float64)
     index = np.arange(others.shape[-1])
     others[..., index, index] = np.nan
@@ -72,25 +75,26 @@ def without_self(similarity: Floats) -> Floats:
 @final
 @dataclass(frozen=True, eq=False)
 class Row:
-    """Maps side by side: the same quantity in several layers, or of several tokens."""
+    """A row of maps: the same quantity in several layers or for several tokens."""
 
     label: str
+    """Quantity, at the left of the row."""
     maps: Sequence[Floats] | Floats
-    """One per column, (n, n), experts on both axes."""
+    """One (n, n) map per column, with experts on both axes."""
     colours: Colours
     last: str | None = None
-    """Label of the last row and column, where it is no expert."""
+    """Label of the last entry of both axes if it is no expert."""
 
 
 def grid(title: str, name: str, rows: Sequence[Row], columns: Sequence[str], *, side: str = "expert") -> Any:
-    """A page of maps: rows as given, columns wrapped into blocks as wide as the page, a colour bar for each scale.
+    """A figure with rows of maps; columns are wrapped to the width of the page, and each scale has a colour bar.
 
     Args:
         title: kind of figure.
-        name: of the model.
-        rows: as many maps each as there are columns.
-        columns: heading of each column.
-        side: what stands on both axes of every map.
+        name: name of the model.
+        rows: rows with one map per column.
+        columns: headings of the columns.
+        side: label of both axes of every map.
     """
     entries = max(row.maps[0].shape[0] for row in rows)
     size = _inches(entries)
@@ -102,16 +106,16 @@ def grid(title: str, name: str, rows: Sequence[Row], columns: Sequence[str], *, 
     shared = len({row.colours for row in rows}) == 1
     for number, block in enumerate(blocks):
         top = style.HEADING + number * tall + _BESIDE
-        for place, row in enumerate(rows):
-            upper = top + place * (size + _GAP)
+        for line, row in enumerate(rows):
+            upper = top + line * (size + _GAP)
             image = None
             for column, index in enumerate(block):
                 axis = style.box(figure, _LEFT + column * (size + _GAP), upper, size, size)
                 image = row.colours.drawn(axis, row.maps[index], interpolation=_sharp(row.maps[index], size))
-                _label(axis, row, place == len(rows) - 1, column == 0, side)
-                if place == 0:
+                _label(axis, row, line == len(rows) - 1, column == 0, side)
+                if line == 0:
                     axis.set_title(style.inert(columns[index], 22), fontsize=8, pad=3)
-            if not shared or place == 0:
+            if not shared or line == 0:
                 high = len(rows) * (size + _GAP) - _GAP if shared else size
                 bar = style.box(figure, _LEFT + len(block) * (size + _GAP), upper, 0.12, min(high, 3.2))
                 figure.colorbar(image, cax=bar).set_label(row.colours.label, fontsize=7.5)
@@ -120,16 +124,16 @@ def grid(title: str, name: str, rows: Sequence[Row], columns: Sequence[str], *, 
 
 
 def columns_of_page(entries: int) -> int:
-    """How many maps of so many experts a page holds side by side."""
+    """Number of maps of ``entries`` experts that fit side by side on a page."""
     return int((style.WIDTH - _LEFT - _BAR + _GAP) / (_inches(entries) + _GAP))
 
 
 def _label(axis: Any, row: Row, lowest: bool, first: bool, side: str) -> None:
     count = row.maps[0].shape[0] - (row.last is not None)
-    places, labels = style.ticks(count, row.last)
+    positions, labels = style.ticks(count, row.last)
     axis.tick_params(length=2, pad=1.5, labelsize=6.5)
-    axis.set_xticks(places, labels if lowest else [""] * len(labels))
-    axis.set_yticks(places, labels if first else [""] * len(labels))
+    axis.set_xticks(positions, labels if lowest else [""] * len(labels))
+    axis.set_yticks(positions, labels if first else [""] * len(labels))
     if lowest:
         axis.set_xlabel(side, fontsize=7, labelpad=1.5)
     if first:
@@ -140,10 +144,10 @@ def _label(axis: Any, row: Row, lowest: bool, first: bool, side: str) -> None:
 
 
 def _inches(entries: int) -> float:
-    """Side of a map: large enough for its cells, and no larger."""
+    """Side of a map in inches, by its number of entries."""
     return next((inches for most, inches in _SIDES if entries <= most), 3.6)
 
 
 def _sharp(values: Floats, inches: float) -> str:
-    """Cells keep their edges, unless there are more of them than dots: then neighbours are averaged, none dropped."""
+    """Interpolation of a map: none, unless there are more cells than pixels, which are then averaged."""
     return "nearest" if values.shape[0] <= 100 * inches else "auto"

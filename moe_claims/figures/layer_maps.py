@@ -1,4 +1,4 @@
-"""Maps with a row for every MoE layer and a column for every expert."""
+"""Heat maps with a row for every MoE layer and a column for every expert."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,11 +9,18 @@ from moe_claims.measure.measurement import Floats, Integers
 
 _WIDTH, _LEFT, _GAP = 4.2, 0.7, 1.75
 _LOWEST, _HIGHEST = 1.6, 6.0
-"""Inches of a map's height, whatever the number of layers."""
+"""Smallest and largest height of a map in inches."""
 
 
 def side_by_side(title: str, name: str, layers: Integers, panels: Sequence[tuple[str, Floats, Colours]]) -> Any:
-    """A page of maps (L, E), each with its heading and its colours."""
+    """A figure with (L, E) maps side by side.
+
+    Args:
+        title: kind of figure.
+        name: name of the model.
+        layers: (L,) indices of the layers.
+        panels: (heading, values, colour scale) of each map.
+    """
     high = min(_HIGHEST, max(_LOWEST, 0.18 * len(layers)))
     width = _LEFT + len(panels) * (_WIDTH + _GAP) - 0.55
     figure = style.page(width, style.HEADING + high + 0.85, title, name)
@@ -24,8 +31,8 @@ def side_by_side(title: str, name: str, layers: Integers, panels: Sequence[tuple
             axis, values, aspect="auto", interpolation="nearest" if values.shape[1] <= 400 else "auto"
         )
         axis.set_title(heading)
-        places, labels = style.ticks(values.shape[1])
-        axis.set_xticks(places, labels)
+        positions, labels = style.ticks(values.shape[1])
+        axis.set_xticks(positions, labels)
         axis.set_xlabel("expert")
         rows, _ = style.ticks(len(layers), most=16)
         axis.set_yticks(rows, [str(layers[row]) for row in rows])

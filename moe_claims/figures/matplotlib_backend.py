@@ -1,4 +1,4 @@
-"""Matplotlib, where it is installed: the one place that figures get it from."""
+"""Import of matplotlib, which is optional; all other modules get it from here."""
 
 from typing import Any
 
@@ -6,10 +6,10 @@ from moe_claims.errors import UsageError
 
 
 def library() -> Any:
-    """``matplotlib`` itself, for figures that are made as objects and leave no state behind.
+    """The module ``matplotlib``, for figures that are made as objects without global state.
 
     Raises:
-        UsageError: it is not installed.
+        UsageError: matplotlib is not installed.
     """
     try:
         import matplotlib as mpl
@@ -19,7 +19,7 @@ def library() -> Any:
 
 
 def pyplot() -> Any:
-    """``matplotlib.pyplot``, drawing to files alone.
+    """The module ``matplotlib.pyplot`` with a backend that only draws to files.
 
     Raises:
         UsageError: matplotlib is not installed.

@@ -1,4 +1,4 @@
-"""Output norms beside router scores, token by token, and how often their ranks meet (paper, section 5.2)."""
+"""Figures of output norms and router scores, by token and as counts of their ranks (paper, section 5.2)."""
 
 from dataclasses import replace
 from math import ceil
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from moe_claims.figures import heatmaps, style
-from moe_claims.figures.data import Drawing, Subject, there
+from moe_claims.figures.data import Drawing, Subject, measured_part
 from moe_claims.measure.measurement import Floats
 from moe_claims.packs.look_into_moes.audits.figure_10 import figure10_counts
 from moe_claims.packs.look_into_moes.paper import published
@@ -15,22 +15,22 @@ from moe_claims.packs.look_into_moes.paper import published
 MOST_TOKENS = 12
 _MAP, _SCATTER, _GAP = 4.3, 2.3, 0.5
 _REACH = 3
-"""Powers of two around chance that the colours reach at least; far rarer cells share the lowest."""
+"""The colours cover at least this power of two on both sides of chance; rarer cells have the lowest colour."""
 _FAR = 30
-"""Scores that spread over this factor are drawn on a logarithmic axis: on a shorter one it would have no labels."""
+"""Scores whose range exceeds this factor are drawn on a logarithmic axis; on a shorter one it would have no labels."""
 _WRITTEN = 10
-"""Up to so many ranks the share is written into every cell."""
+"""Largest number of ranks for which the share is written into every cell."""
 
 
 def scores(logits: Floats) -> Floats:
-    """(…, E) router logits → softmax over all experts, whatever the model does after."""
+    """(…, E) router logits → (…, E) softmax over all experts, whatever the model does with its scores."""
     powers = np.exp(logits.astype(np.float64) - logits.max(axis=-1, keepdims=True))
     return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
 
 
 def by_token(subject: Subject) -> Drawing:
-    """Per layer: norms and scores as maps of tokens × experts, the chosen marked, and one against the other."""
-    read = there(subject.short)
+    """Per layer, maps of norms and scores (tokens × experts, chosen experts marked), and scores plotted over norms."""
+    read = measured_part(subject.short)
     routed, words = read.routed, read.words[:MOST_TOKENS]
     high = max(1.0, 0.15 * len(words))
     rows, left = len(subject.layers), 1.15
@@ -41,9 +41,9 @@ def by_token(subject: Subject) -> Drawing:
         "Output norms and router scores, token by token",
         subject.name,
     )
-    for row, (layer, place) in enumerate(zip(subject.layers, subject.places(routed.layers), strict=True)):
-        norms, share = routed.output_norms[place, : len(words)], scores(routed.router_logits[place, : len(words)])
-        chosen, top = routed.chosen[place, : len(words)], style.HEADING + 0.25 + row * (high + 0.62)
+    for row, (layer, index) in enumerate(zip(subject.layers, subject.indices(routed.layers), strict=True)):
+        norms, share = routed.output_norms[index, : len(words)], scores(routed.router_logits[index, : len(words)])
+        chosen, top = routed.chosen[index, : len(words)], style.HEADING + 0.25 + row * (high + 0.62)
         for column, (values, what) in enumerate(((norms, "output norm"), (share, "softmax score"))):
             axis = style.box(figure, left + column * (_MAP + _GAP), top, _MAP, high)
             _token_map(figure, axis, values, chosen, what)
@@ -74,8 +74,8 @@ def _token_map(figure: Any, axis: Any, values: Floats, chosen: Any, what: str) -
     size = 16 if experts <= 16 else 5
     row = np.repeat(np.arange(len(values)), chosen.shape[1])
     axis.scatter(chosen.ravel(), row, marker="o", s=size, facecolors="white", edgecolors="black", linewidths=0.5)
-    places, labels = style.ticks(experts)
-    axis.set_xticks(places, labels)
+    positions, labels = style.ticks(experts)
+    axis.set_xticks(positions, labels)
     axis.tick_params(length=2, pad=1.5, labelsize=6.5)
     axis.set_xlabel("expert", fontsize=7, labelpad=1)
     bar = figure.colorbar(image, ax=axis, fraction=0.03, pad=0.015)
@@ -95,7 +95,7 @@ def _against(axis: Any, norms: Floats, share: Floats, chosen: Any) -> None:
     axis.yaxis.set_major_locator(MaxNLocator(5))
     if share.max() > _FAR * share.min() > 0:
         axis.set_yscale("log")
-        axis.yaxis.set_major_formatter("{x:g}")  # the scale's own writes formulas
+        axis.yaxis.set_major_formatter("{x:g}")  # the default formatter writes formulas
         axis.minorticks_off()
     axis.set_xlabel("output norm", fontsize=7, labelpad=1)
     axis.yaxis.set_label_position("right")
@@ -104,8 +104,8 @@ def _against(axis: Any, norms: Floats, share: Floats, chosen: Any) -> None:
 
 
 def rank_counts(subject: Subject) -> Drawing:
-    """How often each norm rank meets each score rank, all layers summed, beside the bars published for Mixtral."""
-    routed = there(subject.text).routed
+    """Counts of norm rank against score rank, summed over layers, beside the bars published for Mixtral."""
+    routed = measured_part(subject.text).routed
     ours = routed.rank_counts().sum(axis=0).T.astype(np.float64)  # rows are norm ranks, as in the paper
     theirs = figure10_counts(published())
     panels = [
@@ -153,12 +153,12 @@ def _log_over_chance(share: Floats) -> Floats:
 
 
 def _rank_axis(axis: Any, ranks: int) -> None:
-    """Ranks count from 1, the smallest; the largest is always labelled."""
-    places, _ = style.ticks(ranks)
-    if places[-1] != ranks - 1:
-        places = [*(place for place in places if ranks - 1 - place >= places[1]), ranks - 1]
-    axis.set_xticks(places, [str(place + 1) for place in places])
-    axis.set_yticks(places, [str(place + 1) for place in places])
+    """Labels both axes with ranks from 1, the smallest; the largest is always labelled."""
+    positions, _ = style.ticks(ranks)
+    if positions[-1] != ranks - 1:
+        positions = [*(position for position in positions if ranks - 1 - position >= positions[1]), ranks - 1]
+    axis.set_xticks(positions, [str(position + 1) for position in positions])
+    axis.set_yticks(positions, [str(position + 1) for position in positions])
     axis.invert_yaxis()
     axis.set_xlabel("score rank (largest score last)")
     axis.set_ylabel("norm rank (largest norm on top)")

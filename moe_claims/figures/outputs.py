@@ -1,22 +1,22 @@
-"""Heat maps of expert-output similarity: token by token on a short input, averaged on a long one (section 5.1)."""
+"""Heat maps of expert-output similarity: by token on a short input, averaged on a long one (paper, section 5.1)."""
 
 from moe_claims.errors import MoeClaimsError
 from moe_claims.figures import heatmaps, style
-from moe_claims.figures.data import Drawing, Subject, there
+from moe_claims.figures.data import Drawing, Subject, measured_part
 from moe_claims.measure.dense import append_dense
 
 MOST_TOKENS = 8
-"""Columns of a page, or as many as it holds; other tokens are left out, and the caption says so."""
+"""Largest number of tokens that are shown; the caption says how many are left out."""
 
 
 def by_token(subject: Subject) -> Drawing:
     """Cosines of the experts' outputs on each token of the short input, one row per layer."""
-    read = there(subject.short)
+    read = measured_part(subject.short)
     cosines = read.routed.token_cosines
     assert cosines is not None  # the short input is measured token by token
     words = read.words[: min(MOST_TOKENS, heatmaps.columns_of_page(cosines.shape[-1]))]
-    places = subject.places(read.routed.layers)
-    shown = heatmaps.without_self(cosines[places, : len(words)])
+    indices = subject.indices(read.routed.layers)
+    shown = heatmaps.without_self(cosines[indices, : len(words)])
     colours = heatmaps.signed([shown], "cosine similarity")
     last = _last(subject, read.routed.dense_sums is not None)
     rows = [heatmaps.Row(f"layer {layer}", shown[row], colours, last) for row, layer in enumerate(subject.layers)]
@@ -28,11 +28,11 @@ def by_token(subject: Subject) -> Drawing:
 
 def averaged(subject: Subject) -> Drawing:
     """Angular similarity of the experts' outputs, averaged over all tokens of the text, one map per layer."""
-    routed = there(subject.text).routed
+    routed = measured_part(subject.text).routed
     mean = routed.angular_mean
     if routed.dense_sums is not None:
         mean = append_dense(mean, routed.dense_sums.sum(axis=1) / routed.lengths.sum())
-    shown = heatmaps.without_self(mean[subject.places(routed.layers)])
+    shown = heatmaps.without_self(mean[subject.indices(routed.layers)])
     row = heatmaps.Row(
         "outputs", shown, heatmaps.rising([shown], "angular similarity"), _last(subject, routed.dense_sums is not None)
     )

@@ -1,4 +1,4 @@
-"""Experts and neurons in two principal components, one panel per layer and matrix (paper, Appendix C)."""
+"""Figures of experts and neurons in two principal components, by layer and matrix (paper, Appendix C)."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -7,21 +7,21 @@ import numpy as np
 
 from moe_claims.errors import MoeClaimsError
 from moe_claims.figures import style
-from moe_claims.figures.data import Drawing, Subject, there
+from moe_claims.figures.data import Drawing, Subject, measured_part
 from moe_claims.measure.measurement import Floats, Plane
 from moe_claims.models.families.table import Role
 
 _ORDER: tuple[Role, ...] = ("up", "act", "down")
 _SIZE, _GAP, _LEFT = 1.7, 0.36, 0.85
 _DOT = 0.015
-"""Inches of a dot's radius."""
+"""Radius of a dot in inches."""
 _SHUFFLE = 0
-"""Seed of the order in which neurons are drawn, so that no expert lies on top of another throughout."""
+"""Seed of the random order in which neurons are drawn, so that no expert always covers another."""
 
 
 def experts(subject: Subject) -> Drawing:
-    """Every expert's flattened matrix as a dot with its number, as far as there is room; the reference as a cross."""
-    found = there(subject.projections)
+    """The flattened matrix of every expert as a dot, numbered if there is room; the reference as a cross."""
+    found = measured_part(subject.projections)
     size = 8.0 if subject.experts <= 16 else 6.0
     crowded = 0
 
@@ -45,14 +45,14 @@ def experts(subject: Subject) -> Drawing:
 
 
 def numbered(points: Floats, size: float) -> dict[int, tuple[float, float]]:
-    """Where numbers go beside their points, the outermost points first; none covers another, or the point of another.
+    """Positions of labels beside their points, outermost points first, without overlap with labels or other points.
 
     Args:
-        points: (n, 2) in inches from the panel's lower left corner.
-        size: of the numbers, in points of type.
+        points: (n, 2) positions in inches from the panel's lower left corner.
+        size: font size of the labels, in points.
 
     Returns:
-        Of the numbers that have room: their centres, in inches.
+        Index of a point → centre of its label in inches; points without room for a label are left out.
     """
     high = size / 72
     outermost = np.argsort(-np.linalg.norm(points - np.median(points, axis=0), axis=1), kind="stable")
@@ -74,8 +74,8 @@ def numbered(points: Floats, size: float) -> dict[int, tuple[float, float]]:
 
 
 def neurons(subject: Subject) -> Drawing:
-    """Some neurons of every expert, coloured by expert, in an order drawn at random."""
-    found = there(subject.projections)
+    """A sample of neurons of every expert, coloured by expert."""
+    found = measured_part(subject.projections)
     colours = _colours(subject.experts)
 
     def draw(axis: Any, plane: Plane) -> None:
@@ -104,7 +104,7 @@ def neurons(subject: Subject) -> Drawing:
 
 
 def _colours(experts: int) -> Any:
-    """(E + 1, 4) a colour for every expert, and grey for a reference."""
+    """(E + 1, 4) RGBA colours of the experts, and grey for the reference."""
     import matplotlib as mpl
 
     few = experts <= len(style.OKABE_ITO)
@@ -113,7 +113,7 @@ def _colours(experts: int) -> Any:
 
 
 def _key(figure: Any, subject: Subject, colours: Any, reference: bool) -> None:
-    """Which colour is which expert: a legend of few, a bar of many."""
+    """Draws the key from colours to experts: a legend for few experts, a colour bar for many."""
     import matplotlib as mpl
     from matplotlib.lines import Line2D
 
@@ -136,7 +136,7 @@ def _key(figure: Any, subject: Subject, colours: Any, reference: bool) -> None:
 
 
 def _limits(axis: Any, points: Floats) -> None:
-    """Both axes as wide as the points ask for, with room for numbers."""
+    """Sets the limits of both axes to hold all points and labels."""
     for low, high, put in zip(points.min(axis=0), points.max(axis=0), (axis.set_xlim, axis.set_ylim), strict=True):
         room = 0.12 * (high - low) or 1.0
         put(low - room, high + room)
@@ -157,7 +157,7 @@ def _panels(
     *,
     right: float,
 ) -> Any:
-    """A page of panels, drawn one by one, with so many inches of room on the right."""
+    """A figure with one panel per layer and matrix, each drawn by ``draw``; ``right`` is its right margin in inches."""
     layers, pitch = subject.layers, _SIZE + _GAP
     blocks = style.in_blocks(len(layers), int((style.WIDTH - _LEFT - right) / pitch))
     width = _LEFT + max(len(block) for block in blocks) * pitch + right

@@ -1,4 +1,4 @@
-"""The figures of a report: a few of every model that was judged, from what was measured for its claims."""
+"""The figures of a report: some of every judged model, drawn from the measurements made for its claims."""
 
 from collections.abc import Mapping
 from typing import Any, final
@@ -15,14 +15,15 @@ from moe_claims.report.report_folder import FIGURES
 from moe_claims.settings import Settings
 
 REPORTED = ("rank-counts", "matrix-similarity", "outputs-averaged", "depth-outputs")
-"""Kinds that need nothing but the weights and a text; the others are drawn by the command ``figures``."""
+"""Kinds of figures in reports, which need only weights and a text; the command ``figures`` draws the others too."""
 
 
 @final
-class Illustrator:
+class ReportFigures:
     """Draws the figures of a run's models into the folder of its report."""
 
     def __init__(self, settings: Settings) -> None:
+        """Prepares a folder name for each model of the settings; writes nothing yet."""
         names = [ref.name for ref in settings.models]
         self._folders = dict(zip(names, files.folder_names(names), strict=True))
         self._root = settings.report / FIGURES
@@ -31,11 +32,11 @@ class Illustrator:
         """Draws the figures of one model.
 
         Args:
-            model: that was measured.
-            measured: by text; the first one is drawn.
+            model: the model.
+            measured: its measurements by text; those on the first text are drawn.
 
         Returns:
-            Its card, and its ``figures`` as ``figures.json`` lists them, files named from that folder.
+            ``{"model": card, "figures": entries}`` as in ``figures.json``; file paths are relative to its folder.
 
         Raises:
             UsageError: matplotlib is not installed.

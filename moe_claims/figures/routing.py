@@ -1,4 +1,4 @@
-"""Which experts each token chose, by layer, and how evenly they are chosen (paper, Appendix I)."""
+"""Figures of the experts that each token chose and of the balance of loads, by layer (paper, Appendix I)."""
 
 from dataclasses import replace
 from typing import Any
@@ -6,26 +6,32 @@ from typing import Any
 import numpy as np
 
 from moe_claims.figures import heatmaps, style
-from moe_claims.figures.data import Drawing, Subject, there
+from moe_claims.figures.data import Drawing, Subject, measured_part
 from moe_claims.figures.layer_maps import side_by_side
 from moe_claims.measure.measurement import Floats, RoutedMeasurement
 
 MOST_TOKENS = 64
-"""Of one sequence: as many as the paper's prompt has."""
+"""Largest number of tokens that are shown, which is the length of the paper's prompt."""
 _LEFT, _RIGHT, _WORDS = 0.8, 1.15, 0.6
 
 
-def choices(routed: RoutedMeasurement, place: int, tokens: int) -> Floats:
-    """(E, tokens) place of each expert among those that a token of the first sequence chose, from 1; NaN for none."""
-    chosen = routed.chosen[place, :tokens].astype(np.int64)
+def choices(routed: RoutedMeasurement, index: int, tokens: int) -> Floats:
+    """(E, tokens) rank, from 1, of each expert among those chosen by a token of the first sequence; NaN if not chosen.
+
+    Args:
+        routed: the measurement.
+        index: index of the layer in the measurement.
+        tokens: number of tokens.
+    """
+    chosen = routed.chosen[index, :tokens].astype(np.int64)
     found = np.full((tokens, routed.router_logits.shape[-1]), np.nan)
     np.put_along_axis(found, chosen, np.broadcast_to(np.arange(1.0, chosen.shape[1] + 1), chosen.shape), axis=1)
     return np.asarray(found.T)
 
 
 def patterns(subject: Subject) -> Drawing:
-    """One strip per layer: experts by tokens of the first sequence, coloured by the place among the chosen."""
-    read = there(subject.text)
+    """One strip per layer: experts by tokens of the first sequence, coloured by the rank among the chosen."""
+    read = measured_part(subject.text)
     routed = read.routed
     tokens = int(min(routed.lengths[0], MOST_TOKENS))
     experts, k = routed.router_logits.shape[-1], routed.chosen.shape[-1]
@@ -34,10 +40,10 @@ def patterns(subject: Subject) -> Drawing:
     height = style.HEADING + len(subject.layers) * pitch + _WORDS
     figure = style.page(style.WIDTH, height, "Experts chosen by each token of one sequence", subject.name)
     colours = heatmaps.Colours("cividis", 0.5, k + 0.5, "place among the chosen (1: highest score)")
-    for row, (layer, place) in enumerate(zip(subject.layers, subject.places(routed.layers), strict=True)):
+    for row, (layer, index) in enumerate(zip(subject.layers, subject.indices(routed.layers), strict=True)):
         top = style.HEADING + 0.22 + row * pitch
         axis = style.box(figure, _LEFT, top, style.WIDTH - _LEFT - _RIGHT, high)
-        image = _strip(axis, choices(routed, place, tokens), colours, k)
+        image = _strip(axis, choices(routed, index, tokens), colours, k)
         axis.set_title(f"layer {layer}", fontsize=8, pad=3, loc="left")
         lowest = row == len(subject.layers) - 1
         axis.set_xticks(
@@ -58,22 +64,22 @@ def patterns(subject: Subject) -> Drawing:
 def _strip(axis: Any, chosen: Floats, colours: heatmaps.Colours, k: int) -> Any:
     import matplotlib as mpl
 
-    # k colours of the scale, the best the darkest; what was not chosen is left light, unlike any of them.
+    # k colours of the scale, the darkest for the highest score; experts that were not chosen are light grey.
     steps = mpl.colormaps[colours.map].resampled(max(2, k + 1)).with_extremes(bad="#f2f2f2")
     shades = mpl.colors.ListedColormap(steps(np.arange(k) / max(1, k))).with_extremes(bad="#f2f2f2")
     image = axis.imshow(
         chosen, cmap=shades, vmin=colours.low, vmax=colours.high, aspect="auto", interpolation="nearest"
     )
-    places, labels = style.ticks(len(chosen))
-    axis.set_yticks(places, labels)
+    positions, labels = style.ticks(len(chosen))
+    axis.set_yticks(positions, labels)
     axis.tick_params(axis="y", labelsize=6.5, length=2, pad=1.5)
     axis.set_ylabel("expert", fontsize=7)
     return image
 
 
 def loads(subject: Subject) -> Drawing:
-    """Map of layers × experts: how often each was chosen, over the even share, as a power of two."""
-    routed = there(subject.text).routed
+    """Maps of layers × experts: log₂ of the load over the even share, and the mean score."""
+    routed = measured_part(subject.text).routed
     experts, k = routed.router_logits.shape[-1], routed.chosen.shape[-1]
     counts = np.stack([np.bincount(layer.ravel().astype(np.int64), minlength=experts) for layer in routed.chosen])
     even = counts.sum(axis=1, keepdims=True) / experts

@@ -1,4 +1,4 @@
-"""How all figures look: page sizes, colours that colour-blind readers tell apart, tick labels, and inert text."""
+"""Common style of all figures: page sizes, colours for colour-blind readers, tick labels, and escaped text."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -10,13 +10,13 @@ from moe_claims.figures.matplotlib_backend import library
 from moe_claims.printable import one_line
 
 WIDTH = 14.25
-"""Inches of the widest page."""
+"""Width of the widest page in inches."""
 BLUE, VERMILION, GREEN, PURPLE, GREY = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#777777"
 OKABE_ITO = ("#000000", "#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7")
-"""Eight colours that every reader tells apart, one for each of up to eight experts."""
+"""Eight colours that colour-blind readers can tell apart, for up to eight experts (Okabe and Ito)."""
 ROLE_NAMES = {"up": "W_up", "act": "W_act", "down": "W_down"}
 ROLE_LINES = {"up": (BLUE, "o", "-"), "act": (VERMILION, "s", "--"), "down": (GREEN, "^", ":")}
-"""Colour, marker and line of each matrix kind: any one of the three would do."""
+"""Colour, marker and line style of each matrix kind; each of the three identifies it."""
 
 _FONT = "DejaVu Sans"
 _LONGEST = 60
@@ -25,7 +25,7 @@ _STEPS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Matplotlib's own defaults, whatever the user's are; text stays text and is never read as a formula."""
+    """Context with a fixed matplotlib style, independent of the user's; text is not interpreted as formulas."""
     library()
     from matplotlib import style as styles
 
@@ -49,7 +49,7 @@ def style() -> Iterator[None]:
 
 
 def page(width: float, height: float, title: str, name: str) -> Any:
-    """An empty figure of so many inches, with its kind and the model's name as heading."""
+    """An empty figure of ``width`` × ``height`` inches, with its kind and the model's name as heading."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), facecolor="white")
@@ -59,37 +59,35 @@ def page(width: float, height: float, title: str, name: str) -> Any:
 
 
 HEADING = 0.6
-"""Inches that the heading of a page takes."""
+"""Height of a page's heading in inches."""
 
 
 def box(figure: Any, left: float, top: float, width: float, height: float) -> Any:
-    """Axes at a place in inches, ``top`` measured from the upper edge."""
+    """Adds axes at a position given in inches; ``top`` is measured from the upper edge."""
     whole, tall = figure.get_size_inches()
     return figure.add_axes((left / whole, 1 - (top + height) / tall, width / whole, height / tall))
 
 
 def ticks(count: int, last: str | None = None, *, most: int = 9) -> tuple[list[int], list[str]]:
-    """Places and labels on an axis of experts 0 to ``count`` − 1, thinned to what can be read; the last by its name.
+    """Tick positions and labels for an axis of experts 0 to ``count`` − 1, thinned to be readable.
 
     Args:
         count: number of experts.
-        last: label of one more entry behind them.
-        most: labels that have room, the last not counted.
+        last: label of one more entry after the experts.
+        most: largest number of labels, not counting ``last``.
     """
     step = next(step for step in (*_STEPS, count) if count / step <= most)
-    places = list(range(0, count, step))
-    labels = [str(place) for place in places]
+    positions = list(range(0, count, step))
+    labels = [str(position) for position in positions]
     if last is None:
-        return places, labels
-    if step > 1 and count - places[-1] < step:  # the two labels would touch
-        del places[-1], labels[-1]
-    return [*places, count], [*labels, last]
+        return positions, labels
+    if step > 1 and count - positions[-1] < step:  # the two labels would touch
+        del positions[-1], labels[-1]
+    return [*positions, count], [*labels, last]
 
 
 def inert(text: str, longest: int = _LONGEST) -> str:
-    """Text of models and texts as one short line, with the code of each sign that the font lacks or that would steer
-    a terminal or a reader's eye.
-    """
+    """Text of models and texts as one short line; control characters and those that the font lacks are escaped."""
     known = _glyphs()
     flat = "".join(sign if ord(sign) in known else _written_out(sign) for sign in one_line(text))
     return flat if len(flat) <= longest else flat[: longest - 1] + "…"
@@ -101,14 +99,14 @@ def _written_out(sign: str) -> str:
 
 @cache
 def _glyphs() -> frozenset[int]:
-    """Code points of the font."""
+    """Code points that the font has glyphs for."""
     from matplotlib import font_manager
 
     return frozenset(font_manager.get_font(font_manager.findfont(_FONT)).get_charmap())
 
 
 def in_blocks(count: int, across: int) -> list[range]:
-    """So many columns in as few blocks as hold ``across`` each, all about as wide."""
+    """Splits ``count`` columns into as few blocks as possible, of at most ``across`` columns and about equal width."""
     across = max(1, across)
     rows = -(-count // across)
     wide = -(-count // rows)
@@ -116,14 +114,14 @@ def in_blocks(count: int, across: int) -> list[range]:
 
 
 def spread(layers: Sequence[int], most: int) -> tuple[int, ...]:
-    """At most so many of the layers, first and last among them, evenly spread."""
+    """Evenly spaced layers, no more than ``most``, including the first and the last."""
     if len(layers) <= most:
         return tuple(layers)
     return tuple(layers[round(i * (len(layers) - 1) / (most - 1))] for i in range(most))
 
 
 def named(layers: Sequence[int], of: int) -> str:
-    """Which layers a figure shows, as a sentence."""
+    """Sentence that says which layers of ``of`` a figure shows."""
     shown = ", ".join(map(str, layers))
     if len(layers) == of:
         return f"Layers shown: {shown} (all MoE layers)."
@@ -131,7 +129,7 @@ def named(layers: Sequence[int], of: int) -> str:
 
 
 def rounded(value: float) -> float:
-    """Up to two significant digits, away from zero: a limit that a colour bar can show."""
+    """The value rounded away from zero to two significant digits, as a limit for a colour bar."""
     if value == 0:
         return 0.0
     unit = 10.0 ** (math.floor(math.log10(abs(value))) - 1)

@@ -1,4 +1,4 @@
-"""The picture of a training: one small panel per claim, its effect over the steps."""
+"""Figure of a training: one small panel per claim with its effect over the steps."""
 
 import math
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from moe_claims.report.trajectory import ClaimTrajectory
 _COLUMNS = 6
 _BOUND, _GREY = "#d55e00", "#999999"
 _LOOKS = {
-    # Colours of Okabe and Ito; filled or not, and shapes, so that none is needed.
+    # Colours of Okabe and Ito; verdicts also differ in shape and filling, so that colour is not needed.
     "replicated": ("o", "#0072b2", "#0072b2", "replicated"),
     "direction-only": ("o", "#0072b2", "white", "right direction, less than claimed"),
     "absent": ("s", "#555555", "white", "absent"),
@@ -24,7 +24,7 @@ _LOOKS = {
 def draw(trajectories: Sequence[ClaimTrajectory], path: Path, *, title: str) -> None:
     """Writes the figure: effects with 95 % intervals over the logarithm of the step, marked by verdict.
 
-    Dashed, the smallest effect of interest; dotted, the same architecture freshly initialised.
+    The dashed line is the smallest effect of interest, the dotted one the freshly initialised architecture.
 
     Raises:
         UsageError: matplotlib is not installed, or no claim has an effect.
@@ -55,7 +55,7 @@ def draw(trajectories: Sequence[ClaimTrajectory], path: Path, *, title: str) -> 
     ]
     figure.legend(handles=marks, loc="outside lower center", ncols=len(marks), fontsize=8, frameon=False)
     figure.suptitle(f"{title}: effect of each claim over training steps, with 95 % intervals", fontsize=11)
-    for axis in axes.flat[max(0, len(shown) - _COLUMNS) : len(shown)]:  # the lowest of each column
+    for axis in axes.flat[max(0, len(shown) - _COLUMNS) : len(shown)]:  # the lowest panel of each column
         axis.set_xlabel("training step", fontsize=8)
     figure.savefig(path, dpi=110, metadata={"Software": None})
     plots.close(figure)
@@ -77,11 +77,11 @@ def _panel(axis: Any, one: ClaimTrajectory) -> None:
         axis.axhline(fresh, color=_GREY, linewidth=1.2, linestyle=":", zorder=0)
     low, high = min(effects), max(effects)
     reach = max(high - low, abs(known[-1][1]["effect"]["smallest_of_interest"]), 1e-6)
-    # Intervals of a few points can be so wide that nothing else would be seen; what is cut goes on beyond the frame.
+    # Some intervals are so wide that nothing else would be visible; they are cut at the frame.
     axis.set_ylim(low - reach, high + reach)
     axis.set_xscale(
         "symlog", linthresh=max(1, min((step for step, _ in known if step), default=1))
-    )  # step 0 has a place
+    )  # so that step 0 can be shown
     weight = "bold" if one.family == "headline" else "normal"
     axis.set_title(one.name.replace(" [", "\n["), fontsize=7.5, fontweight=weight)
     axis.tick_params(labelsize=7)

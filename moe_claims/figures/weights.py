@@ -11,8 +11,8 @@ _ORDER: tuple[Role, ...] = ("up", "act", "down")
 def matrix_similarity(subject: Subject) -> Drawing:
     """Cosines of flattened matrices, one row per matrix, one column per layer, one scale for all."""
     found = {role: subject.similarity("matrix", role) for role in _ORDER}
-    places = subject.places(subject.weights.layers)
-    shown = {role: heatmaps.without_self(values[places]) for role, (values, _) in found.items()}
+    indices = subject.indices(subject.weights.layers)
+    shown = {role: heatmaps.without_self(values[indices]) for role, (values, _) in found.items()}
     colours = heatmaps.signed(list(shown.values()), "cosine similarity")
     rows = [heatmaps.Row(style.ROLE_NAMES[role], shown[role], colours, found[role][1]) for role in _ORDER]
     figure = heatmaps.grid("Similarity of the experts' matrices", subject.name, rows, _columns(subject))
@@ -22,13 +22,13 @@ def matrix_similarity(subject: Subject) -> Drawing:
 def mean_similarity(subject: Subject) -> Drawing:
     """Cosines of mean neurons and of router rows, each row of maps with its own scale."""
     found = {role: subject.similarity("mean", role) for role in _ORDER}
-    places = subject.places(subject.weights.layers)
+    indices = subject.indices(subject.weights.layers)
     rows = []
     for role, (values, last) in found.items():
-        shown = heatmaps.without_self(values[places])
+        shown = heatmaps.without_self(values[indices])
         label = f"cosine, mean of {style.ROLE_NAMES[role]}"
         rows.append(heatmaps.Row(f"mean {style.ROLE_NAMES[role]}", shown, heatmaps.signed([shown], label), last))
-    router = heatmaps.without_self(subject.weights.router[places])
+    router = heatmaps.without_self(subject.weights.router[indices])
     rows.append(heatmaps.Row("router W_g", router, heatmaps.signed([router], "cosine, router rows")))
     figure = heatmaps.grid("Similarity of mean neurons and of router rows", subject.name, rows, _columns(subject))
     return Drawing(figure, (_layers(subject), *_reference(subject, "mean")))
@@ -43,7 +43,7 @@ def _layers(subject: Subject) -> str:
 
 
 def _reference(subject: Subject, level: str) -> tuple[str, ...]:
-    """Whose row is last, or why there is none."""
+    """Note on the reference in the last row and column, or on why there is none."""
     reference = subject.reference
     if isinstance(reference, MoeClaimsError):
         return (f"No row beside the experts: {reference}.",)

@@ -1,1 +1,1 @@
-"""From measurements to verdicts: what a claim is, its test, the correction, the decision."""
+"""Judging claims: their records, tests, corrections for multiple testing, and verdicts."""

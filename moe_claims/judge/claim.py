@@ -1,4 +1,4 @@
-"""A claim as one declarative record, which tests, reports and documentation all read."""
+"""The record of a claim, ``Claim``: the one declaration that tests, reports and documentation read."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -10,14 +10,14 @@ from moe_claims.types import Finding
 Needs = Literal["weights", "text", "texts", "counts", "trainings"]
 PaperSays = Literal["holds", "absent", "opposite"]
 Estimator = Callable[..., Finding]
-"""``(variant, measured, rng) → Finding`` for a claim on a model that is measured here; claims on other evidence have
-estimators of their evidence's own signature."""
+"""``(variant, measured, rng) → Finding`` for a claim on a model that is measured in this run. Other kinds of evidence
+(published counts, trainings) define the signature of their own estimators."""
 
 
 @final
 @dataclass(frozen=True)
 class Estimand:
-    """What one variant of a claim estimates, where that is of another kind than the claim's own."""
+    """The effect of one variant of a claim, where it is another quantity than the effect of the claim itself."""
 
     effect: str
     """Name and unit."""
@@ -32,15 +32,15 @@ class Printed:
 
     value: float
     place: str
-    """Table, figure or section."""
+    """Table, figure or section of the paper in which it is printed."""
     note: str
-    """How the value follows from what is printed."""
+    """Explains how the value was read or computed from the printed numbers."""
     standard_error: float | None = None
-    """None where nothing printed gives one."""
+    """Standard error of ``value``; None if the paper prints nothing that it follows from."""
     none: float = 0.0
-    """The value that stands for no effect."""
+    """Value that means no effect."""
     companions: Mapping[str, "Printed"] = field(default_factory=dict)
-    """Of the finding's companions, by their names; these have none of their own."""
+    """Printed values of the finding's companions (further estimates), by name; they have no companions themselves."""
 
 
 @final
@@ -48,15 +48,15 @@ class Printed:
 class Claim:
     """A published statement about MoE internals, made testable.
 
-    The record decides what would count before any model is looked at: the estimand, the
+    The record fixes, before any model is measured, what counts as a replication: the estimand, the
     smallest effect of interest with its claimed sign, the null and the unit.
     """
 
     id: str
     statement: str
-    """What the paper says, in one sentence."""
+    """The statement of the paper, in one sentence."""
     section: str
-    """Where it says so."""
+    """Section, table or figure in which the paper says so."""
     family: Literal["headline", "secondary", "public", "trained"]
     """Family of tests that the correction for multiple testing runs over, within the claim's pack."""
     needs: Needs
@@ -67,70 +67,71 @@ class Claim:
     smallest: float
     """Smallest effect of interest; its sign is the claimed direction."""
     null: str
-    """What chance is taken to be."""
+    """Null hypothesis, in terms of what is resampled, such as permuted expert labels."""
     unit: str
-    """The exchangeable unit."""
+    """Exchangeable unit that the test and the interval run over, such as the expert within a layer or the sequence."""
     estimator: Estimator
-    """Turns what was measured into a finding."""
+    """Function that computes the finding from the measurements."""
     version: int = 1
-    """Raised when the estimand or the null changes, so that results of two versions are not taken for comparable."""
+    """Increased when the estimand or the null changes, so that results of different versions are not compared."""
     variants: tuple[str | None, ...] = (None,)
-    """Parts that are tested each on its own, such as matrix kinds."""
+    """Parts of the claim that are tested separately, such as matrix kinds; None is the claim as a whole."""
     estimands: Mapping[str, Estimand] = field(default_factory=dict)
-    """Of the variants whose effect is not the claim's ``effect`` against its ``smallest``."""
+    """Effect and smallest effect by variant, for variants that differ from the claim's ``effect`` and ``smallest``."""
     on_text: tuple[str, ...] = ()
     """Variants that need a text although the others do not."""
     rule: Literal["difference", "level"] = "difference"
-    """``difference``: the effect is compared with none at all. ``level``: the claim is that it reaches
-    ``smallest``, and the whole interval must."""
+    """``difference``: the effect is tested against no effect. ``level``: the claim is that the effect reaches
+    ``smallest``, and the whole confidence interval must lie at or above it."""
     negligible: float | None = None
-    """Bound of equivalence to none, where it is smaller than the smallest effect of interest."""
+    """Bound of the equivalence test, if it is smaller than the smallest effect of interest."""
     applies: str = "every MoE"
-    """To which models the claim applies."""
+    """Models that the claim applies to, in words."""
     paper_says: Mapping[str, PaperSays] = field(default_factory=dict)
-    """The paper's models for which it says that the claim does not hold, by the pack's key of the model."""
+    """Models for which the paper itself reports that the effect is ``absent`` or ``opposite``, by the pack's key of the
+    model."""
     printed: Callable[[str, str | None], Printed | None] | None = None
-    """By the pack's key of a model and the variant: the value that the paper prints. None where it prints none."""
+    """Function from the pack's key of a model and a variant to the value that the paper prints, or None."""
 
     @property
     def direction(self) -> int:
-        """+1 or −1, the claimed sign of the effect."""
+        """Claimed sign of the effect: +1 or −1."""
         return 1 if self.smallest > 0 else -1
 
     @property
     def equivalence(self) -> float:
-        """An effect whose 90 % interval lies within ± this is as good as none."""
+        """Bound of the equivalence test: an effect whose 90 % interval lies within ± this counts as absent."""
         return abs(self.smallest) if self.negligible is None else self.negligible
 
     @property
     def code(self) -> str:
-        """Where the estimator stands, as ``module:function``."""
+        """Location of the estimator, as ``module:function``."""
         function = self.estimator
         while isinstance(function, partial):
             function = function.func
         return f"{function.__module__}:{function.__qualname__}"
 
     def needs_of(self, variant: str | None) -> Needs:
-        """What one variant needs."""
+        """The input that one variant needs: ``text`` for those in ``on_text``, else the claim's ``needs``."""
         return "text" if variant in self.on_text else self.needs
 
     def of(self, variant: str | None) -> "Claim":
-        """The record as it holds for one variant: with the effect and the smallest of interest of that variant."""
+        """A copy of the record with the effect and the smallest effect of interest of one variant."""
         own = self.estimands.get(variant or "")
         return self if own is None else replace(self, effect=own.effect, smallest=own.smallest)
 
     def others(self) -> dict[Estimand, tuple[str, ...]]:
-        """The estimands that are not the claim's own, each with its variants."""
+        """The distinct values of ``estimands``, each with the variants that share it."""
         return {
             other: tuple(variant for variant, own in self.estimands.items() if own == other)
             for other in self.estimands.values()
         }
 
     def row_keys(self) -> tuple[str, ...]:
-        """``id`` or ``id[variant]``, one per variant."""
+        """Keys of the claim's rows, one per variant: ``id`` or ``id[variant]``."""
         return tuple(key_of(self.id, variant) for variant in self.variants)
 
 
 def key_of(claim: str, variant: str | None) -> str:
-    """How a claim and its variant are written together: ``claim[variant]``."""
+    """Claim and variant as one string: ``claim[variant]``, or ``claim`` if the variant is None."""
     return claim if variant is None else f"{claim}[{variant}]"

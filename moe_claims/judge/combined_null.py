@@ -1,4 +1,4 @@
-"""How claims word their sources of chance, and which null counts where several tests must all reject."""
+"""Shared wordings of nulls and units, and the null of a claim whose several tests must all reject."""
 
 from dataclasses import replace
 
@@ -9,20 +9,20 @@ CURVES_WITHOUT_TREND = (
     "AR(1) curves over depth without trend, as smooth as the data allow (φ bias-corrected, its uncertainty kept)"
 )
 EXPERT_WITHIN_LAYER = "expert within layer"
-"""Nulls and units as the records of several claims word them."""
+"""Nulls and units in the words of the records of several claims (``Claim.null``, ``Claim.unit``)."""
 
 LABELS = "expert labels permuted in every layer"
 SIGNS = "signs of whole sequences flipped"
 CURVES = "AR(1) curves without trend"
 MARKS = "as many experts of each layer, whichever"
-"""What is resampled, as null distributions name it."""
+"""What is resampled, in the words of ``NullDistribution``."""
 
 
 def of_largest_p(*tests: tuple[float, NullDistribution]) -> NullDistribution:
-    """Of tests that must all reject, the null of the one whose p-value is the largest, and so the claim's.
+    """The null distribution of the test with the largest p-value, for a claim whose tests must all reject.
 
     Args:
-        tests: p-value in the claimed direction and null of each; of equal p-values the first counts.
+        tests: (p-value in the claimed direction, null distribution) of each test; the first wins a tie.
     """
     _, null = max(tests, key=lambda test: test[0])
     return replace(null, of_tests=sum(each.of_tests for _, each in tests))

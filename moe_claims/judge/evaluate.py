@@ -1,7 +1,7 @@
-"""From what was measured to judged rows: every claim's estimator, one correction per family, one decision each.
+"""From measurements to result rows: runs the estimators, corrects p-values within each family, decides on each claim.
 
-The same path for every evidence: whoever has trials, of a model that was measured here, of published counts or
-of trainings, gets rows from ``rows_of``.
+All kinds of evidence (models measured in the run, published counts, trainings) share one path: each makes ``Trial``
+objects, and ``rows_of`` turns them into rows.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -32,20 +32,20 @@ Published = Mapping[str, Any] | None
 @final
 @dataclass(frozen=True)
 class Trial:
-    """One claim, estimated but not yet judged."""
+    """One variant of a claim, estimated but not yet judged."""
 
     claim: Claim
     variant: str | None
     corpus: str | None
-    """Text; None for a claim on weights alone."""
+    """Name of the text; None for a claim on weights alone."""
     outcome: Finding | MoeClaimsError
-    """The finding; or why there is none: not applicable, or something broke."""
+    """The finding, or the error that explains why there is none."""
     sequences: int | None = None
-    """How many the model was run on, for a claim on one text."""
+    """Number of sequences that the model was run on, for a claim on one text."""
     model: str = ""
-    """Name for the row."""
+    """Name of the model, for the row."""
     group: str = ""
-    """Trials of one family and group are corrected together."""
+    """Trials with the same family and the same group are corrected together."""
 
     @property
     def key(self) -> str:
@@ -54,24 +54,24 @@ class Trial:
 
     @property
     def finding(self) -> Finding | None:
-        """The finding, where there is one."""
+        """The finding, or None."""
         return self.outcome if isinstance(self.outcome, Finding) else None
 
 
 def try_all(
     pack: Pack, measured: Mapping[str, Measured], seed: int, claims: Iterable[Claim] | None = None, *, model: str = ""
 ) -> list[Trial]:
-    """Estimates every claim of a pack, or the claims given, on every text; weight claims once.
+    """Estimates every claim of a pack, or the given claims, on every text; claims on weights once.
 
     Each test has its own generator, seeded by the run's seed and the test's name, so that
     its numbers depend neither on the other tests nor on their order.
 
     Args:
-        pack: whose claims they are.
-        measured: by text; the weights are the same in all of them.
-        seed: of the run.
-        claims: some of the pack's; None for all on models.
-        model: name for the rows.
+        pack: pack that the claims belong to.
+        measured: measurements by text; the weights are the same in all of them.
+        seed: seed of the run.
+        claims: some of the pack's claims; None for all on models.
+        model: name of the model, for the rows.
     """
     trials = []
     first = next(iter(measured.values()))
@@ -95,9 +95,9 @@ def _estimated(
 ) -> Finding | MoeClaimsError:
     try:
         return claim.estimator(variant, measured, rng)
-    except MoeClaimsError as error:  # bad input to one claim loses none of the others
+    except MoeClaimsError as error:  # unusable input of one claim must not stop the others
         return error
-    except Exception as error:  # nor does a fault in one estimator, which third parties write too
+    except Exception as error:  # nor must a bug in an estimator, which may come from a third party
         at = extract_tb(error.__traceback__)[-1]
         return MoeClaimsError(
             f"{claim.code} raised {type(error).__name__}: {error} (line {at.lineno} of {Path(at.filename).name}); "
@@ -116,8 +116,8 @@ _CORRECTIONS: Mapping[str, Callable[[Sequence[float]], Any]] = {
 def corrected(trials: Sequence[Trial], alpha: float) -> list[Corrected | None]:
     """P-values after correction over each family and group of trials; None for a trial without a finding.
 
-    Benjamini–Hochberg for secondary claims and those on published counts, Holm for the others. Besides both
-    directions: what the correction makes of the smallest p that each test can reach, the others unchanged.
+    Benjamini–Hochberg for secondary claims and those on published counts, Holm for the others. Both directions are
+    corrected, and also the smallest p that each test can reach, with the other tests unchanged.
     """
     found: list[Corrected | None] = [None] * len(trials)
     families: dict[tuple[str, str], list[tuple[int, Finding]]] = {}
@@ -129,22 +129,22 @@ def corrected(trials: Sequence[Trial], alpha: float) -> list[Corrected | None]:
         values = [finding.p_value for _, finding in members]
         towards = correct(values)
         against = correct([finding.p_opposite for _, finding in members])
-        for place, (at, finding) in enumerate(members):
-            best = correct([*values[:place], finding.smallest_p, *values[place + 1 :]])[place]
-            found[at] = Corrected(float(towards[place]), float(against[place]), float(best), alpha)
+        for i, (at, finding) in enumerate(members):
+            best = correct([*values[:i], finding.smallest_p, *values[i + 1 :]])[i]
+            found[at] = Corrected(float(towards[i]), float(against[i]), float(best), alpha)
     return found
 
 
 def judge(
     trials: Sequence[Trial], p_values: Sequence[Corrected | None], pack: Pack, hub_id: str | None = None
 ) -> list[Decision | None]:
-    """A decision for every trial; None where something broke.
+    """A decision for every trial; None for a trial that failed with an unexpected error.
 
     Args:
-        trials: of one evidence.
-        p_values: of the trials, as ``corrected`` returns them.
-        pack: knows what the paper says of the model.
-        hub_id: of the model; None where it is not on the hub.
+        trials: trials of one kind of evidence.
+        p_values: their corrected p-values, as ``corrected`` returns them.
+        pack: pack that says what the paper reports for the model.
+        hub_id: id of the model on the hub; None if it is not there.
     """
     decisions: list[Decision | None] = []
     for trial, p in zip(trials, p_values, strict=True):
@@ -180,15 +180,15 @@ def rows_of(
     hub_id: str | None = None,
     published: Callable[[Trial], Published] = lambda _: None,
 ) -> Judged:
-    """Corrects, judges and writes down all trials of one evidence.
+    """Corrects and judges all trials of one kind of evidence, and returns their rows.
 
     Args:
-        pack: whose claims they are.
-        evidence: its name.
-        trials: that belong together.
+        pack: pack that the claims belong to.
+        evidence: name of the evidence.
+        trials: the trials; the families among them are complete.
         alpha: error rate of a family of tests.
-        hub_id: of the model; None where it is not on the hub or there are several.
-        published: the paper's value beside a trial.
+        hub_id: id of the model on the hub; None if it is not there or there are several models.
+        published: function from a trial to the paper's value, or None.
     """
     p_values = corrected(trials, alpha)
     results, broken = [], []
@@ -213,13 +213,13 @@ def evaluate(
     """Judges one model on the claims of one pack.
 
     Args:
-        pack: whose claims are judged.
-        model: name for the rows.
-        hub_id: of a model on the hub, to find its published values.
-        measured: by text; the weights are the same in all of them.
-        control: the random-initialisation control likewise, why there is none, or None
-            for a model that needs none.
-        seed: of every resampling.
+        pack: pack with the claims to judge.
+        model: name of the model, for the rows.
+        hub_id: id of the model on the hub, to find its published values; None if it is not there.
+        measured: measurements by text; the weights are the same in all of them.
+        control: measurements of the random-initialisation control by text, the error that explains why
+            there are none, or None if no control was asked for.
+        seed: seed of every resampling.
         alpha: error rate of a family of tests.
     """
     trials = try_all(pack, measured, seed, model=model)
@@ -240,7 +240,7 @@ def evaluate(
 def _controls(
     pack: Pack, control: Mapping[str, Measured] | MoeClaimsError, hub_id: str | None, seed: int, alpha: float
 ) -> dict[tuple[str, str | None], dict[str, Any]] | str:
-    """By ``claim[variant]`` and text, what the control came to; or why there is none."""
+    """Verdicts of the control by (``claim[variant]``, text), or the reason why there is no control."""
     if isinstance(control, MoeClaimsError):
         return str(control)
     trials = try_all(pack, control, seed)
@@ -261,7 +261,7 @@ def _with_control(
     if isinstance(found, str):
         found = {"verdict": None, "effect": None, "reason": found}
     replicated = found["verdict"] == row.verdict == Verdict.REPLICATED
-    # Where the paper finds nothing, a fresh model without it is what one expects, and no artefact.
+    # If the paper reports no effect, none in a freshly initialised model is expected and no artefact.
     artefact = replicated and pack.paper_says(pack.live[row.claim], hub_id) != "absent"
     said = "; replicated at random initialisation too: an artefact of the architecture" if artefact else ""
     return replace(row, reason=row.reason + said, controls={"random_init": {**found, "artefact": artefact}})

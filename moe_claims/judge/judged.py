@@ -1,4 +1,4 @@
-"""What judging one model, or one body of published evidence, came to."""
+"""``Judged``: the results of judging one model, or one set of published evidence."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ from moe_claims.types import Result
 @final
 @dataclass(frozen=True)
 class Broken:
-    """One test that has no row because something broke: a file that cannot be used, a fault in an estimator."""
+    """One test without a row because of an error, such as an unusable file or an exception in an estimator."""
 
     claim: str
     variant: str | None
     corpus: str | None
     message: str
-    """One line."""
+    """The error, in one line."""
 
     @property
     def key(self) -> str:
@@ -28,28 +28,28 @@ class Broken:
 @final
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """The rows of one pack, and what the report says about what they were measured on."""
+    """The rows of one pack, with the cards and figures of the model and texts they were measured on."""
 
     results: tuple[Result, ...]
     broken: tuple[Broken, ...] = ()
     card: Mapping[str, Any] | None = None
-    """Of the model that was measured; None for evidence that others published."""
+    """Card (provenance) of the measured model; None for published evidence."""
     corpora: tuple[Mapping[str, Any], ...] = ()
-    """A card of each text that the model was run on."""
+    """Cards of the texts that the model was run on."""
     pictures: Mapping[str, Any] | None = None
-    """Figures of the model, or the reason why there are none; None where none were asked for."""
+    """Figures of the model, or the reason why there are none; None if none were asked for."""
 
     def find(self, claim: str, variant: str | None, model: str | None, corpus: str | None) -> Result | str:
-        """The row of one test, or the message of what broke.
+        """The row of one test, or the error message if the test has none.
 
         Args:
-            claim: its id.
-            variant: of the claim.
-            model: None where the evidence is of one body of models.
-            corpus: text; None where the evidence is of one text, or of none.
+            claim: id of the claim.
+            variant: variant of the claim.
+            model: name of the model; None matches any.
+            corpus: name of the text; None matches any.
 
         Raises:
-            LookupError: neither a row nor a message is there.
+            LookupError: there is neither a row nor a message.
         """
         for row in self.results:
             here = model in (None, row.model) and corpus in (None, row.corpus)

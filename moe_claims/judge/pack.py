@@ -1,4 +1,4 @@
-"""A pack: the claims of one paper, what they are tested on, and the paper's own numbers beside them."""
+"""``Pack``: the claims of one paper, the evidence they are tested on, and the numbers that the paper prints."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,11 +12,14 @@ from moe_claims.settings import Settings
 from moe_claims.types import Audit
 
 Auditor = Callable[[Settings], Audit]
+"""Runs one audit under the options of a run."""
 
 _ID = re.compile(r"[a-z][a-z0-9_]*")
 _CLAIM_ID = re.compile(r"[a-z][a-z0-9-]*")
 _OF_A_MODEL = ("weights", "text", "texts")
+"""``Claim.needs`` of claims on models that are measured in the run."""
 _FAMILIES_OF_A_MODEL = ("headline", "secondary")
+"""``Claim.family`` of claims on models that are measured in the run."""
 
 
 @final
@@ -25,23 +28,23 @@ class Case:
     """One test: a variant of a claim, on one model and one text."""
 
     evidence: str
-    """``live``, or the name of another evidence of the pack."""
+    """Kind of evidence: ``live``, or the name of further evidence of the pack."""
     claim: str
     variant: str | None = None
     model: str | None = None
-    """None where the evidence is of one body of models."""
+    """Name of the model; None if the evidence is about one fixed set of models."""
     corpus: str | None = None
-    """None for claims on weights alone, and where the evidence has one text."""
+    """Name of the text; None for claims on weights alone and if the evidence has one text only."""
 
     @property
     def name(self) -> str:
-        """How a test of this claim is told from its others."""
+        """Suffix that tells this test from others of the same claim: model, text and variant, joined by ``-``."""
         model = self.model if self.evidence == "live" or self.model is None else self.model.partition("/")[2]
         return "-".join(part for part in (model, self.corpus, self.variant) if part)
 
 
 class Session(Protocol):
-    """Who opens, measures and judges models, once each."""
+    """The part of ``run.session.Session`` that evidence uses: it opens, measures and judges each model once."""
 
     @property
     def settings(self) -> Settings:
@@ -49,7 +52,7 @@ class Session(Protocol):
         ...
 
     def judged(self, pack: "Pack", model: str) -> Judged:
-        """All rows of a pack on a model that the run names.
+        """All rows of a pack on one of the run's models.
 
         Raises:
             MoeClaimsError: the model cannot be opened or its weights measured.
@@ -58,32 +61,32 @@ class Session(Protocol):
 
 
 class Evidence(Protocol):
-    """A body of evidence that claims are judged on: models measured here, published counts, trainings, pairs."""
+    """A kind of evidence that claims are judged on: models measured in the run, published counts, or trainings."""
 
     @property
     def name(self) -> str:
-        """One word, which rows carry as ``evidence``."""
+        """One word, stored in the field ``evidence`` of result rows."""
         ...
 
     @property
     def title(self) -> str:
-        """Heading of its rows in a report."""
+        """Heading of these rows in reports."""
         ...
 
     @property
     def claims(self) -> Mapping[str, Claim]:
-        """The claims that it speaks of, by their ids."""
+        """The claims that this evidence can test, by id."""
         ...
 
     def cases(self, claim: Claim, settings: Settings) -> Sequence[Case]:
-        """The tests of one of its claims in a run."""
+        """The tests of one of these claims in a run."""
         ...
 
     def judged(self, pack: "Pack", case: Case, session: Session) -> Judged:
-        """The rows that a case is among, corrected together.
+        """The rows of the family that a case belongs to, whose p-values are corrected together.
 
         Raises:
-            MoeClaimsError: there are none.
+            MoeClaimsError: the rows cannot be computed.
         """
         ...
 
@@ -91,14 +94,14 @@ class Evidence(Protocol):
 @final
 @dataclass(frozen=True)
 class Live:
-    """Models that are measured on this machine."""
+    """The evidence ``live``: models that are measured in this run."""
 
     claims: Mapping[str, Claim]
     name: str = "live"
     title: str = "Live"
 
     def cases(self, claim: Claim, settings: Settings) -> Sequence[Case]:
-        """A test per model, variant, and text where the variant needs one."""
+        """One test per model and variant, and per text if the variant needs one."""
         return [
             Case(self.name, claim.id, variant, ref.name, text)
             for ref in settings.models
@@ -118,30 +121,31 @@ class Pack:
     """The claims of one paper.
 
     Raises:
-        ValueError: an id cannot be used or is there twice, or a claim asks for what no model gives.
+        ValueError: an id is malformed or used twice, or a claim has a value that is not allowed.
     """
 
     id: str
-    """Lower-case letters, digits and underscores: rows know a claim as ``id/claim``."""
+    """Lower-case letters, digits and underscores. Rows name a claim as ``id/claim``."""
     title: str
-    """Of the paper."""
+    """Title of the paper."""
     paper: str
-    """Where it is, such as ``arXiv 2406.18219``."""
+    """Reference of the paper, such as ``arXiv 2406.18219``."""
     claims: tuple[Claim, ...]
-    """Those on models that are measured here, in the order of the report."""
+    """Claims on models that are measured in the run, in the order of the report."""
     evidence: tuple[Evidence, ...] = ()
-    """Further evidence, with claims of its own."""
+    """Further kinds of evidence, each with its own claims."""
     audits: Mapping[str, Auditor] = field(default_factory=dict)
-    """By id, in the order of the report: checks of the paper's printed numbers and of its code."""
+    """Checks of the paper's printed numbers and of its code, by id, in the order of the report."""
     models: Callable[[], Mapping[str, str]] | None = None
-    """Gives the models that the paper treats: id on the hub → the key that ``paper_says`` and ``printed`` use."""
+    """Function that returns the paper's models: id on the hub → the key that ``paper_says`` and ``printed`` use."""
     sequences: int | None = None
-    """How many the paper ran its models on, for a standard error where it prints none; None if it does not say."""
+    """Number of sequences that the paper ran its models on, from which a standard error is derived if it prints none;
+    None if the paper does not say."""
     tests: str | None = None
-    """Package whose test modules judge the claims; None where the suite's own test does."""
+    """Package with the test modules of the claims; None if they are run by ``claims/test_packs.py``."""
     seed_prefix: str | None = None
-    """Before a claim's name in what seeds its test; by default ``id/``. Empty for the first pack alone, whose numbers
-    were published before there were packs."""
+    """Prefix of a claim's name in the string that seeds its test; ``id/`` by default. Empty only for the first pack,
+    whose numbers were published before packs existed."""
 
     def __post_init__(self) -> None:
         if not _ID.fullmatch(self.id):
@@ -163,42 +167,41 @@ class Pack:
 
     @cached_property
     def live(self) -> Mapping[str, Claim]:
-        """The claims on models that are measured here, by id."""
+        """``claims`` by id."""
         return {claim.id: claim for claim in self.claims}
 
     @cached_property
     def kinds(self) -> Mapping[str, Evidence]:
-        """All evidence by name, ``live`` first."""
+        """All kinds of evidence by name, ``live`` first."""
         return {"live": Live(self.live), **{evidence.name: evidence for evidence in self.evidence}}
 
     def records(self) -> Iterator[tuple[str, Claim]]:
-        """Evidence and record of every claim."""
+        """Yields (name of the evidence, record) for every claim of every kind of evidence."""
         for name, evidence in self.kinds.items():
             yield from ((name, claim) for claim in evidence.claims.values())
 
     def key(self, claim: str) -> str:
-        """How rows know a claim: ``pack/claim``."""
+        """Name of a claim in result rows: ``pack/claim``."""
         return f"{self.id}/{claim}"
 
     def seed_name(self, claim: str, variant: str | None) -> str:
-        """What, with the run's seed, seeds one test: it depends on no other test and on no order."""
+        """String that, with the run's seed, seeds one test. It does not depend on other tests or on their order."""
         prefix = f"{self.id}/" if self.seed_prefix is None else self.seed_prefix
         return prefix + key_of(claim, variant)
 
     def paper_model(self, hub_id: str | None) -> str | None:
-        """The paper's key of a model on the hub; None if the paper does not treat it."""
+        """The paper's key of a model on the hub; None if the model is not one of the paper's."""
         return None if hub_id is None or self.models is None else self.models().get(hub_id)
 
     def paper_says(self, claim: Claim, hub_id: str | None) -> PaperSays:
-        """Whether the paper takes a claim to hold for this very model; ``holds`` where it does not treat the model."""
+        """What the paper reports on a claim for this model; ``holds`` if the model is not one of the paper's."""
         return claim.paper_says.get(self.paper_model(hub_id) or "", "holds")
 
     def published_value(self, claim: Claim, variant: str | None, hub_id: str | None) -> dict[str, Any] | None:
-        """What the paper prints for this claim and this very model, or None.
+        """The value that the paper prints for this claim and this model, or None.
 
-        ``none`` is the value of no effect, ``paper_says`` whether the paper takes the claim to hold,
-        ``standard_error`` None where nothing printed gives one. ``companions`` holds the same (less
-        ``model`` and ``paper_says``) for further estimates.
+        ``none`` is the value that means no effect; for claims of rule ``level`` it is the level itself.
+        ``companions`` holds the same keys, without ``model`` and ``paper_says``, for further estimates.
         """
         model = self.paper_model(hub_id)
         printed = claim.printed(model, variant) if model is not None and claim.printed is not None else None
@@ -208,13 +211,13 @@ class Pack:
         return found | {"none": claim.smallest} if claim.rule == "level" else found
 
     def described(self) -> dict[str, Any]:
-        """What a results document says of the pack."""
+        """The entry of the pack in a results document: id, title, paper and titles of the evidence."""
         evidence = {kind.name: kind.title for kind in self.evidence}
         return {"id": self.id, "title": self.title, "paper": self.paper, "evidence": evidence}
 
 
 def as_published(printed: Printed, model: str, paper_says: PaperSays) -> dict[str, Any]:
-    """A printed value as a row carries it: of which model, and whether the claim is said to hold there."""
+    """A printed value as result rows store it: with the model and what the paper reports on the claim there."""
     found = asdict(printed)
     for companion in found["companions"].values():
         del companion["companions"]

@@ -1,4 +1,4 @@
-"""The packs that are installed, found by the entry-point group ``moe_claims.packs`` and loaded when first asked for."""
+"""The registry of installed packs: found by the entry-point group ``moe_claims.packs``, loaded on first use."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,41 +14,42 @@ from moe_claims.settings import Settings
 from moe_claims.types import Audit
 
 GROUP = "moe_claims.packs"
-"""Each entry names a ``Pack``: ``their_pack = "their_package.pack:PACK"``."""
+"""Entry-point group. Each entry names a ``Pack``: ``their_pack = "their_package.pack:PACK"``."""
 _OURS = "moe-claims"
+"""Name of the distribution of this package."""
 
 
 @final
 @dataclass(frozen=True)
 class Installed:
-    """An entry of the group, not yet loaded."""
+    """An entry point of the group, not loaded yet."""
 
     name: str
     entry: EntryPoint
 
     @property
     def distribution(self) -> str:
-        """Name and version of the distribution that brings it."""
+        """Name and version of the distribution that it belongs to."""
         dist = self.entry.dist
         return "an unknown distribution" if dist is None else f"{dist.name} {dist.version}"
 
     @property
     def ours(self) -> bool:
-        """Whether it comes with this package."""
+        """Whether the pack is part of this package."""
         return self.entry.dist is not None and self.entry.dist.name.replace("_", "-").lower() == _OURS
 
 
 @cache
 def installed() -> dict[str, Installed]:
-    """All entries by name: those that come with this package first, then by name.
+    """All installed entries by name: those of this package first, then alphabetically.
 
     Raises:
-        UsageError: two distributions bring a pack of one name.
+        UsageError: two distributions have a pack of the same name.
     """
     found: dict[str, Installed] = {}
     for entry in entry_points(group=GROUP):
         one = Installed(entry.name, entry)
-        # One distribution may be seen twice, as from a clone that is installed and stands on the path too.
+        # A distribution can be found twice, such as an installed clone that is also on the import path.
         if entry.name in found and found[entry.name].distribution != one.distribution:
             both = f"{found[entry.name].distribution} and {one.distribution}"
             raise UsageError(f"{both} both bring a pack named '{entry.name}': uninstall one of them")
@@ -57,10 +58,10 @@ def installed() -> dict[str, Installed]:
 
 
 def default() -> tuple[str, ...]:
-    """Names of the packs that come with this package.
+    """Names of the packs that are part of this package.
 
     Raises:
-        UsageError: there are none, because the package is not installed or was installed before it had packs.
+        UsageError: there are none: the package is not installed, or was installed before it had packs.
     """
     names = tuple(name for name, one in installed().items() if one.ours)
     if not names:
@@ -69,7 +70,7 @@ def default() -> tuple[str, ...]:
 
 
 def usable() -> tuple[str, ...]:
-    """Names of all packs that can be loaded, ours first."""
+    """Names of all installed packs that can be loaded, those of this package first."""
     found = []
     for name in installed():
         try:
@@ -82,10 +83,10 @@ def usable() -> tuple[str, ...]:
 
 @cache
 def load(name: str) -> Pack:
-    """One pack.
+    """Loads an installed pack by name.
 
     Raises:
-        UsageError: there is none of this name, or what its entry names cannot be imported or is no usable pack.
+        UsageError: no pack has this name, its entry point cannot be imported, or it is not a usable pack.
     """
     known = installed()
     if name not in known:
@@ -108,7 +109,7 @@ def load(name: str) -> Pack:
 
 
 def chosen(names: Sequence[str] | None) -> tuple[Pack, ...]:
-    """The packs of these names, each once; None for those that come with this package.
+    """The packs with these names, each once; for None, those of this package.
 
     Raises:
         UsageError: one is not installed or cannot be loaded.
@@ -117,15 +118,15 @@ def chosen(names: Sequence[str] | None) -> tuple[Pack, ...]:
 
 
 def record(key: str, evidence: str) -> Claim | None:
-    """The record that a row of results was judged by.
+    """The record of the claim that a result row is about.
 
     Args:
         key: ``pack/claim``.
-        evidence: of the row.
+        evidence: kind of evidence of the row.
 
     Returns:
-        None for a pack that is not installed or cannot be loaded, and for a claim that this version of it does not
-        know: results are shown without.
+        None if the pack is not installed or cannot be loaded, or if its installed version has no such claim; reports
+        then show the row without its record.
     """
     name, _, claim = key.rpartition("/")
     if name not in installed():
@@ -138,11 +139,11 @@ def record(key: str, evidence: str) -> Claim | None:
 
 
 def resolve(key: str, packs: Sequence[Pack]) -> tuple[Pack, str]:
-    """The pack and the id of a claim or audit that is named ``id`` or ``pack/id``.
+    """Finds a claim or audit by its name; returns its pack and its id.
 
     Args:
-        key: the name.
-        packs: those in which a name without a pack is looked for.
+        key: ``id`` or ``pack/id``.
+        packs: packs to search for a name without a pack.
 
     Raises:
         UsageError: none of them has it, or several have.
@@ -175,6 +176,6 @@ def audit(pack: Pack, name: str, settings: Settings) -> Audit:
     """Runs one audit of a pack.
 
     Raises:
-        MoeClaimsError: what it needs cannot be had.
+        MoeClaimsError: something that the audit needs is missing or cannot be computed.
     """
     return replace(pack.audits[name](settings), pack=pack.id)

@@ -11,15 +11,19 @@ from moe_claims.types import Finding, Interval
 def against_published(
     finding: Finding, published: Mapping[str, Any] | None, sequences: int | None
 ) -> dict[str, Any] | None:
-    """The four criteria, with the origin of the published standard error said; those of companions by their names.
+    """The four replication criteria, with the origin of the published standard error; the same for companions, by name.
 
-    Where the paper finds no effect, small telescopes and the pooled estimate's difference from none
-    have no published effect to speak of, and are None.
+    If the paper reports no effect, the criteria "small telescopes" and "pooled estimate differs from none"
+    have no published effect to refer to, and are None.
 
     Args:
-        finding: ours.
+        finding: the finding of this run.
         published: the paper's value as ``Pack.published_value`` returns it.
-        sequences: how many the paper ran its models on; None if it does not say.
+        sequences: number of sequences that the paper ran its models on; None if it does not say.
+
+    Returns:
+        The fields of ``stats.replication.Criteria`` and more, or ``{"reason": …}`` if they cannot be computed; None
+        if ``published`` is None.
     """
     if published is None:
         return None
@@ -37,7 +41,7 @@ def against_published(
 def _four(
     effect: float, interval: Interval, units: int, published: Mapping[str, Any], sequences: int | None
 ) -> dict[str, Any]:
-    """``units`` counts our sequences where the interval is over sequences."""
+    """The criteria of one estimate; ``units`` is our number of sequences if the interval is over sequences."""
     our_se = (interval.high - interval.low) / 2 / Z95
     if our_se <= 0:
         return {"reason": "our interval has no width, so the criteria cannot be computed"}

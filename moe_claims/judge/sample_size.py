@@ -1,7 +1,7 @@
-"""What would settle a claim that is left open: how many more sequences, seeds or domains, or why no text would.
+"""Sample size for an inconclusive claim: about how many more sequences, seeds or domains would decide it, or why none.
 
-A projection and no promise: it takes the effect and the variance as they are now, and the
-half-width of an interval over sequences (or seeds, or domains) to shrink with the root of their number.
+It is a projection: it assumes that effect and variance stay as estimated, and that the half-width of an
+interval over sequences (or seeds, or domains) shrinks with the square root of their number.
 """
 
 import math
@@ -16,36 +16,36 @@ from moe_claims.types import Finding
 _NORMAL = NormalDist()
 _Z95 = _NORMAL.inv_cdf(0.975)
 _MOST = 1e6
-"""More than this many times the sequences at hand is no answer: the effect lies on the bound for all they tell."""
+"""Largest factor that is reported: beyond it the effect cannot be told from the bound, and no number is given."""
 _OVER = re.compile(r"over (sequence|seed|domain)s(,|$)")
 
 
 @final
 @dataclass(frozen=True)
 class Corrected:
-    """p-values of one test after correction for its family."""
+    """P-values of one test after correction for its family."""
 
     towards: float
-    """In the claimed direction."""
+    """P-value in the claimed direction."""
     opposite: float
-    """Against it."""
+    """P-value in the opposite direction."""
     at_best: float
-    """What the smallest p that the test can reach would become."""
+    """The smallest p-value that the test can reach, corrected with the other tests unchanged."""
     alpha: float
-    """Error rate of the family."""
+    """Error rate of the family of tests."""
 
 
 def what_would_settle(
     claim: Claim, finding: Finding, p: Corrected, sequences: int | None, *, against_none: bool = False
 ) -> str:
-    """The end of a sentence: about how many more sequences, seeds or domains would settle it, or why no text would.
+    """The end of a verdict's sentence: how many more sequences, seeds or domains would decide it, or why none would.
 
     Args:
-        claim: gives rule, bounds, null and unit.
-        finding: what was found; left open.
+        claim: record with rule, bounds, null and unit.
+        finding: the inconclusive finding.
         p: its p-values after correction.
-        sequences: how many the interval rests on; None where it is not known.
-        against_none: the effect is significant, and what is open is whether it is as good as none.
+        sequences: number of sequences behind the interval; None if unknown.
+        against_none: the effect is significant, and the open question is whether it is equivalent to none.
     """
     times, sampled = times_as_many(claim, finding, p, against_none=against_none), _sampled(finding)
     at_hand = sequences if sampled == "sequence" else finding.n_units
@@ -61,11 +61,11 @@ def what_would_settle(
 
 
 def times_as_many(claim: Claim, finding: Finding, p: Corrected, *, against_none: bool = False) -> float | None:
-    """How many times as many sequences, seeds or domains would decide, 1 or more; None where none is known to.
+    """The factor (1 or more) by which the number of sequences, seeds or domains must grow to decide; None if unknown.
 
-    The nearest of the ways that are open counts: the 90 % interval fits within the bound of
-    equivalence; the p-value passes the correction; or, for a claim of level and for one that is
-    significant but nearly none, the 95 % interval leaves the bound.
+    It is the smallest factor at which one of these becomes true: the 90 % interval fits within the bound
+    of equivalence; the p-value passes the correction; or, for claims of rule ``level`` and with
+    ``against_none``, the 95 % interval lies on one side of the bound.
     """
     if _sampled(finding) is None:
         return None
@@ -83,13 +83,13 @@ def times_as_many(claim: Claim, finding: Finding, p: Corrected, *, against_none:
 
 
 def _sampled(finding: Finding) -> str | None:
-    """The unit of the interval, if there could be more of it; experts and layers are all that a model has."""
+    """``sequence``, ``seed`` or ``domain`` if the interval is over these; None for experts and layers."""
     found = _OVER.search(finding.interval.method)
     return None if found is None else found[1]
 
 
 def _fits(finding: Finding, bound: float) -> float | None:
-    """Until the equivalence interval lies within ±bound; never where the effect itself does not."""
+    """Factor until the equivalence interval lies within ±bound; None if the effect itself does not."""
     effect, interval = finding.effect, finding.equivalence
     if abs(effect) >= bound:
         return None
@@ -98,19 +98,19 @@ def _fits(finding: Finding, bound: float) -> float | None:
 
 
 def _leaves(finding: Finding, bound: float) -> float | None:
-    """Until the 95 % interval lies on one side of a bound; never where the effect lies on the bound."""
+    """Factor until the 95 % interval lies on one side of a bound; None if the effect lies on the bound."""
     return _growth(_Z95, _distance(finding, bound))
 
 
 def _growth(needed: float, now: float) -> float | None:
-    """How many times as many sequences bring an effect to so many standard errors, from so many now."""
+    """Factor that brings an effect from ``now`` to ``needed`` standard errors; None if ``now`` is almost 0."""
     return (needed / now) ** 2 if now * _MOST > needed else None
 
 
 def _distance(finding: Finding, origin: float) -> float:
-    """How many standard errors of its interval the effect lies from an origin, by the half that is towards it.
+    """Distance of the effect from an origin in standard errors, from the half of the interval that faces the origin.
 
-    0 where it lies on the origin; infinite where the interval has no width.
+    0 if the effect lies on the origin; infinite if the interval has no width.
     """
     interval, away = finding.interval, finding.effect - origin
     reach = finding.effect - interval.low if away > 0 else interval.high - finding.effect
@@ -120,11 +120,11 @@ def _distance(finding: Finding, origin: float) -> float:
 
 
 def _becomes_significant(claim: Claim, finding: Finding, p: Corrected) -> float | None:
-    """Until the p-value passes the correction, where it is the text (or the number of seeds) that holds it back.
+    """Factor until the p-value passes the correction; None if more sequences (or seeds) would not achieve that.
 
-    That is so where the null ranges over the interval's unit and the p-value is what the interval
-    makes one expect: if it lies more than a standard error above, another null (labels,
-    order of the layers) holds it back. A test over signs halves its smallest p with every sequence.
+    They would if the null is about the interval's unit and the p-value agrees with the interval. If it
+    is more than one standard error weaker, another null (labels, order of the layers) dominates. The
+    smallest p of a sign-flip test halves with every sequence.
     """
     sampled = _sampled(finding)
     if sampled is None or sampled not in claim.null:
@@ -133,7 +133,7 @@ def _becomes_significant(claim: Claim, finding: Finding, p: Corrected) -> float 
     towards = (finding.effect - origin) * claim.direction > 0
     raw, corrected = (finding.p_value, p.towards) if towards else (finding.p_opposite, p.opposite)
     z, by_test = _distance(finding, origin), _z(raw)
-    if raw > finding.smallest_p * (1 + 1e-9):  # at its floor a p-value says nothing of the distance
+    if raw > finding.smallest_p * (1 + 1e-9):  # a p-value at its smallest possible value says nothing of the distance
         if by_test < z - 1:
             return None
         z = min(z, by_test)
@@ -149,12 +149,12 @@ def _becomes_significant(claim: Claim, finding: Finding, p: Corrected) -> float 
 
 
 def _z(p: float) -> float:
-    """Standard errors that a one-sided p-value stands for."""
+    """Standard normal quantile of a one-sided p-value."""
     return -_NORMAL.inv_cdf(min(max(p, 1e-300), 1 - 1e-15))
 
 
 def _two_digits(number: float) -> int:
-    """A whole number of 1 or more, rounded up to two figures."""
+    """The number rounded up to two significant digits, 1 or more."""
     whole = max(1, math.ceil(number - 1e-9))
     unit: int = 10 ** max(0, len(str(whole)) - 2)
     return -(-whole // unit) * unit

@@ -1,4 +1,4 @@
-"""From a finding to a verdict: one pure function, the same for every claim."""
+"""``decide``: turns a finding and its corrected p-values into a verdict, by the same rules for every claim."""
 
 import math
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from moe_claims.judge.sample_size import Corrected, what_would_settle
 from moe_claims.types import Finding, Interval, Verdict
 
 ROUNDING = 1e-9
-"""Share of the smallest effect of interest below which an effect is rounding, and has no direction."""
+"""Fraction of the smallest effect of interest below which an effect is a rounding error and has no direction."""
 
 
 @final
@@ -22,7 +22,7 @@ class Decision:
 
 
 def p_text(p: float) -> str:
-    """A p-value for people; rounding never makes it smaller."""
+    """A p-value as text, such as ``p = 0.013``; it is rounded up."""
     if p < 0.001:
         return "p ≤ 0.001"
     return f"p = {math.ceil(p * 1000) / 1000:.3f}"
@@ -39,22 +39,22 @@ def decide(
     p_at_best: float | None = None,
     sequences: int | None = None,
 ) -> Decision:
-    """Judges one finding after correction for its family of tests.
+    """The verdict on one finding, after correction for multiple testing.
 
     Args:
-        claim: gives direction, rule, smallest effect of interest and bound of equivalence.
-        finding: effect, intervals and conditions.
-        p_adjusted: corrected p in the claimed direction.
-        p_opposite_adjusted: corrected p against it.
-        alpha: error rate of the family.
-        paper_says: what the paper finds for this very model. Where it says that the claim does
-            not hold, finding just that replicates the paper.
-        p_at_best: what the correction makes of the smallest p that the test can reach, the other
-            tests unchanged; by default a lower bound of it.
-        sequences: how many the model was run on, for the number that would settle it.
+        claim: record with direction, rule, smallest effect of interest and bound of equivalence.
+        finding: effect, intervals and further conditions.
+        p_adjusted: corrected p-value in the claimed direction.
+        p_opposite_adjusted: corrected p-value in the opposite direction.
+        alpha: error rate of the family of tests.
+        paper_says: what the paper reports for this model. If it reports ``absent`` or ``opposite``,
+            finding the same is a replication.
+        p_at_best: the smallest p-value that the test can reach, corrected with the other tests
+            unchanged; by default a lower bound of it.
+        sequences: number of sequences that the model was run on, to say how many would be enough.
     """
     if p_at_best is None:
-        # What the correction made of this p, it would have made of the smallest at least in proportion.
+        # The correction multiplies the smallest possible p by at least the factor by which it multiplied this one.
         p_at_best = finding.smallest_p * (p_adjusted / finding.p_value if finding.p_value > 0 else 1.0)
     corrected = Corrected(p_adjusted, p_opposite_adjusted, p_at_best, alpha)
     found = (_level if claim.rule == "level" else _difference)(claim, finding, corrected, sequences)
@@ -66,7 +66,7 @@ def decide(
 
 
 def _difference(claim: Claim, finding: Finding, p: Corrected, sequences: int | None) -> Decision:
-    """The claim is that the effect differs from none, and by at least the smallest of interest."""
+    """Rule ``difference``: the effect must differ from none, and by at least the smallest effect of interest."""
     in_units = finding.effect / claim.smallest  # positive in the claimed direction
     if in_units > ROUNDING and p.towards <= p.alpha and finding.unmet is None:
         if abs(finding.effect) < abs(claim.smallest):
@@ -94,7 +94,7 @@ def _equivalent(claim: Claim, finding: Finding) -> str:
 
 
 def _level(claim: Claim, finding: Finding, p: Corrected, sequences: int | None) -> Decision:
-    """The claim is that the effect reaches the smallest of interest: the whole interval decides, and the p agrees."""
+    """Rule ``level``: the whole interval must lie at or above the smallest effect of interest, with a significant p."""
     interval, bound = finding.interval, claim.smallest
     if interval.low >= bound and p.towards <= p.alpha and finding.unmet is None:
         if finding.falls_short is not None:
@@ -121,7 +121,7 @@ def _why_open(claim: Claim, finding: Finding, p: Corrected) -> str:
 
 
 def _where_the_paper_says_opposite(claim: Claim, finding: Finding, found: Decision) -> Decision:
-    """Finding the opposite, and as much of it as is of interest, replicates; finding the claim contradicts."""
+    """The opposite effect, at least the smallest of interest, replicates the paper; the claimed one contradicts it."""
     if found.verdict == Verdict.CONTRADICTED:
         small = claim.rule == "difference" and abs(finding.effect) < abs(claim.smallest)
         verdict = Verdict.DIRECTION_ONLY if small else Verdict.REPLICATED
@@ -134,7 +134,7 @@ def _where_the_paper_says_opposite(claim: Claim, finding: Finding, found: Decisi
 def _where_the_paper_says_absent(
     claim: Claim, finding: Finding, p: Corrected, sequences: int | None, found: Decision
 ) -> Decision:
-    """Equivalence to none replicates, however significant: many units make the smallest difference significant."""
+    """Equivalence to none replicates the paper, even if p is small: with many units any effect becomes significant."""
     if finding.equivalence.inside(claim.equivalence):
         return Decision(
             Verdict.REPLICATED, f"the paper finds none here, and there is none: {_equivalent(claim, finding)}"
@@ -154,11 +154,11 @@ def _outside(interval: Interval, bound: float) -> bool:
 
 
 def plain(value: float | None) -> float | None:
-    """A number for JSON: None for what is not finite."""
+    """A number for JSON: None if it is not finite."""
     return None if value is None or not math.isfinite(value) else float(value)
 
 
 def control_of(decision: Decision, finding: Finding | None) -> dict[str, Any]:
-    """What the table shows of the random-initialisation control."""
+    """Verdict, effect and reason of the random-initialisation control, as rows store them."""
     effect = None if finding is None else plain(finding.effect)
     return {"verdict": decision.verdict.value, "effect": effect, "reason": decision.reason}

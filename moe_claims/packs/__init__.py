@@ -1,16 +1,16 @@
-"""Claims of published papers, one package per paper; and the public names for writing a pack of your own.
+"""Packs of claims, one package per paper, and the public names for writing your own pack.
 
-A pack is a ``Pack`` that an entry of the group ``moe_claims.packs`` names; ``docs/howto-claim.md`` makes one. What is
-listed in ``__all__`` is stable: it changes only with a major version, and a test holds it.
+A pack is a ``Pack`` object that an entry point of the group ``moe_claims.packs`` names; ``docs/howto-claim.md`` shows
+how to write one. The names in ``__all__`` are stable: they change only with a major version, and a test checks them.
 
 - ``Pack``, ``Claim``, ``Estimand``, ``Printed``: the records. ``Case``, ``Evidence``, ``Session``, ``Judged``: for
-  evidence other than models that are measured here.
-- ``Measured``: what an estimator is given, with ``WeightMeasurement``, ``RoutedMeasurement``, ``MatchingMeasurement``
-  and ``DenseWeights``, frozen arrays by layer. ``Settings``: what an audit is given.
-- ``Finding``, ``Interval``, ``Companion``, ``NullDistribution``: what an estimator returns; ``of_largest_p`` gives the
-  null of the claim where several tests must all reject. ``Audit``, ``AuditOutcome``: what an audit returns.
+  evidence other than models that are measured in the run.
+- ``Measured``: the input of an estimator, with ``WeightMeasurement``, ``RoutedMeasurement``, ``MatchingMeasurement``
+  and ``DenseWeights``, frozen arrays by layer. ``Settings``: the input of an audit.
+- ``Finding``, ``Interval``, ``Companion``, ``NullDistribution``: the result of an estimator; ``of_largest_p`` gives the
+  null of a claim whose several tests must all reject. ``Audit``, ``AuditOutcome``: the result of an audit.
 - ``NotComparableError``: raised by an estimator for a model that the claim does not apply to.
-- ``conclude``: ends a test as its verdict asks.
+- ``conclude``: passes, fails or skips a test according to its verdict.
 """
 
 from moe_claims.errors import MoeClaimsError, NotComparableError

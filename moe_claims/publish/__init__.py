@@ -1,1 +1,1 @@
-"""Publishing results on the hub: what is sent, checked for what must not be, and one commit."""
+"""Publishing results on the hub: the files to send, checks for paths and tokens, and the upload."""

@@ -1,4 +1,4 @@
-"""Results as a dataset of the hub: one flat line of JSON per row, and the card that says how to read them."""
+"""Results as a dataset on the hub: a JSON line per row, and the dataset card that explains them."""
 
 import json
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from moe_claims.report import formatting
 Row = Mapping[str, Any]
 
 ROWS = "rows-2.jsonl"
-"""Its columns stand in the card, which is written once: others need a file of another name."""
+"""File of the rows. The card, which is written once, names its columns, so other columns need another file name."""
 
 COLUMNS = {
     "run": "string",
@@ -42,14 +42,14 @@ COLUMNS = {
     "artefact": "bool",
     "reason": "string",
 }
-"""Name → type of each column. Without the types a column that is empty in one run would be taken for another kind."""
+"""Name → type of each column. Types are needed because they cannot be inferred from a column that is empty."""
 
 
 def rows(document: Row, run: str) -> str:
-    """The rows of a results document, a line of JSON each; a column without a value is null.
+    """The rows of a results document as JSON lines; missing values are null.
 
     Args:
-        document: the results.
+        document: the results document.
         run: name of the run.
     """
     cards = {card["name"]: card for card in document["models"]}
@@ -78,7 +78,7 @@ def _flat(document: Row, row: Row, card: Row, run: str) -> dict[str, Any]:
 
 
 def card(to: str) -> str:
-    """README.md of the dataset. Nothing in it depends on a run, so that it is written once.
+    """The README.md of the dataset. It does not depend on a run and is written once.
 
     Args:
         to: ``org/name`` of the dataset.

@@ -1,7 +1,7 @@
-"""What must not leave this machine with a results file: paths on it, and tokens. It is refused, never taken out.
+"""Checks results for local paths and access tokens, which must not be published.
 
-A results file is made of names that a user gave, and of messages; either may hold a path. What looks like a path or
-a token is refused although it may be neither, since what was published once cannot be taken back.
+Names given by the user and messages in a results file may contain paths. Anything that looks like a path or
+a token is refused, even if it may be neither, since publishing cannot be undone; nothing is removed silently.
 """
 
 import re
@@ -11,12 +11,12 @@ from typing import Any
 from moe_claims.errors import UsageError
 
 _TOKENS = re.compile(
-    r"hf_[A-Za-z0-9]{6,}"  # of the hub, of a user and of an organisation
+    r"hf_[A-Za-z0-9]{6,}"  # tokens of the hub, of users and of organisations
     r"|api_org_[A-Za-z0-9]{6,}"
     r"|gh[a-z]_[A-Za-z0-9]{16,}|github_pat_\w{16,}"
     r"|AKIA[0-9A-Z]{12,}"
     r"|\bsk-[\w-]{16,}"
-    r"|://[^/\s@]+:[^/\s@]+@"  # a password in an address
+    r"|://[^/\s@]+:[^/\s@]+@"  # a password in a URL
 )
 _PATHS = re.compile(
     r"(?<![\w/.)\]}%])/[\w.~][^\s'\",;)]*"  # /home/me, but not and/or, 1/2 or https://
@@ -31,50 +31,50 @@ _AGAIN = "run the claims again from the folder that it lies in, by its bare name
 
 
 def check_tokens(document: object, who: str, *, secrets: Sequence[str] = ()) -> None:
-    """Refuses JSON of any shape that holds something like a token.
+    """Refuses a JSON document of any structure that contains something like a token.
 
     Args:
-        document: the results.
-        who: what they are, for the message.
-        secrets: strings that must not be in it either, such as the token that the hub knows the user by.
+        document: the document.
+        who: name of the document, for the message.
+        secrets: further strings that it must not contain, such as the user's token of the hub.
 
     Raises:
-        UsageError: it does; the message names the field, and never repeats what it holds.
+        UsageError: it contains one; the message names the field but not its content.
     """
-    for place, text in _strings(document, ""):
+    for field, text in _strings(document, ""):
         if holds_token(text, secrets):
             raise UsageError(
-                f"'{who}' is not published: {place} holds what looks like a token; run the claims again without it in "
+                f"'{who}' is not published: {field} holds what looks like a token; run the claims again without it in "
                 "a name or an option, and revoke it if others could read it"
             )
 
 
 def check_paths(document: Mapping[str, Any], who: str) -> None:
-    """Refuses a results document that holds a path of this machine.
+    """Refuses a results document that contains a local path.
 
     Args:
-        document: the results, which follow the schema.
-        who: what they are, for the message.
+        document: the results document, valid under the schema.
+        who: name of the document, for the message.
 
     Raises:
-        UsageError: it does; the message names the field and the path.
+        UsageError: it contains one; the message names the field and the path.
     """
-    for place, text in _strings(document, ""):
+    for field, text in _strings(document, ""):
         found = _PATHS.search(text)
         if found is not None:
-            raise UsageError(f"'{who}' is not published: {place} holds a path, '{_short(found[0])}'; {_AGAIN}")
-    for place, text in _names(document):
+            raise UsageError(f"'{who}' is not published: {field} holds a path, '{_short(found[0])}'; {_AGAIN}")
+    for field, text in _names(document):
         if _APART.search(text):
-            raise UsageError(f"'{who}' is not published: {place} is a path, '{_short(text)}'; {_AGAIN}")
+            raise UsageError(f"'{who}' is not published: {field} is a path, '{_short(text)}'; {_AGAIN}")
 
 
 def holds_token(text: str, secrets: Sequence[str] = ()) -> bool:
-    """Whether a text holds a secret, or what looks like one."""
+    """Whether a text contains one of the secrets or something that looks like a token."""
     return bool(_TOKENS.search(text)) or any(secret and secret in text for secret in secrets)
 
 
 def holds_path(text: str) -> bool:
-    """Whether a text holds what looks like a path."""
+    """Whether a text contains something that looks like a path."""
     return bool(_PATHS.search(text))
 
 
@@ -82,21 +82,21 @@ def _short(text: str) -> str:
     return text if len(text) <= 80 else f"{text[:80]}…"
 
 
-def _strings(part: object, place: str) -> Iterator[tuple[str, str]]:
-    """Every string, with its place such as ``models[0].name``; names of fields too, at the place of what has them."""
+def _strings(part: object, field: str) -> Iterator[tuple[str, str]]:
+    """Yields (field, string) for all strings of a document and all names of fields; ``models[0].name`` is a field."""
     if isinstance(part, str):
-        yield place, part
+        yield field, part
     elif isinstance(part, Mapping):
         for name, value in part.items():
-            yield f"the name of a field of {place or 'the whole'}", name
-            yield from _strings(value, f"{place}.{name}" if place else name)
+            yield f"the name of a field of {field or 'the whole'}", name
+            yield from _strings(value, f"{field}.{name}" if field else name)
     elif isinstance(part, Sequence):
         for number, value in enumerate(part):
-            yield from _strings(value, f"{place}[{number}]")
+            yield from _strings(value, f"{field}[{number}]")
 
 
 def _names(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Names that stand for files and folders here, with a place each: a relative path can be told by them alone."""
+    """Yields (field, name) for names of local files and folders, in which relative paths can be recognised."""
     for number, card in enumerate(document["models"]):
         if card["kind"] == "directory":
             yield f"models[{number}].name", card["name"]

@@ -1,4 +1,4 @@
-"""Results on their way to a dataset of the hub: what is sent, and the one commit that sends it."""
+"""Uploads results to a dataset on the hub, in one commit."""
 
 import hashlib
 import re
@@ -16,41 +16,43 @@ from moe_claims.report import markdown, results
 CARD = "README.md"
 _NAME = r"[A-Za-z0-9](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?"
 _REPOSITORY = re.compile(f"(?=.{{3,96}}$)(?!.*(?:--|\\.\\.|\\.git$)){_NAME}/{_NAME}")
-"""As the hub has it."""
+"""Valid names ``org/name`` of repositories on the hub."""
 
 
 @final
 @dataclass(frozen=True)
 class Parcel:
-    """What is sent, and where to."""
+    """The files to upload and their destination."""
 
     to: str
     """``org/name`` of the dataset."""
     folder: str
-    """Of this run in the dataset."""
+    """Folder of this run in the dataset."""
     files: Mapping[str, bytes]
-    """Place in the dataset → content; the card too, which is sent where the dataset has none."""
+    """Path in the dataset → content. The card among them is sent only if the dataset has none."""
     message: str
-    """Of the commit."""
+    """Commit message."""
     public: bool
+    """Whether the dataset is to be public."""
 
     @property
     def visibility(self) -> str:
+        """``public`` or ``private``."""
         return "public" if self.public else "private"
 
 
 def packed(document: dict[str, Any], who: str, to: str, *, message: str | None, public: bool) -> Parcel:
-    """Checks a results document and makes the files of it. Nothing is asked or sent.
+    """Checks a results document and prepares its files, without network access.
 
     Args:
         document: parsed JSON.
-        who: what it is, for messages.
+        who: name of the document, for messages.
         to: ``org/name`` of the dataset.
-        message: of the commit; None for the name of the run.
-        public: whether the dataset is to be open to everyone.
+        message: commit message; None for the name of the run.
+        public: whether the dataset is to be public.
 
     Raises:
-        UsageError: the document does not follow the schema, holds a path or a token, or a name cannot be used.
+        UsageError: the document breaks the schema or contains a path or a token, or a name is not valid.
     """
     from huggingface_hub import get_token
 
@@ -88,12 +90,12 @@ def _check_repository(to: str) -> None:
 
 
 def described(parcel: Parcel) -> str:
-    """What would be sent, for people who decide whether to send it."""
+    """Text that describes the upload, for users who decide whether to send it."""
     width = max(map(len, parcel.files))
     only = "  (only if the dataset has none)"
     lines = [
-        f"  {place.ljust(width)}  {len(content):>9,} bytes{only if place == CARD else ''}"
-        for place, content in parcel.files.items()
+        f"  {path.ljust(width)}  {len(content):>9,} bytes{only if path == CARD else ''}"
+        for path, content in parcel.files.items()
     ]
     return "\n".join(
         [
@@ -105,10 +107,10 @@ def described(parcel: Parcel) -> str:
 
 
 def send(parcel: Parcel) -> str:
-    """Uploads in one commit, so that all of it is there or nothing; says what happened.
+    """Uploads all files in one commit, so that all or none arrive; returns a message on the result.
 
     Raises:
-        HubError: the hub cannot be reached or refuses, or the dataset is not what it should be.
+        HubError: the hub cannot be reached or refuses, or the dataset has another visibility.
     """
     from huggingface_hub import HfApi, constants, get_token
 
@@ -123,20 +125,20 @@ def send(parcel: Parcel) -> str:
         state = _state(api, parcel)
     except HubError:
         raise
-    except Exception as error:  # every transport of the client has errors of its own; all mean the same here
+    except Exception as error:  # the client's transports have different exceptions; all mean the same here
         raise _refusal(error, f"nothing was published in '{parcel.to}'") from None
     there = {sibling.rfilename for sibling in state.siblings or ()}
     if f"{parcel.folder}/results.json" in there:
         return f"nothing was sent: {parcel.to} has these results already, in {parcel.folder}"
     try:
-        _commit(api, parcel, {place: content for place, content in parcel.files.items() if place not in there}, state)
+        _commit(api, parcel, {path: content for path, content in parcel.files.items() if path not in there}, state)
     except Exception as error:
         raise _refusal(error, _in_doubt(error, parcel.to)) from None
     return f"published in {parcel.to} ({parcel.visibility}), in {parcel.folder}"
 
 
 def _state(api: Any, parcel: Parcel) -> Any:
-    """What the hub says of the dataset, which is made if there is none."""
+    """The hub's description of the dataset, which is created if missing."""
     state = _known(api, parcel.to)
     if state is None:
         api.create_repo(parcel.to, repo_type="dataset", private=not parcel.public, exist_ok=True)
@@ -150,16 +152,16 @@ def _commit(api: Any, parcel: Parcel, files: Mapping[str, bytes], state: Any) ->
 
     api.create_commit(
         parcel.to,
-        [CommitOperationAdd(path_in_repo=place, path_or_fileobj=content) for place, content in files.items()],
+        [CommitOperationAdd(path_in_repo=path, path_or_fileobj=content) for path, content in files.items()],
         commit_message=parcel.message,
         repo_type="dataset",
-        # On the very state that was looked at: what somebody else commits meanwhile is never overwritten.
+        # On top of the checked state, so that a concurrent commit of someone else is never overwritten.
         parent_commit=state.sha,
     )
 
 
 def _known(api: Any, to: str) -> Any:
-    """What the hub says of a dataset; None where there is none."""
+    """The hub's description of a dataset; None if it does not exist."""
     from huggingface_hub.errors import RepositoryNotFoundError
 
     try:
@@ -193,20 +195,20 @@ _STATUS = {
 
 
 def _refusal(error: Exception, what: str) -> HubError:
-    """What went wrong, without the words of the other side: they may repeat what they were sent."""
+    """A HubError for an exception, without the server's text, which may repeat what it was sent."""
     from huggingface_hub.errors import HfHubHTTPError
 
     if isinstance(error, HfHubHTTPError):
         status = error.response.status_code
         return HubError(f"{what}: the hub {_STATUS.get(status, f'answers {status}: try again later')}")
-    # Whichever client huggingface_hub is built on, its errors have one base, which the hub's own have too.
+    # The exceptions of huggingface_hub and of its HTTP client have a common base, whichever client it uses.
     if isinstance(error, (HfHubHTTPError.__bases__[0], OSError)):
         return HubError(f"{what}: the hub cannot be reached ({type(error).__name__}): check the network and try again")
     return HubError(f"{what}: the hub answers something else than was asked for ({type(error).__name__})")
 
 
 def _in_doubt(error: Exception, to: str) -> str:
-    """What became of a commit that failed: a hub that refused it has none of it, and else nobody knows."""
+    """Says whether a failed commit was published: not if the hub refused it; otherwise it is unknown."""
     from huggingface_hub.errors import HfHubHTTPError
 
     if isinstance(error, HfHubHTTPError) and error.response.status_code < 500:

@@ -1,1 +1,1 @@
-"""The pytest plugin: options, one test per claim, model and text, and the report at the end."""
+"""The pytest plugin: options, tests by claim, model and text, and the report at the end of the run."""

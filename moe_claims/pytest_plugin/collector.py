@@ -1,11 +1,11 @@
-"""What the tests of a run bring together: rows, cards and errors, and the document they make."""
+"""``Collected``: collects rows, cards and errors of all tests of a run, and makes the results document."""
 
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, final
 
-from moe_claims.pytest_plugin.attachments import handed_on
+from moe_claims.pytest_plugin.attachments import attachments_of
 from moe_claims.settings import Settings
 
 if TYPE_CHECKING:
@@ -16,39 +16,45 @@ if TYPE_CHECKING:
 
 @final
 class Collected:
-    """What the test reports bring to the controller, from its own process and from workers."""
+    """Collects the rows of all test reports in the controller process, also from xdist workers.
+
+    Attributes:
+        parts: kind → JSON → row.
+        stopped: whether the run was interrupted by Ctrl-C.
+    """
 
     def __init__(self) -> None:
+        """Starts without rows."""
         self.parts: dict[str, dict[str, dict[str, Any]]] = {
             kind: {} for kind in ("result", "pack", "model", "corpus", "audit", "error", "pictures")
         }
         self.stopped = False
-        """Whether somebody pressed Ctrl-C."""
 
     def pytest_keyboard_interrupt(self) -> None:
+        """Notes that the run was interrupted."""
         self.stopped = True
 
     def pytest_runtest_logreport(self, report: "pytest.TestReport") -> None:
-        """Keeps what a test attached; the same model card twice is one."""
-        for kind, content in handed_on(report):
+        """Adds the rows of a test report; identical rows, such as cards of one model, are kept once."""
+        for kind, content in attachments_of(report):
             self.parts[kind][content] = json.loads(content)
 
     def rows(self, kind: str) -> list[dict[str, Any]]:
-        """What was attached under one kind, each once."""
+        """The rows of one kind, each once."""
         return list(self.parts[kind].values())
 
     def pictures(self, settings: Settings) -> list[dict[str, Any]]:
-        """The figures that were drawn, in the order of the models asked for."""
+        """The figures that were drawn, in the order of the run's models."""
         names = [ref.name for ref in settings.models]
         return sorted(self.rows("pictures"), key=lambda found: names.index(found["model"]["name"]))
 
     def document(self, settings: Settings, packs: "Sequence[Pack]") -> dict[str, Any]:
-        """The results document, in the order of the packs, their audits and claims, and the models asked for."""
+        """The results document, ordered by packs, their audits and claims, and the run's models."""
         from moe_claims.judge.registry import load
         from moe_claims.report import results
         from moe_claims.run.document import environment, order_of
 
-        # Packs that a test file names stand behind those of the run.
+        # Packs that only a test file names come after those of the run.
         every = {pack.id: pack for pack in packs} | {row["id"]: load(row["id"]) for row in self.rows("pack")}
         return results.document(
             created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -63,4 +69,5 @@ class Collected:
         )
 
     def __bool__(self) -> bool:
+        """Whether any row was collected."""
         return any(self.parts.values())

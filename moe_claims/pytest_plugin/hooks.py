@@ -1,7 +1,7 @@
-"""The pytest plugin: options, one case per claim, model and text, and the report at the end.
+"""The hooks of the pytest plugin: options, one test per claim, model and text, and the report at the end.
 
-Silent and light wherever no claim is collected: nothing is printed, nothing heavy is
-imported, and no option but ``--moe-…`` is added.
+In runs without claims the plugin prints nothing, imports nothing heavy, and adds only options named
+``--moe-…``.
 """
 
 import sys
@@ -15,7 +15,7 @@ import pytest
 from moe_claims.errors import MoeClaimsError, UsageError
 from moe_claims.printable import one_line
 from moe_claims.pytest_plugin import attachments, parametrize, untrusted_paths
-from moe_claims.pytest_plugin.attachments import attach, hand_on
+from moe_claims.pytest_plugin.attachments import attach, put_on_report
 from moe_claims.pytest_plugin.collector import Collected
 from moe_claims.settings import OPTIONS, Settings, option_value, settings_from
 
@@ -38,6 +38,7 @@ _NO_SUMMARY = pytest.StashKey[str | None]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    """Adds each option of a run as ``--moe-…`` and as a setting of the ini file."""
     group = parser.getgroup("moe-claims", "claims about mixture-of-experts models")
     for option in OPTIONS:
         kind: dict[str, Any] = {"action": "store_true"} if option.flag else {"metavar": option.metavar}
@@ -53,7 +54,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) -> Iterator[None]:
-    """Before any conftest.py runs: keeps pytest from running one that lies in a model's folder.
+    """Prevents pytest from running a conftest.py in a model's folder; called before any conftest.py is loaded.
 
     Raises:
         pytest.UsageError: pytest has read its settings from a file in a model's folder.
@@ -69,21 +70,22 @@ def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) 
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    """Registers the marks and the collector of results, and checks options that were given."""
     for line in parametrize.MARKERS.values():
         config.addinivalue_line("markers", line)
     config.stash[_COLLECTED] = Collected()
     config.pluginmanager.register(config.stash[_COLLECTED], "moe-claims-collector")
     config.pluginmanager.register(attachments, "moe-claims-attachments")
-    # A bad option is said at once, with exit status 4.
+    # So that a bad option is an error at once, with exit status 4.
     if any(config.getoption(option.dest) for option in OPTIONS) and settings_of(config).packs is not None:
         _packs(config)
 
 
 def settings_of(config: pytest.Config) -> Settings:
-    """The run's options, checked once.
+    """The run's options, checked on first use.
 
     Raises:
-        pytest.UsageError: one cannot be used.
+        pytest.UsageError: an option has an unusable value.
     """
     if _SETTINGS not in config.stash:
         values = {
@@ -105,7 +107,7 @@ def settings_of(config: pytest.Config) -> Settings:
 
 
 def _packs(config: pytest.Config) -> "Sequence[Pack]":
-    """The packs of the run, loaded once.
+    """The packs of the run, loaded on first use.
 
     Raises:
         pytest.UsageError: one is not installed or cannot be loaded.
@@ -121,6 +123,7 @@ def _packs(config: pytest.Config) -> "Sequence[Pack]":
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Parametrises functions with one of the plugin's marks."""
     config = metafunc.config
     for marker in metafunc.definition.iter_markers():
         if marker.name in parametrize.MARKERS:
@@ -137,7 +140,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_pycollect_makeitem(collector: pytest.Collector) -> Generator[None, Any, Any]:
-    """Leaves out what the suite's test of all packs asks for beside a test that was collected before it."""
+    """Drops cases of the test of all packs (``moe_pack``) that a test collected earlier has already."""
     found = yield
     if not isinstance(found, list):
         return found
@@ -185,14 +188,14 @@ def _case(item: pytest.Item) -> "parametrize.Wanted | None":
 
 @pytest.fixture
 def moe_result(request: pytest.FixtureRequest, moe_case: "parametrize.Wanted") -> "Result | Audit":
-    """The judged row of this test's claim, model and text, or the audit; measured when first asked for."""
+    """The judged row of this test's claim, model and text, or its audit; models are measured on first use."""
     found: Result | Audit | str
     try:
         with _progress_shown(request.config):
             found = _audit(request, moe_case) if moe_case.case is None else _row(request, moe_case)
     except MoeClaimsError as error:
         found = str(error)
-    if isinstance(found, str):  # out of the handler, so that one line is printed and not a chain of exceptions
+    if isinstance(found, str):  # outside the handler, so that pytest prints one line and no chain of exceptions
         model = None if moe_case.case is None or moe_case.case.evidence != "live" else moe_case.case.model
         attach(request.node, "error", {"model": model, "claim": moe_case.name, "message": found})
         pytest.fail(found, pytrace=False)
@@ -200,7 +203,7 @@ def moe_result(request: pytest.FixtureRequest, moe_case: "parametrize.Wanted") -
 
 
 def _row(request: pytest.FixtureRequest, wanted: "parametrize.Wanted") -> "Result | str":
-    """The row that a test asks for, attached with what the report says around it; or what broke."""
+    """The row that a test asks for, or an error message; attaches the row with its pack, cards and figures."""
     from moe_claims.judge.registry import load
     from moe_claims.report.results import result_row
 
@@ -234,17 +237,17 @@ def _audit(request: pytest.FixtureRequest, wanted: "parametrize.Wanted") -> "Aud
 
 def _session(config: pytest.Config) -> "Session":
     if _SESSION not in config.stash:
-        from moe_claims.figures.report_figures import Illustrator
+        from moe_claims.figures.report_figures import ReportFigures
         from moe_claims.run.session import Session
 
         settings = settings_of(config)
-        config.stash[_SESSION] = Session(settings, Illustrator(settings), _packs(config))
+        config.stash[_SESSION] = Session(settings, ReportFigures(settings), _packs(config))
     return config.stash[_SESSION]
 
 
 @contextmanager
 def _progress_shown(config: pytest.Config) -> Iterator[None]:
-    """Lets progress through pytest's capturing, unless the user wants quiet or a worker runs."""
+    """Context in which progress is printed despite pytest's capturing, except with ``-q`` and in xdist workers."""
     from moe_claims._util.progress import set_quiet
 
     set_quiet(config.option.verbose < 0 or hasattr(config, "workerinput"))
@@ -260,19 +263,20 @@ def _progress_shown(config: pytest.Config) -> Iterator[None]:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Hands on what was found. ``--moe-report-only``: a claim that does not replicate is noted, and the test passes."""
+    """Moves attached rows to the report. With ``--moe-report-only``, a test that failed passes with a note."""
     failed = call.excinfo is not None and isinstance(call.excinfo.value, pytest.fail.Exception)
     if call.when == "call" and failed and _mark(item) and settings_of(item.config).report_only:
         assert call.excinfo is not None
         item.add_report_section("call", "note", str(call.excinfo.value))
         call.excinfo = None
     report = yield
-    hand_on(item, report)
+    put_on_report(item, report)
     return report
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Writes the report, in the controller process."""
     collected = session.config.stash[_COLLECTED]
     if not collected or hasattr(session.config, "workerinput"):
         return
@@ -287,6 +291,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Prints the table of results and the paths of the report."""
     document = config.stash.get(_DOCUMENT, None)
     if document is None:
         return
@@ -308,7 +313,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """The last lines say what is kept of a run that was stopped, and what a failure means here."""
+    """Prints the last lines: what is kept of an interrupted run, and what a failed test means."""
     document = config.stash.get(_DOCUMENT, None)
     reporter = config.pluginmanager.getplugin("terminalreporter")
     if reporter is not None and config.stash[_COLLECTED].stopped and _SETTINGS in config.stash:

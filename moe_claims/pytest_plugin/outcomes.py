@@ -1,4 +1,4 @@
-"""How a verdict becomes the outcome of a test: passed, failed or skipped. Decides nothing itself."""
+"""Maps verdicts to outcomes of tests: passed, failed or skipped."""
 
 from typing import Literal
 
@@ -16,17 +16,18 @@ OUTCOME_OF: dict[Verdict, Outcome] = {
     Verdict.INCONCLUSIVE: "skipped",
     Verdict.NOT_APPLICABLE: "skipped",
 }
-"""Evidence for the claim passes, evidence against it fails, no evidence either way skips."""
+"""Verdict → outcome: evidence for the claim passes, evidence against it fails, no evidence skips."""
 
 AUDIT_OUTCOME_OF: dict[AuditOutcome, Outcome] = {
     AuditOutcome.AGREES: "passed",
     AuditOutcome.DISAGREES: "failed",
     AuditOutcome.LACKS_POWER: "skipped",
 }
+"""Outcome of an audit → outcome of its test."""
 
 
 def describe(result: Result) -> str:
-    """One line: verdict, effect, interval, p, published value with the criteria met, and reason."""
+    """A result in one line: verdict, effect, interval, p, published value with the criteria met, and reason."""
     text = f"{result.verdict}: {result.effect_name}"
     if result.effect is not None:
         text += f" = {result.effect:.3f}"
@@ -41,12 +42,12 @@ def describe(result: Result) -> str:
 
 
 def describe_audit(audit: Audit) -> str:
-    """One line: outcome, both numbers and what follows."""
+    """An audit in one line: outcome, printed and recomputed number, and reason."""
     return one_line(f"{audit.outcome}: printed {audit.printed}, recomputed {audit.recomputed}; {audit.reason}")
 
 
 def conclude(found: Result | Audit) -> None:
-    """Ends a test as the verdict asks: returns if the claim replicated, fails or skips with the reason."""
+    """Ends a test according to its verdict: returns if the claim replicated, else fails or skips with the reason."""
     import pytest
 
     if isinstance(found, Result):

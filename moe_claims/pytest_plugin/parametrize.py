@@ -1,4 +1,4 @@
-"""Which tests a marked function stands for: one per variant, model and text of its claim, or per audit."""
+"""Parametrises marked test functions: one test per variant, model and text of a claim, or per audit."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from moe_claims.settings import Settings
 
 EVERYTHING = "moe_pack"
-"""Mark of the suite's test that judges packs without test files of their own."""
+"""Name of the mark of the test that runs packs without their own test files."""
 
 MARKERS = {
     "moe_claim": "moe_claim(id, evidence='live'): tests a claim, on every model and text of the run or on the other "
@@ -20,20 +20,20 @@ MARKERS = {
     "moe_audit": "moe_audit(pack=None): runs the audits of a pack, or of all packs of the run",
     EVERYTHING: "moe_pack: every claim and audit of the run's packs that no other test of the run asks for",
 }
-"""Marks of tests that the plugin knows, as pytest lists them."""
+"""Name → description of the plugin's marks, as ``pytest --markers`` lists them."""
 
 
 @final
 @dataclass(frozen=True)
 class Wanted:
-    """What one test asks for."""
+    """The row or audit that one test asks for."""
 
     pack: str
-    """Id."""
+    """Id of the pack."""
     case: Case | None
-    """Of a claim; None for an audit."""
+    """Case of a claim; None for an audit."""
     audit: str | None = None
-    """Id of an audit."""
+    """Id of an audit; None for a claim."""
 
     @property
     def name(self) -> str:
@@ -42,16 +42,16 @@ class Wanted:
 
 
 Named = tuple[str, Wanted]
-"""How pytest names a test, and what it asks for."""
+"""(Suffix of the test's name, what it asks for)."""
 
 
 def of(marker: "pytest.Mark", settings: "Settings", packs: Callable[[], Sequence[Pack]]) -> list[Named]:
-    """The tests that a marked function stands for.
+    """The tests of a marked function.
 
     Args:
         marker: one of ``MARKERS``.
         settings: the run's options.
-        packs: gives those of the run.
+        packs: function that returns the packs of the run.
 
     Raises:
         UsageError: there is no such claim or pack, or no such evidence for the claim.
@@ -95,11 +95,17 @@ def _everything(packs: Iterable[Pack], settings: "Settings") -> list[Named]:
 
 
 def selected(wanted: Sequence[tuple[str, Wanted]], chosen: Sequence[str] | None) -> list[bool]:
-    """Which tests of a run are kept: those of the packs that were chosen, and of two that ask for the same the own one.
+    """Decides which tests of a run are kept.
+
+    Kept are tests of the chosen packs. If a pack's own test and the test of all packs ask for the same, the own one
+    is kept.
 
     Args:
-        wanted: by test, the name of its mark and what it asks for.
-        chosen: names of the packs that the user chose; None for whatever the tests name.
+        wanted: (name of the mark, what the test asks for) of every test.
+        chosen: names of the packs that the user chose; None for all packs.
+
+    Returns:
+        For every test, whether it is kept.
     """
     elsewhere = {one for mark, one in wanted if mark != EVERYTHING}
     return [

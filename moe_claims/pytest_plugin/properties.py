@@ -1,4 +1,4 @@
-"""What one test says of itself in the reports of others: properties for JUnit's file, a small table for pytest-html."""
+"""A test's result in the reports of other tools: properties for JUnit XML, a small table for pytest-html."""
 
 from collections.abc import Mapping
 from html import escape
@@ -13,10 +13,10 @@ Properties = list[tuple[str, str | float]]
 
 
 def properties(kind: str, content: Row) -> Properties:
-    """Name and value of what a test found, flat, without what it does not have.
+    """A row as (name, value) pairs; missing values are left out.
 
     Args:
-        kind: ``result``, ``audit`` or ``error``; anything else has no properties.
+        kind: ``result``, ``audit`` or ``error``; other kinds have no properties.
         content: a row of that part of the results document.
     """
     match kind:
@@ -51,7 +51,7 @@ def _of_result(row: Row) -> dict[str, Any]:
 
 
 def html(kind: str, content: Row) -> str:
-    """The same for people, as a table of HTML; empty for what is neither a result nor an audit."""
+    """A row as an HTML table; empty if the kind is neither ``result`` nor ``audit``."""
     match kind:
         case "result":
             rows = {

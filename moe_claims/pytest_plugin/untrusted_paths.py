@@ -1,7 +1,7 @@
-"""What pytest must not take from a model's folder: its conftest.py, which runs, and settings, which may say what runs.
+"""Protection against code in model folders: pytest must not use a conftest.py or settings file from them.
 
-Before options are known, pytest takes the DIR of ``--model DIR`` for a folder of tests. It looks for its
-settings there, and runs conftest.py in it and above it.
+Before plugins have registered their options, pytest treats the DIR of ``--model DIR`` as a folder of tests: it looks
+for its settings there, and runs conftest.py in it and in its parents.
 """
 
 from collections.abc import Iterable, Sequence
@@ -9,31 +9,34 @@ from itertools import pairwise
 from pathlib import Path
 
 OPTIONS = ("--model", "--moe-model", "--moe-second-model", "--moe-dense-reference", "--moe-experiments")
-"""Those that name a model, or a folder of results: what others may have made."""
+"""Options whose value is a model or a folder of results, which may come from someone else."""
 
 
 def named(arguments: Sequence[str]) -> list[str]:
-    """Values of ``OPTIONS`` that are arguments of their own: of ``--model DIR``, and not of ``--model=DIR``."""
+    """Values of ``OPTIONS`` that are separate arguments, as in ``--model DIR`` but not in ``--model=DIR``."""
     return [value for option, value in pairwise(arguments) if option in OPTIONS]
 
 
 def in_clone(paths: Iterable[Path]) -> bool:
-    """Whether one of these paths lies in a clone of this repository; elsewhere ``--model`` may be another project's."""
+    """Whether a path lies in a clone of this repository; elsewhere ``--model`` may be another project's option."""
     return any((base / "moe_claims" / "plugin.py").exists() for path in paths for base in (path, *path.parents))
 
 
-def tests(places: Sequence[str], arguments: Sequence[str], start: Path) -> list[str]:
-    """Takes the folders of models out of the paths in which pytest looks for tests.
+def tests(paths: Sequence[str], arguments: Sequence[str], start: Path) -> list[str]:
+    """Removes the folders of models from the paths in which pytest looks for tests.
 
     Args:
-        places: paths in which pytest looks, files and folders, with a test's name behind ``::`` where one is given.
-        arguments: of the command line.
+        paths: files and folders in which pytest looks, possibly with the name of a test after ``::``.
+        arguments: arguments of the command line.
         start: folder in which pytest was started.
+
+    Returns:
+        The remaining paths.
     """
     models = named(arguments)
-    if not in_clone([start, *(start / place.partition("::")[0] for place in places if place not in models)]):
-        return list(places)
-    left = list(places)
+    if not in_clone([start, *(start / path.partition("::")[0] for path in paths if path not in models)]):
+        return list(paths)
+    left = list(paths)
     for model in models:
         if model in left:
             left.remove(model)
@@ -41,15 +44,15 @@ def tests(places: Sequence[str], arguments: Sequence[str], start: Path) -> list[
 
 
 def settings_of_a_model(
-    settings: Path | None, places: Sequence[str], arguments: Sequence[str], start: Path
+    settings: Path | None, paths: Sequence[str], arguments: Sequence[str], start: Path
 ) -> str | None:
-    """The model in whose folder pytest found its settings file, unless that file lies above the tests or the start too.
+    """The model in whose folder pytest found its settings file; None if the file also covers the tests or the start.
 
     Args:
-        settings: the file.
-        places: of tests.
-        arguments: of the command line.
-        start: where it was started.
+        settings: the settings file; None if pytest found none.
+        paths: paths in which pytest looks for tests.
+        arguments: arguments of the command line.
+        start: folder in which pytest was started.
     """
     if settings is None:
         return None
@@ -59,7 +62,7 @@ def settings_of_a_model(
         return folder in (path.resolve(), *path.resolve().parents)
 
     models = named(arguments)
-    others = [start, *(start / place.partition("::")[0] for place in places if place not in models)]
+    others = [start, *(start / path.partition("::")[0] for path in paths if path not in models)]
     beside = [model for model in models if below(start / model)]
     if beside and (any((start / model).resolve() == folder for model in beside) or not any(map(below, others))):
         return beside[0]

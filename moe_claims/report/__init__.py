@@ -1,1 +1,1 @@
-"""Reports: verdicts in, text out. Computes no statistic and imports neither torch nor scipy."""
+"""Reports: the results document and its output formats. Computes no statistic and imports neither torch nor scipy."""

@@ -1,4 +1,4 @@
-"""The claims of packs as text: a list of all, and the whole record of one. Pure functions of the packs."""
+"""Claims as text, for the command ``claims``: a list of all, and the full record of one."""
 
 import re
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ def listing(packs: Sequence[Pack], width: int = 120) -> str:
     sections, count = [], 0
     for pack in packs:
         sections.append(fill(f"{pack.id}: {pack.title} ({pack.paper})", width))
-        # A claim on a model and on published counts too is listed once, as it is on models.
+        # A claim that is tested on models and on published counts is listed once, with its record for models.
         claims = {claim.id: claim for _, claim in reversed(list(pack.records()))}
         ordered = [claims[name] for name in dict.fromkeys(claim.id for _, claim in pack.records())]
         count += len(ordered)
@@ -59,7 +59,7 @@ def _bound(claim: Claim) -> str:
 
 
 def needs(claim: Claim) -> str:
-    """What a claim needs, and the options that give what a run does not have by itself."""
+    """The input that a claim needs, with the options that provide it if a run does not have it by default."""
     text = _NEEDS[claim.needs]
     if claim.on_text:
         text += f", and a text for {_listed(claim.on_text)}"
@@ -76,12 +76,12 @@ def _indented(text: str, width: int) -> str:
 
 
 def full(pack: Pack, name: str, width: int = 120) -> str:
-    """The whole record of a claim, on a model and on further evidence where it is tested on that.
+    """The full record of a claim, one per kind of evidence that it is tested on.
 
     Args:
-        pack: that has the claim.
+        pack: pack of the claim.
         name: id of the claim.
-        width: columns.
+        width: columns that text is wrapped to.
     """
     found = [(evidence, claim) for evidence, claim in pack.records() if claim.id == name]
     return "\n\n".join(_record(pack, claim, evidence, width) for evidence, claim in found)

@@ -1,10 +1,10 @@
-"""The results as CSV: a line per row of ``results``, every number in full.
+"""The results as CSV: a line per row of ``results``, with numbers in full precision.
 
-UTF-8 with commas, quotes and line ends of RFC 4180. An empty cell is a value that does not exist; ``true`` and
-``false`` are answers; numbers are read back as they were. Non-printable characters are escaped as ``printable`` does,
-so that a row is a line. A spreadsheet takes text that begins with ``=``, ``+``, ``-`` or ``@`` for a formula: such
-text, and text that begins with an apostrophe, gets an apostrophe in front; whoever takes one off has the text. Audits,
-models and what could not be measured are not part of it.
+UTF-8 with commas, quotes and line ends as in RFC 4180. An empty cell is a missing value; booleans are ``true`` and
+``false``; numbers are read back exactly. Non-printable characters are escaped as by ``printable``, so that every row
+is one line. Spreadsheets evaluate text that begins with ``=``, ``+``, ``-`` or ``@`` as a formula, so such text, and
+text that begins with an apostrophe, gets an apostrophe in front; removing it restores the text. Audits, models and
+errors are not included.
 """
 
 import csv
@@ -19,7 +19,7 @@ from moe_claims.report import formatting
 
 Row = Mapping[str, Any]
 
-# The wide forms are signs of formulas in East Asian spreadsheets.
+# East Asian spreadsheets also read the full-width forms as formulas.
 _FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠", "'")
 
 _OWN = ("pack", "claim", "claim_version", "variant", "evidence", "family", "model", "corpus", "verdict", "reason")
@@ -44,7 +44,7 @@ COLUMNS = (
     *(f"random_init_{name}" for name in _CONTROL),
     *("companions", "details", "statement"),
 )
-"""Names of the columns, which the first line gives. Companions and details are JSON objects, since their names vary."""
+"""Names of the columns, as in the first line. Companions and details are JSON objects, since their names vary."""
 
 
 def render(document: Row) -> str:
@@ -59,7 +59,7 @@ def render(document: Row) -> str:
 
 
 def _values(row: Row) -> dict[str, Any]:
-    """A row, flat, by column; without what it does not have."""
+    """The values of a row by column; missing ones are left out."""
     published, criteria = row["published"] or {}, row["criteria"] or {}
     control = row["controls"].get("random_init", {})
     pooled = criteria.get("pooled") or {}
@@ -78,7 +78,7 @@ def _values(row: Row) -> dict[str, Any]:
 
 
 def _companions(row: Row) -> dict[str, Any]:
-    """Further estimates by name, each with what the paper prints of it and the criteria against that."""
+    """Further estimates by name, each with the paper's value and the replication criteria."""
     published = row["published"]["companions"] if row["published"] else {}
     criteria = row["criteria"]["companions"] if row["criteria"] else {}
     return {

@@ -1,7 +1,7 @@
-"""What was found on the embedded models, in plain words: a pure function of results files.
+"""The page of findings on the embedded models, in plain words: a pure function of results files.
 
-Every sentence is put together from verdicts, effects and intervals. A verdict is worded as what it says and no more:
-'inconclusive' is never 'no', and what holds at random initialisation too is not counted as learned.
+Sentences are composed from verdicts, effects and intervals, and say no more than these: 'inconclusive' is never 'no',
+and a claim that also holds at random initialisation does not count as learned.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,11 +30,11 @@ def render(document: Row, trainings: Mapping[str, str], along: Mapping[str, Row]
 
     Args:
         document: results of a run on embedded models and one text.
-        trainings: by model, in a few words how it was trained.
-        along: by model, the results of its checkpoints.
+        trainings: short description of the training, by model.
+        along: results of the checkpoints of a training, by model.
 
     Raises:
-        UsageError: the run was of other models too, or of several texts, which this page has no words for.
+        UsageError: the run had other models or several texts, which this page does not cover.
     """
     live = [row for row in document["results"] if row["evidence"] == "live"]
     names = [str(card["name"]) for card in document["models"]]
@@ -135,7 +135,7 @@ def _short(live: Sequence[Row], names: Sequence[str], packs: bool) -> str:
 
 
 def _learned(row: Row) -> bool:
-    """Whether a control was run, and does not replicate what the row does."""
+    """Whether the random-initialisation control was run and does not replicate the claim of the row."""
     control = row["controls"].get("random_init")
     return bool(control) and control["verdict"] is not None and not formatting.artefact(row)
 
@@ -165,7 +165,7 @@ def _cell(row: Row | None) -> str:
 
 
 def _sentences(rows: Sequence[Row], names: Sequence[str], packs: bool) -> str:
-    """One item per claim: what it says, and on which models it does what."""
+    """One list item per claim: its statement, and its verdicts by model."""
     lines = []
     by_id: dict[str, list[Row]] = {}
     for row in rows:

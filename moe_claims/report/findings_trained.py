@@ -1,4 +1,4 @@
-"""What training makes of the claims, in plain words: the rows of experiments, and checkpoints of one training."""
+"""The parts of the findings page about training: results of the experiments, and of checkpoints of one training."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ Row = Mapping[str, Any]
 
 
 def experiments(document: Row) -> list[str]:
-    """Parts on the rows whose models were trained for the question; none where a run has no such rows."""
+    """Parts of the page on the training experiments; an empty list if the document has no such rows."""
     rows = [row for row in document["results"] if row["evidence"] == "trained"]
     if not rows:
         return []
@@ -43,7 +43,7 @@ _APART = "embedded pair differs too in"
 
 
 def _followed(rows: Sequence[Row]) -> list[str]:
-    """What rows on trainings followed over steps, a table each: steps across, a line per kind of training."""
+    """Tables of quantities over training steps: a column per step, a line per kind of training."""
     found = []
     for row in rows:
         lines: dict[str, dict[int, float]] = {}
@@ -76,7 +76,11 @@ def _printed(row: Row) -> str:
 
 
 def checkpoints(along: Mapping[str, Row]) -> list[str]:
-    """A part per model on when each claim came true: of the results of its checkpoints, by model."""
+    """One part per model on when each claim came true.
+
+    Args:
+        along: results of the checkpoints of a training, by model.
+    """
     parts = []
     for name, document in along.items():
         found = trajectory.trajectories(document)

@@ -1,4 +1,4 @@
-"""What stands in the cells of every report, whatever its format."""
+"""Texts of table cells, groups of rows and notes that all report formats share."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ SIGNS = {
     "inconclusive": "?",
     "not-applicable": "–",
 }
-"""A sign beside each verdict word, so that colour is never needed."""
+"""Sign of each verdict, so that no reader depends on colour."""
 
 AUDIT_SIGNS = {"agrees": "✓", "disagrees": "✗", "lacks-power": "?"}
 
@@ -23,16 +23,17 @@ Row = Mapping[str, Any]
 @final
 @dataclass(frozen=True)
 class Audits:
-    """Rows of one table of audits."""
+    """One table of audits."""
 
     what: str
-    """What is audited."""
+    """What is audited, such as ``the paper's printed numbers``."""
     how: str
+    """How it is audited, such as ``recomputed from each other``."""
     rows: tuple[Row, ...]
 
 
 def audits(document: Row) -> list[Audits]:
-    """By pack, the audits of printed numbers, and those of the published code, where there are any."""
+    """The non-empty tables of audits: for each pack, audits of printed numbers and audits of the published code."""
     kinds = []
     for pack, said in packs(document):
         rows = [row for row in document["audits"] if row["pack"] == pack["id"]]
@@ -45,13 +46,13 @@ def audits(document: Row) -> list[Audits]:
 
 
 def packs(document: Row) -> list[tuple[Row, str]]:
-    """The packs of a document, each with what a title ends in to tell it from the others; nothing where it is alone."""
+    """The packs of a document, each with a suffix for titles that names its paper; empty if there is one pack."""
     several = len(document["packs"]) > 1
     return [(pack, f" ({pack['paper']})" if several else "") for pack in document["packs"]]
 
 
 def by_evidence(document: Row) -> list[tuple[str, list[Row]]]:
-    """Title and rows of every evidence of every pack, live measurements last; without those that have none."""
+    """(Title, rows) of every kind of evidence that has rows, pack by pack, live measurements last."""
     found = []
     for pack, said in packs(document):
         for evidence, title in (*pack["evidence"].items(), ("live", "Live measurements")):
@@ -61,7 +62,7 @@ def by_evidence(document: Row) -> list[tuple[str, list[Row]]]:
 
 
 def papers(document: Row) -> str:
-    """The papers whose claims were judged: title and place of each."""
+    """The papers whose claims were judged: title and reference of each."""
     return ", ".join(f"‘{pack['title']}’ ({pack['paper']})" for pack in document["packs"])
 
 
@@ -73,24 +74,25 @@ def claim(row: Row) -> str:
 @final
 @dataclass(frozen=True)
 class Part:
-    """Rows of one table."""
+    """One table of results."""
 
     title: str
-    """Family of tests, or the models that were trained, and tally of verdicts; empty where the group is one family."""
+    """Family of tests or the trained models, and the tally of verdicts; empty if the group has one table."""
     rows: tuple[Row, ...]
-    """Without those that do not apply."""
+    """Rows of claims that apply."""
     not_applicable: tuple[Row, ...]
+    """Rows with the verdict ``not-applicable``."""
 
 
 @final
 @dataclass(frozen=True)
 class Group:
-    """The rows of one model, of published counts, or of trainings."""
+    """The tables of one model, of published counts, or of trainings."""
 
     title: str
     parts: tuple[Part, ...]
     with_text: bool
-    """Whether a row must name its text, because there are several."""
+    """Whether rows name their text, because there are several."""
 
 
 _FAMILIES = {
@@ -100,7 +102,7 @@ _FAMILIES = {
 
 
 def grouped(document: Row) -> list[Group]:
-    """Rows of the document under titles: pack by pack further evidence, then a group per live model, by family."""
+    """All rows of a document in groups: further evidence of each pack, then one group per live model."""
     groups = []
     for pack, said in packs(document):
         rows = [row for row in document["results"] if row["pack"] == pack["id"]]
@@ -119,7 +121,7 @@ def grouped(document: Row) -> list[Group]:
 
 
 def _parts_of_evidence(rows: Sequence[Row]) -> tuple[Part, ...]:
-    """One part where rows name their models; else one for each body of models and its text."""
+    """One part for published counts; for trainings, one part per kind of model and text."""
     if all(row["evidence"] == "public" for row in rows):
         return (_part("", rows),)
     bodies: dict[tuple[str, str], list[Row]] = {}
@@ -134,8 +136,8 @@ def _part(title: str, rows: Sequence[Row]) -> Part:
     return Part(counted, apply, tuple(row for row in rows if row["verdict"] == "not-applicable"))
 
 
-def set_aside(rows: Sequence[Row]) -> dict[str, str]:
-    """Rows that do not apply, by their reason: the claims, with the variants of one together."""
+def not_applicable_by_reason(rows: Sequence[Row]) -> dict[str, str]:
+    """Reason → names of the claims that do not apply for that reason, each with its variants."""
     found: dict[str, dict[str, list[str]]] = {}
     for row in rows:
         variants = found.setdefault(row["reason"], {}).setdefault(claim(row), [])
@@ -161,7 +163,7 @@ def _described(document: Row, model: str) -> str:
 
 
 def name(row: Row, with_text: bool = False, with_pack: bool = False) -> str:
-    """Claim, variant, and the pack, model or text where it does not follow from the group."""
+    """Name of a row: claim and variant, and pack, model or text if the group does not imply them."""
     parts = (row["claim"] if with_pack else claim(row)) + (f" [{row['variant']}]" if row["variant"] else "")
     if row["evidence"] == "public":
         return f"{parts} · {row['model'].partition('/')[2]}"
@@ -169,17 +171,17 @@ def name(row: Row, with_text: bool = False, with_pack: bool = False) -> str:
 
 
 def decimals(row: Row) -> int:
-    """Of a row's effect, interval and published value: two, or three where an effect of 0.01 is of interest."""
+    """Decimals of a row's effect, interval and published value: 2, or 3 if an effect of 0.01 is of interest."""
     return 3 if abs(row["effect"]["smallest_of_interest"]) < 0.02 else 2
 
 
 def number(value: float | None, apart_from: float | None = None, digits: int = 2) -> str:
-    """A number with two decimals, or as many as a small one or a share of nearly all needs; a dash for none.
+    """A number as text with two decimals, or more for numbers near 0 and shares near 1; a dash for None.
 
     Args:
         value: the number.
-        apart_from: another number, which this one is not to look like unless it is.
-        digits: decimals, where two are not the right number.
+        apart_from: another number that the text must not round to, unless the two are equal.
+        digits: number of decimals.
     """
     if value is None:
         return "–"
@@ -193,16 +195,17 @@ def number(value: float | None, apart_from: float | None = None, digits: int = 2
 
 
 def effect(row: Row) -> str:
-    """The effect, which never looks like the smallest one of interest where it is less or more."""
+    """The effect as text; it is not rounded to the smallest effect of interest unless the two are equal."""
     return number(row["effect"]["value"], row["effect"]["smallest_of_interest"], decimals(row))
 
 
 def interval(row: Row) -> str:
+    """The 95 % interval of the effect as text, rounded outwards; a dash if there is none."""
     return ends(row["effect"]["ci_low"], row["effect"]["ci_high"], decimals(row))
 
 
 def ends(low: float | None, high: float | None, digits: int = 2) -> str:
-    """An interval, rounded outwards so that it never looks narrower than it is; a dash for none."""
+    """An interval as text, rounded outwards; a dash for None."""
     if low is None or high is None:
         return "–"
     digits = 1 if max(abs(low), abs(high)) >= 100 else digits
@@ -212,23 +215,23 @@ def ends(low: float | None, high: float | None, digits: int = 2) -> str:
 
 
 def p(value: float | None) -> str:
-    """A p-value, rounded up."""
+    """A p-value as text, rounded up."""
     if value is None:
         return ""
     return "≤ 0.001" if value <= 0.001 else f"{math.ceil(value * 1000 - 1e-9) / 1000:.3f}"
 
 
 ARTEFACT = "†"
-"""Marks a control that replicates as the model does."""
+"""Mark of a claim that is replicated by the model and by its random-initialisation control."""
 
 
 def artefact(row: Row) -> bool:
-    """Whether a claim that is replicated is so at random initialisation too."""
+    """Whether a replicated claim is replicated at random initialisation too."""
     return bool(row["controls"].get("random_init", {}).get("artefact"))
 
 
 def control(row: Row) -> str:
-    """Verdict and effect of the random-initialisation control, marked where it replicates too."""
+    """Verdict and effect of the random-initialisation control as text, marked if it replicates the claim too."""
     found = row["controls"].get("random_init")
     if not found:
         return ""
@@ -244,11 +247,11 @@ CRITERIA = {
     "small_telescope_passed": "small telescopes: large enough for the published study to have found",
     "pooled_differs_from_none": "random-effects pooled estimate differs from no effect",
 }
-"""The four replication criteria; those that do not apply are None."""
+"""The four replication criteria: key in ``criteria`` of a row → words. A criterion that does not apply is None."""
 
 
 def criteria_met(criteria: Row | None) -> str:
-    """Such as '3 of 4'; criteria that do not apply are not counted."""
+    """Number of replication criteria met, such as ``3 of 4``; those that do not apply are not counted."""
     if not criteria or "reason" in criteria:
         return ""
     asked = [criteria[key] for key in CRITERIA if criteria[key] is not None]
@@ -256,7 +259,7 @@ def criteria_met(criteria: Row | None) -> str:
 
 
 def paper(row: Row) -> str:
-    """The paper's value for this model, with how many criteria it meets: '0.63 (3 of 4)'."""
+    """The paper's value for this model and the number of criteria met, such as ``0.63 (3 of 4)``."""
     published = row["published"]
     if not published:
         return ""
@@ -265,7 +268,7 @@ def paper(row: Row) -> str:
 
 
 def notes(rows: Sequence[Row]) -> list[str]:
-    """What the marks of a table mean, of those that stand in it."""
+    """Explanations of the marks that occur in a table."""
     found = []
     if any(artefact(row) for row in rows):
         found.append(f"{ARTEFACT} replicated at random initialisation too: an artefact of the architecture")
@@ -280,6 +283,6 @@ def notes(rows: Sequence[Row]) -> list[str]:
 
 
 def tally(rows: Sequence[Row], key: str, words: Mapping[str, str]) -> str:
-    """Such as '5 replicated, 1 absent', in the order of the words."""
+    """Counts by word, such as ``5 replicated, 1 absent``, in the order of ``words``."""
     counts = {word: sum(row[key] == word for row in rows) for word in words}
     return ", ".join(f"{count} {word}" for word, count in counts.items() if count)

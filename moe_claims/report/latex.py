@@ -1,7 +1,7 @@
-r"""The report in LaTeX: a whole document of booktabs tables, which compiles as it is.
+r"""The report in LaTeX: a complete document of booktabs tables.
 
-Every table stands for itself between two comment rules, so that it can be copied into a paper; the paper then loads
-the packages that the document's head names.
+Every table stands between two comment lines, so that it can be copied into a paper; the paper must load the packages
+of the document's preamble.
 """
 
 import re
@@ -55,12 +55,12 @@ def _introduction(document: Row) -> str:
 
 
 def _table(caption: str, columns: Iterable[tuple[str, str]], rows: Sequence[Sequence[str]]) -> str:
-    """A longtable that begins each page with its headers.
+    """A ``longtable`` that repeats its headers on each page.
 
     Args:
-        caption: text.
-        columns: header and specification of each.
-        rows: cells that are LaTeX already.
+        caption: plain text.
+        columns: (header, column specification) of each.
+        rows: cells in LaTeX.
     """
     headers, specifications = zip(*columns, strict=True)
     head = "\n".join([r"\toprule", _line(map(escape, headers)), r"\midrule"])
@@ -81,12 +81,12 @@ def _line(cells_of_row: Iterable[str]) -> str:
 
 
 def _wide(share: float) -> str:
-    """A column of text that takes this share of the line."""
+    """Specification of a text column with this fraction of the line width."""
     return rf">{{\raggedright\arraybackslash}}p{{{share:.3f}\linewidth}}"
 
 
 def _numbers(text: str) -> str:
-    """A cell of our own numbers, whose signs are minus signs."""
+    """A cell of numbers, with hyphens as minus signs."""
     return _MINUS.sub("$-$", escape(text))
 
 
@@ -119,7 +119,7 @@ def _part(group: formatting.Group, part: formatting.Part) -> str:
     sign = formatting.SIGNS["not-applicable"]
     lines += [
         escape(f"{sign} not applicable: {claims}: {reason}")
-        for reason, claims in formatting.set_aside(part.not_applicable).items()
+        for reason, claims in formatting.not_applicable_by_reason(part.not_applicable).items()
     ]
     return "\n\n".join(line for line in lines if line)
 

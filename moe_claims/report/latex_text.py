@@ -1,7 +1,7 @@
-r"""Text as LaTeX that prints it and does nothing else, in any engine and in either font encoding, OT1 or T1.
+r"""Escapes text for LaTeX, for any engine and for the font encodings OT1 and T1.
 
-What comes out is ASCII. A sign that has no command here is printed as its number, such as ``[U+1F642]``: none is left
-out. Commands are those of LaTeX itself, of amssymb (✓) and of pifont (✗).
+The output is ASCII. A character without a command here is printed as its code point, such as ``[U+1F642]``. Commands
+are those of LaTeX itself, of amssymb (✓) and of pifont (✗).
 """
 
 import re
@@ -11,7 +11,7 @@ _COMMANDS = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%", "_": r"\_",
     "^": r"\textasciicircum{}", "~": r"\ensuremath{\sim}", "<": r"\textless{}", ">": r"\textgreater{}",
     "|": r"\textbar{}", "`": r"\textquoteleft{}", '"': r"\textquotedblright{}",
-    # A bracket or a star behind \\ would be its argument.
+    # After \\ a bracket or a star would be read as its argument.
     "[": "{[}", "]": "{]}", "*": "{*}",
     "–": r"\textendash{}", "—": r"\textemdash{}", "‘": r"\textquoteleft{}", "’": r"\textquoteright{}",
     "“": r"\textquotedblleft{}", "”": r"\textquotedblright{}", "…": r"\ldots{}", "✗": r"\ding{55}",
@@ -43,24 +43,24 @@ _ACCENTS = {
     "\u0300": "`", "\u0301": "'", "\u0302": "^", "\u0303": "~", "\u0304": "=", "\u0306": "u", "\u0307": ".",
     "\u0308": '"', "\u030a": "r", "\u030b": "H", "\u030c": "v", "\u0323": "d", "\u0327": "c",
 }  # fmt: skip
-"""Combining marks, and the command that sets each over or under a letter."""
+"""Combining character → LaTeX command that puts it over or under a letter."""
 
 SIGNS = {**_COMMANDS, **{sign: rf"\ensuremath{{{command}}}" for sign, command in _MATHS.items()}}
-"""Every sign that has a command of its own, and the command."""
+"""Character → LaTeX command."""
 
 _DOTLESS = {"i": r"\i", "j": r"\j"}
 
 _LIGATURE = re.compile(r"(?<=-)(?=-)|(?<=')(?=')|(?<=,)(?=,)")
-"""Between signs that fonts would join to another one: ``--``, ``''``, ``,,``."""
+"""Positions between characters that fonts would join into another: ``--``, ``''``, ``,,``."""
 
 _BREAKABLE = re.compile(r"([/_?&=@]|[^\s/_?&=@]{40})(?=\S)")
-"""Behind these a long name may go on in the next line, and after forty signs without one of them."""
+"""Positions at which a line may break within a name: after these characters, or after 40 others."""
 
 
 def escape(text: object) -> str:
-    """Text from models, files and third parties, on one line."""
+    """Any text, such as names from models, files and third parties, escaped and on one line."""
     flat = " ".join(unicodedata.normalize("NFC", str(text)).split())
-    # Marks of places that no text can hold: what str.split drops never comes back.
+    # \x1c and \x1d mark positions; the text cannot contain them, since str.split treats them as white space.
     marked = _BREAKABLE.sub("\\1\x1c", _LIGATURE.sub("\x1d", flat))
     return "".join(map(_sign, marked))
 
@@ -78,7 +78,7 @@ def _sign(sign: str) -> str:
 
 
 def _accented(sign: str) -> str:
-    """A letter with one mark over or under it; nothing for any other sign."""
+    """LaTeX of a letter with one combining mark; empty for any other character."""
     parts = unicodedata.normalize("NFD", sign)
     letter, mark = parts[0], parts[1:]
     if mark not in _ACCENTS or not (letter.isascii() and letter.isalpha()):
@@ -88,5 +88,5 @@ def _accented(sign: str) -> str:
 
 
 def is_known(sign: str) -> bool:
-    """Whether a sign is printed as itself, and not as its number."""
+    """Whether a character is printed as itself, and not as its code point."""
     return not _sign(sign).startswith("{[}U+")

@@ -1,4 +1,4 @@
-"""``report.md``: the same table for people who read it later, with what each row rests on."""
+"""``report.md``: the report as Markdown, with reasons, records of the claims, and provenance."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -23,7 +23,7 @@ def render(document: Row) -> str:
 
 
 def summary(document: Row) -> str:
-    """What the claims are of, and a tally for each kind of evidence."""
+    """The papers and a tally of verdicts for each kind of evidence."""
     lines = [
         *(f"- Audits of {escape(kind.what)}: {_outcomes(kind)}" for kind in formatting.audits(document)),
         *(
@@ -59,7 +59,7 @@ def _part(part: formatting.Part, with_text: bool) -> list[str]:
     notes = "\n".join(f"- {escape(note)}" for note in formatting.notes(part.rows))
     aside = "\n".join(
         f"- **{escape(claims)}**: {escape(reason)}"
-        for reason, claims in formatting.set_aside(part.not_applicable).items()
+        for reason, claims in formatting.not_applicable_by_reason(part.not_applicable).items()
     )
     return [
         _results(part.rows, with_text) if part.rows else "",
@@ -106,7 +106,7 @@ def _why(rows: Sequence[Row], with_text: bool) -> str:
 
 
 def _against(published: Row | None, criteria: Row | None, digits: int = 2) -> str:
-    """The paper's value and the four criteria, each with its answer."""
+    """The paper's value and the result of each of the four replication criteria."""
     if not published or not criteria:
         return ""
     value, note = formatting.number(published["value"], digits=digits), escape(published["note"])
@@ -123,7 +123,7 @@ def _against(published: Row | None, criteria: Row | None, digits: int = 2) -> st
 
 
 def _companions(row: Row) -> str:
-    """Further estimates beside the effect, each against the paper's value where there is one."""
+    """Further estimates of a row, each with the paper's value if it prints one."""
     published = row["published"]["companions"] if row["published"] else {}
     criteria = row["criteria"]["companions"] if row["criteria"] else {}
     return "".join(
@@ -135,7 +135,7 @@ def _companions(row: Row) -> str:
 
 
 def errors(found: Sequence[Row]) -> str:
-    """What could not be measured, each once; empty if all could."""
+    """The list of errors, each once; empty if there are none."""
     if not found:
         return ""
     lines = dict.fromkeys(f"- **{escape(e['model'] or e['claim'])}**: {escape(e['message'])}" for e in found)

@@ -1,4 +1,4 @@
-"""All models of a run in one table, a row per claim: sign and effect of each, for every format that shows it."""
+"""The matrix of claims and models of a run, with the sign and effect of each, for all report formats."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,23 +10,23 @@ Row = Mapping[str, Any]
 
 _SIGNS = ", ".join(f"{sign} {word}" for word, sign in formatting.SIGNS.items())
 LEGEND = f"{_SIGNS}; {formatting.ARTEFACT} at random initialisation too"
-"""What the signs in the cells mean."""
+"""Explanation of the signs in the cells."""
 
 
 @final
 @dataclass(frozen=True)
 class SideBySide:
-    """Claims against models."""
+    """The matrix: a line per claim, a column per model."""
 
     models: tuple[str, ...]
     """Names, in the order of the report."""
     rows: tuple[tuple[str, tuple[Row | None, ...]], ...]
-    """Claim, with variant, and text and pack where there are several, and its row of every model; None where there is
-    none. Without claims that apply to none of the models."""
+    """(Name of the claim, its result row for each model or None), for claims that apply to at least one model. The name
+    includes the variant, and text and pack if there are several."""
 
 
 def side_by_side(results: Sequence[Row]) -> SideBySide:
-    """Live rows of a results document by claim and model."""
+    """The matrix of the live rows of a results document."""
     live = [row for row in results if row["evidence"] == "live"]
     models = tuple(dict.fromkeys(str(row["model"]) for row in live))
     several = len({row["corpus"] for row in live if row["corpus"] is not None}) > 1
@@ -45,7 +45,7 @@ def side_by_side(results: Sequence[Row]) -> SideBySide:
 
 
 def short(row: Row | None) -> str:
-    """Sign and effect, marked where the claim is replicated at random initialisation too; nothing for no row."""
+    """Text of a cell: sign and effect, marked if replicated at random initialisation too; empty for None."""
     if row is None:
         return ""
     if row["verdict"] == "not-applicable":

@@ -1,4 +1,4 @@
-"""The folder of a report: the results file, and what people read made of it."""
+"""The folder of a report: the results file, and the report as Markdown and HTML."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -10,22 +10,22 @@ from moe_claims.report import html, markdown, results
 from moe_claims.report.html import pictures
 
 FIGURES = "figures"
-"""Folder of the pictures, with their list."""
+"""Name of the subfolder with the figures and their list."""
 
 
 def write(folder: Path, document: Mapping[str, Any], drawn: Sequence[Mapping[str, Any]] = ()) -> list[Path]:
     """Writes ``results.json``, ``report.md`` and ``report.html``; each whole or not at all.
 
     Args:
-        folder: made if it is not there.
+        folder: the folder, created if missing.
         document: the results document.
-        drawn: figures of models, as ``figures.json`` lists them; their pictures lie in ``figures/`` already.
+        drawn: entries of models for ``figures.json``; the figures were written to ``figures/`` before.
 
     Returns:
-        The three files.
+        Paths of the three files.
     """
     files = [folder / name for name in ("results.json", "report.md", "report.html")]
-    results.write(files[0], document)  # before anything is made of it, so that nothing that follows can lose it
+    results.write(files[0], document)  # first, so that no later error can lose it
     results.write_text(files[1], markdown.render(document))
     listed = folder / FIGURES / pictures.LIST
     if any(found["figures"] for found in drawn):
@@ -33,12 +33,12 @@ def write(folder: Path, document: Mapping[str, Any], drawn: Sequence[Mapping[str
             listed, json.dumps(printable_throughout({"models": drawn}), indent=1, ensure_ascii=False) + "\n"
         )
     else:
-        listed.unlink(missing_ok=True)  # of an earlier run, on other models
-    results.write_text(files[2], html.render(document, of(folder)))
+        listed.unlink(missing_ok=True)  # it belongs to an earlier run
+    results.write_text(files[2], html.render(document, page_figures(folder)))
     return files
 
 
-def of(folder: Path) -> list[dict[str, str]]:
-    """The figures in a report's folder, as its page shows them."""
+def page_figures(folder: Path) -> list[dict[str, str]]:
+    """The figures in a report's folder, as ``html.render`` takes them; empty if there are none."""
     there = (folder / FIGURES / pictures.LIST).exists()
     return pictures.read(folder / FIGURES) if there else []

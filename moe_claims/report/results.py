@@ -1,4 +1,4 @@
-"""The results file: one JSON document, versioned, with a JSON Schema in this package."""
+"""The results file ``results.json``: a versioned JSON document whose JSON Schema is part of this package."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -18,7 +18,7 @@ from moe_claims.types import Audit, Companion, NullDistribution, Result
 #    the packs.
 SCHEMA_VERSION = 5
 _READ = (3, 4)
-"""Older versions that are read too."""
+"""Older versions that can be read."""
 _FIRST_PACK = {
     "id": "look_into_moes",
     "title": "A Closer Look into Mixture-of-Experts in Large Language Models",
@@ -28,13 +28,13 @@ _FIRST_PACK = {
         "trained": "Trained for the question: small MoEs, chance judged over seeds (Holm)",
     },
 }
-"""What all results before version 5 are of."""
+"""The pack that all results before version 5 belong to."""
 
 Row = Mapping[str, Any]
 
 
 def result_row(result: Result) -> dict[str, Any]:
-    """One row of ``results``."""
+    """A result as a row of ``results``."""
     interval = result.interval
     return {
         "pack": result.pack,
@@ -99,7 +99,7 @@ def _null_distribution(found: NullDistribution | None, effect_name: str) -> dict
 
 
 def audit_row(audit: Audit) -> dict[str, Any]:
-    """One row of ``audits``."""
+    """An audit as a row of ``audits``."""
     return {**asdict(audit), "outcome": audit.outcome.value, "values": dict(audit.values)}
 
 
@@ -115,17 +115,17 @@ def document(
     errors: Iterable[Row],
     order: Mapping[str, int],
 ) -> dict[str, Any]:
-    """Puts the parts together, in an order that does not depend on how the tests were run.
+    """The results document, sorted in an order that does not depend on how the tests were run.
 
     Args:
         created: time stamp, ISO 8601.
         environment: versions and options.
-        packs: id, title and paper of each.
-        models: their cards.
+        packs: entries as ``Pack.described`` returns them.
+        models: cards of the models.
         corpora: cards of the texts, one per model and text.
         results: rows as ``result_row`` makes them.
         audits: rows as ``audit_row`` makes them.
-        errors: ``{"model", "claim", "message"}`` for what broke.
+        errors: ``{"model", "claim", "message"}`` of each test that failed with an error.
         order: rank of every claim, audit and model in the report.
     """
 
@@ -148,19 +148,27 @@ def document(
 
 
 def write(path: Path, results: Mapping[str, Any]) -> None:
-    """Writes the document, whole or not at all; NaN is refused."""
+    """Writes the document atomically.
+
+    Raises:
+        ValueError: it holds NaN or infinity.
+    """
     write_text(path, as_text(results))
 
 
 def as_text(results: Mapping[str, Any]) -> str:
-    """The document as it stands in its file; NaN is refused."""
+    """The document as JSON text.
+
+    Raises:
+        ValueError: it holds NaN or infinity.
+    """
     return json.dumps(results, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a file of the report, whole or not at all, and line ends as they are in the text.
+    """Writes a file atomically, with the line ends of the text, and creates its folder.
 
-    Halves of surrogate pairs, which stand for bytes in names of files that are no UTF-8, are written as JSON escapes.
+    Lone surrogates, which stand for bytes of file names that are not UTF-8, are written as JSON escapes.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
@@ -173,10 +181,10 @@ def write_text(path: Path, text: str) -> None:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Reads a results file; one of an older version that is known is brought up to this one.
+    """Reads a results file; a document of an older version in ``_READ`` is converted to the current version.
 
     Raises:
-        UsageError: it is missing, not JSON, or of a version that this package does not know.
+        UsageError: the file is missing, is not JSON, or has an unknown version.
     """
     try:
         loaded: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -202,7 +210,7 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def _brought_up(old: Row) -> dict[str, Any]:
-    """A document of version 3 or 4 as one of this version: its rows are of the one pack that there was."""
+    """A document of version 3 or 4 converted to the current version: all rows belong to the first pack."""
     pack = _FIRST_PACK["id"]
     return {
         **old,
@@ -218,16 +226,16 @@ def _brought_up(old: Row) -> dict[str, Any]:
 
 
 def check(document: Any, who: str) -> None:
-    """Whether a document follows the schema, and its rows are of packs and evidence that it lists.
+    """Checks a document against the schema, and that it lists the packs and evidence of its rows.
 
-    What it holds is not repeated: it may be what nobody is to see.
+    Messages do not repeat its contents, which may be confidential.
 
     Args:
         document: parsed JSON.
-        who: what it is, for the message.
+        who: name of the document, for the message.
 
     Raises:
-        UsageError: it does not; the message names the field.
+        UsageError: it breaks the schema, or holds NaN; the message names the field.
     """
     from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
     from jsonschema.exceptions import best_match  # type: ignore[import-untyped]
@@ -235,7 +243,7 @@ def check(document: Any, who: str) -> None:
     wrong = best_match(Draft202012Validator(schema()).iter_errors(document))
     if wrong is not None:
         raise UsageError(
-            f"'{who}' is no results file that this package reads: {_place(wrong.absolute_path)} {_rule(wrong)}"
+            f"'{who}' is no results file that this package reads: {_field(wrong.absolute_path)} {_rule(wrong)}"
         )
     unlisted = _unlisted(document)
     if unlisted is not None:
@@ -247,7 +255,7 @@ def check(document: Any, who: str) -> None:
 
 
 def _unlisted(document: Row) -> str | None:
-    """The first row or audit that no report would show, because the document does not list what it is of."""
+    """The first row or audit whose pack or evidence the document does not list, so that no report would show it."""
     evidence = {pack["id"]: ("live", *pack["evidence"]) for pack in document["packs"]}
     for part in ("results", "audits"):
         for place, row in enumerate(document[part]):
@@ -258,14 +266,14 @@ def _unlisted(document: Row) -> str | None:
     return None
 
 
-def _place(path: Iterable[str | int]) -> str:
-    """Such as ``results[3].effect``."""
+def _field(path: Iterable[str | int]) -> str:
+    """Path of a field as text, such as ``results[3].effect``."""
     parts = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
     return parts.removeprefix(".") or "the whole"
 
 
 def _rule(wrong: Any) -> str:
-    """Which of the schema's rules a part breaks."""
+    """The rule of the schema that a field breaks, as text."""
     wanted = wrong.validator_value
     if wrong.validator == "required":
         return f"lacks {', '.join(name for name in wanted if name not in wrong.instance)}"

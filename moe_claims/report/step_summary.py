@@ -1,4 +1,4 @@
-"""The summary that GitHub shows of a step of a workflow: where the report is, tallies, and verdicts side by side."""
+"""The step summary of a GitHub workflow: paths of the report, tallies, and verdicts side by side."""
 
 import os
 from collections.abc import Mapping
@@ -12,13 +12,13 @@ from moe_claims.report.model_matrix import LEGEND, short, side_by_side
 Row = Mapping[str, Any]
 
 VARIABLE = "GITHUB_STEP_SUMMARY"
-"""Environment variable that names the file which a step adds Markdown to."""
+"""Environment variable with the path of the file to which a step appends Markdown."""
 LARGEST = 1024 * 1024
-"""Bytes of all that one step may say; of more, GitHub shows nothing."""
+"""Largest size of a step's summaries in bytes; GitHub shows nothing of a larger one."""
 
 
 def render(document: Row, folder: Path, room: int = LARGEST) -> str:
-    """Markdown that fits into the room, and says how much of it is left out where that is less than all.
+    """The summary as Markdown of at most ``room`` bytes; if lines are left out, it says how many.
 
     Args:
         document: the results document.
@@ -26,7 +26,7 @@ def render(document: Row, folder: Path, room: int = LARGEST) -> str:
         room: bytes that may be used, in UTF-8.
 
     Returns:
-        The summary, with an empty line before it; empty if not even its head has room.
+        The summary, after an empty line; the empty string if not even its first lines fit.
     """
     files = " and ".join(f"<code>{escape(folder / name)}</code>" for name in ("results.json", "report.md"))
     head = f"\n## Reproducibility report\n\nThe report is in {files}.\n"
@@ -56,7 +56,7 @@ def _shortened(left_out: int, lines: int) -> str:
 
 
 def _verdicts(document: Row) -> list[str]:
-    """A row per claim, a column per model, and what the signs mean."""
+    """The matrix of verdicts as a Markdown table, and its legend."""
     found = side_by_side(document["results"])
     if not found.rows:
         return []
@@ -65,14 +65,14 @@ def _verdicts(document: Row) -> list[str]:
 
 
 def add_summary(document: Mapping[str, Any], folder: Path) -> str | None:
-    """Adds a summary of the results to the step's, where the run is a step of a workflow.
+    """Appends the summary to the file of the workflow step, if the run is one.
 
     Args:
         document: the results document.
-        folder: of the report.
+        folder: folder of the report.
 
     Returns:
-        One line on why there is no summary; None if there is, or none is wanted.
+        A warning that says why there is no summary; None if it was written or the run is not in a workflow.
     """
     if not os.environ.get(VARIABLE):
         return None

@@ -1,4 +1,4 @@
-"""The reproducibility table on a terminal: pure functions from the results document to text."""
+"""The reproducibility table for a terminal: pure functions from the results document to text."""
 
 from collections.abc import Mapping, Sequence
 from textwrap import fill
@@ -14,7 +14,7 @@ Document = Mapping[str, Any]
 
 
 def render(document: Document, *, width: int = 120) -> str:
-    """The whole report as plain text, ready to print. What would steer a terminal is written out.
+    """The whole report as plain text; control characters are escaped.
 
     Args:
         document: the results document.
@@ -52,7 +52,7 @@ def _part(part: formatting.Part, with_text: bool, width: int) -> str:
     if part.rows:
         lines.append(_results(part.rows, with_text))
     lines += [_wrapped(note, width) for note in formatting.notes(part.rows)]
-    for reason, claims in formatting.set_aside(part.not_applicable).items():
+    for reason, claims in formatting.not_applicable_by_reason(part.not_applicable).items():
         lines.append(_wrapped(f"{formatting.SIGNS['not-applicable']} not applicable: {claims}: {reason}", width))
     return "\n".join(lines)
 

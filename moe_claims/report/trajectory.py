@@ -1,4 +1,4 @@
-"""When claims become true during a training, as text: a pure function of the results of its checkpoints."""
+"""The course of claims over a training, as text: a pure function of the results of its checkpoints."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -11,11 +11,11 @@ from moe_claims.report.markdown_text import escape, table
 Row = Mapping[str, Any]
 
 _STEP = re.compile(r"step[-_]?(\d+)")
-"""How revisions name their step: embedded ``step500``, OLMoE's ``step10000-tokens41B``."""
+"""The step in the name of a revision, such as ``step500`` or OLMoE's ``step10000-tokens41B``."""
 
 
 def step_of(name: str) -> int | None:
-    """The training step that a revision, or a model's name with one, speaks of; None if it speaks of none."""
+    """The training step in the name of a revision, or of a model with a revision; None if there is none."""
     found = _STEP.search(name.rpartition("@")[2])
     return None if found is None else int(found[1])
 
@@ -26,19 +26,20 @@ class ClaimTrajectory:
     """One claim over the steps of a training."""
 
     name: str
-    """Claim and variant, and the text and the pack where there are several."""
+    """Claim and variant, and the text and the pack if there are several."""
     family: str
     steps: tuple[int, ...]
     rows: tuple[Row, ...]
-    """One row of results per step."""
+    """Result rows, one per step."""
 
     @property
     def verdicts(self) -> tuple[str, ...]:
+        """Verdicts, one per step."""
         return tuple(row["verdict"] for row in self.rows)
 
     @property
     def since(self) -> int | None:
-        """The step from which on the claim is replicated at every later point; None if not at the last one."""
+        """The first step from which the claim is replicated at all points; None if it is not at the last one."""
         first = None
         for step, verdict in zip(self.steps, self.verdicts, strict=True):
             if verdict != "replicated":
@@ -49,21 +50,20 @@ class ClaimTrajectory:
 
     @property
     def artefact(self) -> bool:
-        """Whether it is replicated at the last point, and at random initialisation too."""
+        """Whether the claim is replicated at the last point and at random initialisation too."""
         return formatting.artefact(self.rows[-1])
 
     @property
     def now_and_then(self) -> tuple[int, ...]:
-        """Steps at which it is replicated although it is not at all later ones."""
+        """Steps before ``since`` at which the claim is replicated; all such steps if ``since`` is None."""
         held = [s for s, verdict in zip(self.steps, self.verdicts, strict=True) if verdict == "replicated"]
         return tuple(step for step in held if self.since is None or step < self.since)
 
 
 def trajectories(document: Row) -> list[ClaimTrajectory]:
-    """Every claim that applies at some point, over the steps that the models' names speak of, in the report's order.
+    """The trajectories of all claims that apply at some point, in the order of the report.
 
-    Two models of one step are two trainings, or two stages of one, and no trajectory:
-    the command refuses them.
+    Steps are read from the names of the models. No two models may have the same step, which the command ensures.
     """
     live = [row for row in document["results"] if row["evidence"] == "live" and step_of(row["model"]) is not None]
     texts = {row["corpus"] for row in live if row["corpus"] is not None}
@@ -81,7 +81,7 @@ def trajectories(document: Row) -> list[ClaimTrajectory]:
 
 
 def when(trajectory: ClaimTrajectory) -> str:
-    """In words: since which step the claim holds, or at which it did for a while."""
+    """The step since which the claim holds, or the steps at which it held for a while, in words."""
     since, times = trajectory.since, ", ".join(f"{step:,}" for step in trajectory.now_and_then)
     if since is None:
         return f"not at the end; at {times}" if times else "never"
@@ -95,9 +95,9 @@ def render(document: Row, name: str, known: int, figure: str | None) -> str:
 
     Args:
         document: results of the checkpoints.
-        name: of the model.
-        known: how many checkpoints there are to choose from.
-        figure: file beside the page.
+        name: name of the model, without a revision.
+        known: number of checkpoints that there are to choose from.
+        figure: file name of the figure; None if there is none.
     """
     found = trajectories(document)
     steps = sorted({step for one in found for step in one.steps})

@@ -1,1 +1,1 @@
-"""One run: models opened, measured and judged, and the document of what came out."""
+"""Runs: opening, measuring and judging models, and the results document."""

@@ -1,4 +1,4 @@
-"""What stands around the rows of a results document: versions and options, and the order of everything with a name."""
+"""Parts of a results document beside its rows: versions and options, and the order of names."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -11,7 +11,7 @@ from moe_claims.settings import Settings
 
 
 def environment(settings: Settings) -> dict[str, Any]:
-    """Versions and options that the numbers depend on."""
+    """Versions and options that the results depend on."""
     import platform
     from importlib.metadata import version
 
@@ -32,14 +32,15 @@ def environment(settings: Settings) -> dict[str, Any]:
 
 
 def order_of(settings: Settings, packs: Sequence[Pack], rows: Iterable[Mapping[str, Any]]) -> dict[str, int]:
-    """Rank in a report of everything that has a name: evidence, audits, models, claims, variants and texts.
+    """Name → rank in the report, for evidence, packs, audits, models, claims, variants and texts.
 
     Args:
-        settings: give models and texts in the order asked for.
-        packs: in the order of the report.
-        rows: of the results; models that only rows name, such as those of trainings, are in the order of their claims.
+        settings: options with the models and texts in the requested order.
+        packs: packs in the order of the report.
+        rows: rows of the results. Models that only rows name, such as those of trainings, are in the order of their
+            claims.
     """
-    # Evidence that others made before what was measured here; packs first, and within a pack its audits and claims.
+    # Published evidence comes before live measurements; packs first, and within a pack its audits and claims.
     kinds = [kind for pack in packs for kind in pack.kinds if kind != "live"]
     names = [*kinds, "live", *(pack.id for pack in packs), *(audit for pack in packs for audit in pack.audits)]
     names += [ref.name for ref in settings.models]

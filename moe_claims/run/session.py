@@ -1,4 +1,4 @@
-"""One run's session: opens models, measures what is not stored yet, and judges. Made once per process."""
+"""``Session``: opens the models of a run, measures what is not stored yet, and judges. One per process."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -16,25 +16,26 @@ from moe_claims.models.loading import OpenModel, open_model, random_control
 from moe_claims.models.names import ModelRef
 from moe_claims.settings import Settings
 
-Illustrate = Callable[[OpenModel, Mapping[str, Measured]], Mapping[str, Any]]
+DrawFigures = Callable[[OpenModel, Mapping[str, Measured]], Mapping[str, Any]]
+"""Draws the figures of a model from its measurements by text; returns its entry for the report."""
 
 
 @final
 class Session:
-    """Measures and judges the models of one run; every answer is kept."""
+    """Measures and judges the models of one run; results are kept in memory."""
 
     def __init__(
-        self, settings: Settings, illustrate: Illustrate | None = None, packs: Sequence[Pack] | None = None
+        self, settings: Settings, draw_figures: DrawFigures | None = None, packs: Sequence[Pack] | None = None
     ) -> None:
         """A session that has measured nothing yet.
 
         Args:
             settings: the run's options.
-            illustrate: draws a model from what was measured of it, as soon as it is judged.
-            packs: judged together on every model; None for those that the settings name.
+            draw_figures: called for every model after it is judged; None for no figures.
+            packs: packs that are judged together on every model; None for those that the settings name.
         """
         self._settings = settings
-        self._illustrate = illustrate
+        self._draw_figures = draw_figures
         self._packs = tuple(chosen(settings.packs) if packs is None else packs)
         self._measurer = Measurer(settings, Store(settings.cache))
         self._models = {ref.name: ref for ref in settings.models}
@@ -51,13 +52,13 @@ class Session:
         return self._packs
 
     def judged(self, pack: Pack, model: str) -> Judged:
-        """All rows of a pack on a model that the run names.
+        """All rows of a pack on one of the run's models.
 
-        The first question about a model measures it and judges all packs of the session on it, while its
+        The first call for a model measures it and judges all packs of the session on it, while its
         measurements are in memory.
 
         Raises:
-            MoeClaimsError: the model cannot be opened or its weights measured; asked again, the same again.
+            MoeClaimsError: the model cannot be opened or its weights measured; later calls raise it again.
         """
         if (pack.id, model) not in self._judged:
             packs = {one.id: one for one in (*self._packs, pack)}
@@ -73,14 +74,14 @@ class Session:
         return answer
 
     def _judge(self, ref: ModelRef, packs: Sequence[Pack]) -> dict[str, Judged]:
-        """By the pack's id, what judging a model came to."""
+        """Opens, measures and judges one model: pack id → result."""
         model = open_model(ref, download=self._settings.download)
         measured, corpora = self._measurer.measure(model)
         control: Mapping[str, Measured] | MoeClaimsError | None = None
         if self._settings.controls:
             try:
                 control, _ = self._measurer.measure(random_control(model))
-            except MoeClaimsError as error:  # shown beside the verdicts, which stand without it
+            except MoeClaimsError as error:  # reported with the verdicts, which do not depend on it
                 control = error
         seed, alpha = self._settings.seed, self._settings.alpha
         found = {
@@ -93,9 +94,9 @@ class Session:
         }
 
     def _pictures(self, model: OpenModel, measured: Mapping[str, Measured]) -> Mapping[str, Any] | None:
-        if self._illustrate is None:
+        if self._draw_figures is None:
             return None
         try:
-            return self._illustrate(model, measured)
-        except (MoeClaimsError, OSError) as error:  # the verdicts stand without pictures
+            return self._draw_figures(model, measured)
+        except (MoeClaimsError, OSError) as error:  # verdicts do not depend on figures
             return {"model": model.card(), "figures": [], "reason": str(error)}

@@ -1,4 +1,4 @@
-"""When claims become true during a training: one model judged at several of its checkpoints."""
+"""Judges several checkpoints of one training, to see when each claim becomes true."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -15,14 +15,14 @@ from moe_claims.settings import Settings
 
 
 def chosen(revisions: Sequence[str], points: int) -> list[str]:
-    """At most so many of a training's revisions, evenly over the logarithm of the step; first and last among them.
+    """Selects revisions evenly over the logarithm of the step, including the first and the last.
 
     Args:
-        revisions: each names another step.
-        points: how many, 2 or more.
+        revisions: names of revisions, each of another step.
+        points: largest number of revisions, 2 or more.
 
     Returns:
-        In order of steps.
+        The selected revisions in order of steps.
     """
     by_step = {step: name for name in revisions if (step := step_of(name)) is not None}
     steps = sorted(by_step)
@@ -37,11 +37,11 @@ def chosen(revisions: Sequence[str], points: int) -> list[str]:
 
 
 def revisions(ref: ModelRef) -> list[str]:
-    """All checkpoints along a model's training that are known.
+    """Names of all known checkpoints along a model's training.
 
     Raises:
-        UsageError: none are.
-        ModelError: the hub cannot be asked.
+        UsageError: none are known.
+        ModelError: the hub cannot be reached.
     """
     if ref.kind == "embedded":
         found = revisions_of(Path(ref.target))
@@ -60,16 +60,16 @@ def revisions(ref: ModelRef) -> list[str]:
 
 
 def models(name: str, wanted: Sequence[str] | None, points: int) -> tuple[list[ModelRef], int]:
-    """The checkpoints to judge, in order of steps, and how many there are to choose from.
+    """The checkpoints to judge, in order of steps, and the number of available ones.
 
     Args:
-        name: of the model, without a revision.
-        wanted: revisions, or None for those that are known.
-        points: how many of the known ones are taken at most.
+        name: name of the model, without a revision.
+        wanted: revisions, or None for the known ones.
+        points: largest number of known revisions to select.
 
     Raises:
-        UsageError: the name carries a revision, a revision names no step or the step of another, or there is one alone.
-        ModelError: the hub cannot be asked.
+        UsageError: the name has a revision, a revision names no step or the step of another, or there is only one.
+        ModelError: the hub cannot be reached.
     """
     ref = resolve(name)
     if ref.revision:
@@ -94,13 +94,13 @@ def models(name: str, wanted: Sequence[str] | None, points: int) -> tuple[list[M
 
 
 def results_of(settings: Settings) -> dict[str, Any]:
-    """The results document of a run's models, which are checkpoints of one training in order.
+    """The results document of a run whose models are checkpoints of one training, in order.
 
-    Only the last has its random-initialisation control: it is of the same architecture for all of them. A checkpoint
-    that cannot be opened or measured is among the errors of the document.
+    Only the last checkpoint is compared with a random-initialisation control, since the architecture is the same for
+    all. A checkpoint that cannot be opened or measured is listed in the errors of the document.
 
     Raises:
-        MoeClaimsError: none of them can be.
+        MoeClaimsError: no checkpoint can be opened and measured.
     """
     from moe_claims.report import results
     from moe_claims.run.document import environment, order_of
@@ -117,7 +117,7 @@ def results_of(settings: Settings) -> dict[str, Any]:
         session = full if ref is settings.models[-1] else quick
         try:
             found = [(pack, session.judged(pack, ref.name)) for pack in session.packs]
-        except MoeClaimsError as error:  # loses none of the others
+        except MoeClaimsError as error:  # the other checkpoints are still judged
             errors.append({"model": ref.name, "claim": "", "message": str(error)})
             failure = error
             continue

@@ -1,1 +1,1 @@
-"""Synthetic models judged many times over: how often each claim is found where it is true, and where it is not."""
+"""Simulations: how often each claim is replicated on synthetic models where it is true and where it is false."""

@@ -16,14 +16,14 @@ from moe_claims.types import Verdict
 @final
 @dataclass(frozen=True)
 class Kind:
-    """A kind of synthetic model, and what is so of it by construction."""
+    """A kind of synthetic model, and whether claims are true of it by construction."""
 
     title: str
     setup: Setup
     truth: bool | None
-    """Whether the claims hold; None for the random-initialisation control, of which nothing is asserted."""
+    """Whether the claims hold; None for the random-initialisation control, for which this is not known."""
     claims: tuple[str, ...]
-    """Claims of which that is so, among those analysed."""
+    """The claims that ``truth`` is about, among those analysed."""
 
 
 def _without(*left_out: str) -> tuple[str, ...]:
@@ -31,7 +31,7 @@ def _without(*left_out: str) -> tuple[str, ...]:
 
 
 def _few(title: str, truth: bool | None, claims: tuple[str, ...], model: str, **setup: Any) -> Kind:
-    """A kind for a few claims, which are analysed alone."""
+    """A kind on which only a few claims are analysed."""
     return Kind(title, Setup(model, claims=claims, **setup), truth, claims)
 
 
@@ -39,9 +39,9 @@ _PLANTED = ("synthetic:planted?seed={seed}", "synthetic:dense?seed={seed}", "syn
 _NULL = ("synthetic:null?seed={seed}", "synthetic:dense?seed={seed}&of=null", "synthetic:null?seed={other}")
 _FRESH = ("synthetic:random-init?seed={seed}", _NULL[1], "synthetic:random-init?seed={other}")
 EXTREMES, UPCYCLED, TEXTS = ("router-norm-extremes",), ("dense-reference", "pca-clusters"), ("corpus-robust",)
-"""Claims that need planted models, or texts, of their own."""
+"""Claims that need special planted models or texts."""
 _SHARED = ("expert-similarity-level", "neuron-order", "same-index-neurons")
-"""True of every model whose experts share weights neuron by neuron, as the smooth null's do."""
+"""Claims that are true of all models whose experts share weights neuron by neuron, such as those of the smooth null."""
 _UP = "&pattern=upcycled"
 
 KINDS = (
@@ -67,21 +67,21 @@ KINDS = (
     Kind("random initialisation", Setup(*_FRESH), None, _without(*TEXTS)),
     _few("random initialisation, on three texts", None, TEXTS, _FRESH[0], texts=THREE_TEXTS),
 )
-"""The awkward nulls are among them: an expert that is always large and one that is always
-chosen, unrelated; curves that wander smoothly over depth without a trend; a router that
-follows all three matrices alike; a dense model that is one more expert."""
+"""All kinds of models, including difficult nulls: one expert always large and another always
+chosen, independently; curves that vary smoothly over depth without a trend; a router that
+follows all three matrices equally; a dense model that is one more expert."""
 
 
 def calibrate(*, seeds: int, workers: int, log: Path) -> str:
-    """Runs what the log lacks, and summarises it as Markdown.
+    """Runs the models that are missing in the log, and returns a summary as Markdown.
 
     Args:
-        seeds: models of each kind; a quarter as many at random initialisation, of which nothing is asserted.
-        workers: processes.
-        log: JSON lines, one per model; an interrupted calibration goes on from it.
+        seeds: number of models of each kind; a quarter as many for the random-initialisation control.
+        workers: number of processes.
+        log: file of JSON lines, one per model; an interrupted calibration resumes from it.
 
     Raises:
-        UsageError: the log was made by another version.
+        UsageError: the log was written by another version.
     """
     asserted = [kind.setup for kind in KINDS if kind.truth is not None]
     fresh = [kind.setup for kind in KINDS if kind.truth is None]
@@ -93,17 +93,18 @@ def calibrate(*, seeds: int, workers: int, log: Path) -> str:
 @final
 @dataclass(frozen=True)
 class Rate:
-    """How often something came out."""
+    """The frequency of an outcome."""
 
     hits: int
     trials: int
 
     @property
     def share(self) -> float:
+        """``hits`` over ``trials``."""
         return self.hits / self.trials
 
     def text(self) -> str:
-        """Such as '97.5 % (94.3 to 99.2)', with the exact 95 % interval."""
+        """The share with its exact 95 % interval, such as ``97.5 % (94.3 to 99.2)``."""
         interval = clopper_pearson(self.hits, self.trials)
         return f"{100 * self.share:.1f} % ({100 * interval.low:.1f} to {100 * interval.high:.1f})"
 
@@ -111,16 +112,23 @@ class Rate:
 @final
 @dataclass(frozen=True)
 class Rates:
-    """What came out for one claim on one kind of model."""
+    """Frequencies of outcomes of one claim on one kind of model."""
 
     replicated: Rate
+    """Verdict ``replicated``."""
     small: Rate
     """Uncorrected p of at most 0.05, among the models to which the claim applies."""
     applicable: Rate
+    """Models to which the claim applies."""
 
 
 def rates(rows: Iterable[Row], key: str) -> Rates:
-    """Of one claim and variant."""
+    """Frequencies of one claim and variant.
+
+    Args:
+        rows: rows of the log.
+        key: ``claim[variant]``.
+    """
     found = [row["claims"][key] for row in rows]
     applicable = [row for row in found if row["verdict"] != Verdict.NOT_APPLICABLE]
     replicated = sum(row["verdict"] == Verdict.REPLICATED for row in found)
@@ -130,10 +138,10 @@ def rates(rows: Iterable[Row], key: str) -> Rates:
 
 
 def acceptable(kind: Kind, replicated: Rate) -> bool:
-    """Whether a rate is what the construction asks for.
+    """Whether a rate of replication fits the construction of the models.
 
     Planted: at least 95 % replicated. Null: the exact 95 % upper bound is no higher than
-    that of exactly 5 % of the seeds, which is all that this many seeds can resolve.
+    that of a rate of exactly 5 %, which is what this number of seeds can resolve.
     """
     if kind.truth is None:
         return True

@@ -1,4 +1,4 @@
-"""Power: how often each claim is found at which size of effect, on planted models of every strength."""
+"""Power: how often each claim is found, by size of effect, on planted models of different strengths."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -26,9 +26,9 @@ STRENGTHS = {
     "upcycled": (0.0, 0.003, 0.01, 0.05, 0.2, 0.6, 1.0),
     "texts": (0.0, 0.05, 0.1, 0.2, 0.35, 0.6, 1.0),
 }
-"""Of each kind of planted model, close together where effects of the smallest size lie."""
+"""Kind of planted model → strengths, closer together near the smallest effects of interest."""
 WANTED = 0.8
-"""Power that is asked for at the smallest effect of interest."""
+"""Desired power at the smallest effect of interest."""
 _OVER_DEPTH = {
     "diversity-depth": "trend",
     "weight-diversity-depth": "trend",
@@ -40,11 +40,11 @@ _OVER_DEPTH = {
     "gate-last-layer": "last layer",
     "last-layer-norm-spread": "last layer",
 }
-"""Claims over depth, with the simulated test that stands for theirs."""
+"""Claims over depth → the simulated test that represents theirs."""
 _TRENDS = {"gate-act-opposite-trends": 2}
-"""How many trends a claim needs at once, where more than one; its effect is their difference."""
+"""Claims that need several trends at once → their number; the effect is the difference of the trends."""
 _OWN = {"extremes": EXTREMES, "upcycled": UPCYCLED, "texts": TEXTS}
-"""Claims that need planted models, or texts, of their own; they are analysed alone."""
+"""Kind of planted model → claims that need it; they are analysed alone."""
 
 
 def _kind_of(claim: Claim) -> str:
@@ -52,7 +52,12 @@ def _kind_of(claim: Claim) -> str:
 
 
 def setup_of(strength: float, kind: str = "all") -> Setup:
-    """Planted models of one strength: of pattern ``all``, ``extremes`` or ``upcycled``, or on three ``texts``."""
+    """Setup of planted models of one strength.
+
+    Args:
+        strength: strength of the planted effect.
+        kind: pattern ``all``, ``extremes`` or ``upcycled``, or ``texts`` for three texts.
+    """
     options = f"seed={{seed}}&strength={strength}&pattern={'all' if kind == 'texts' else kind}"
     model, dense = f"synthetic:planted?{options}", f"synthetic:dense?{options}"
     if kind == "all":
@@ -64,7 +69,7 @@ def setup_of(strength: float, kind: str = "all") -> Setup:
 @final
 @dataclass(frozen=True)
 class Point:
-    """One strength: the mean effect that it gave, and how often the claim was found."""
+    """A point of a power curve: mean effect at one strength, and how often the claim was found."""
 
     effect: float
     found: Rate
@@ -73,23 +78,23 @@ class Point:
 @final
 @dataclass(frozen=True)
 class Curve:
-    """Power of one claim (and variant) over its effect."""
+    """Power of one claim and variant over its effect."""
 
     claim: Claim
     variant: str | None
     points: tuple[Point, ...]
-    """In order of strength, those at which the claim applies to a fifth of the models at least; the others of these
-    models are left out."""
+    """Points in order of strength. Strengths at which the claim applies to less than a fifth of the models are left
+    out, as are single models to which it does not apply."""
 
     @property
     def at_smallest(self) -> float | None:
-        """Power where the mean effect is the smallest of interest, interpolated; None where no strength reaches it."""
+        """Power at the smallest effect of interest, interpolated; None if no strength reaches it."""
         return _cross([p.effect * self.claim.direction for p in self.points], [p.found.share for p in self.points],
                       abs(self.claim.smallest))  # fmt: skip
 
     @property
     def effect_found(self) -> float | None:
-        """The effect that is found with the power asked for, interpolated; None where no strength reaches it."""
+        """Interpolated effect that is found with the desired power; None if no strength reaches that power."""
         shares = [p.found.share for p in self.points]
         if shares and shares[0] >= WANTED:
             return self.points[0].effect
@@ -97,8 +102,8 @@ class Curve:
 
 
 def _cross(x: Sequence[float], y: Sequence[float], at: float) -> float | None:
-    """The value of y where x first rises to ``at``, on straight lines between the points."""
-    if x and x[0] >= at:  # an effect of nothing is found next to never
+    """The value of y where x first reaches ``at``, with linear interpolation between points."""
+    if x and x[0] >= at:  # an effect of 0 is almost never found
         return y[0] * at / x[0]
     for (x0, x1), (y0, y1) in zip(pairwise(x), pairwise(y), strict=True):
         if x0 < at <= x1:
@@ -107,15 +112,15 @@ def _cross(x: Sequence[float], y: Sequence[float], at: float) -> float | None:
 
 
 def power(*, seeds: int, workers: int, log: Path) -> list[Curve]:
-    """Runs what the log lacks: models of every strength.
+    """The power curves of all claims; runs the models of all strengths that are missing in the log.
 
     Args:
-        seeds: models of each strength.
-        workers: processes.
-        log: JSON lines, one per model; an interrupted run goes on from it.
+        seeds: number of models of each strength.
+        workers: number of processes.
+        log: file of JSON lines, one per model; an interrupted run resumes from it.
 
     Raises:
-        UsageError: the log was made by another version.
+        UsageError: the log was written by another version.
     """
     setups = [setup_of(strength, kind) for kind, strengths in STRENGTHS.items() for strength in strengths]
     rows = run(setups, seeds, workers=workers, log=log, label="measuring power")
@@ -123,7 +128,7 @@ def power(*, seeds: int, workers: int, log: Path) -> list[Curve]:
 
 
 def curve(claim: Claim, variant: str | None, rows: Mapping[str, Sequence[Row]]) -> Curve:
-    """One claim's power, from the rows of all setups."""
+    """The power curve of one claim and variant, from the rows of all setups."""
     kind = _kind_of(claim)
     points = []
     for strength in STRENGTHS[kind]:
@@ -136,7 +141,7 @@ def curve(claim: Claim, variant: str | None, rows: Mapping[str, Sequence[Row]]) 
 
 
 def _is_found(claim: Claim, row: Row) -> bool:
-    """Significant in the claimed direction after correction; for a claim of level, replicated."""
+    """Whether a claim is significant in its direction after correction; for rule ``level``, whether it replicated."""
     if claim.rule == "level":
         return bool(row["verdict"] == Verdict.REPLICATED)
     return bool(row["verdict"] in (Verdict.REPLICATED, Verdict.DIRECTION_ONLY))
@@ -146,10 +151,10 @@ def summary(curves: Sequence[Curve], depth: Sequence[DepthPower], seeds: int, fi
     """The power of every claim as Markdown.
 
     Args:
-        curves: one per claim and variant.
-        depth: what the number of layers allows.
-        seeds: models of each strength.
-        figure: file name of the picture.
+        curves: curves, one per claim and variant.
+        depth: power of the tests over depth by number of layers.
+        seeds: number of models of each strength.
+        figure: file name of the figure.
     """
     lines = [
         "| claim | smallest effect of interest | power there | effect found in 80 % | 80 % at the smallest effect |",
@@ -187,7 +192,7 @@ def _line(one: Curve, depth: Sequence[DepthPower]) -> str:
 
 
 def _reached_with(one: Curve, depth: Sequence[DepthPower]) -> str:
-    """What size brings the power at the smallest effect to 80 %."""
+    """Text that says which sample size gives a power of 80 % at the smallest effect of interest."""
     if one.claim.rule == "level":
         return "by no size: a claim of level"
     if one.at_smallest is not None and one.at_smallest >= WANTED:
@@ -208,7 +213,7 @@ def _sequences() -> int:
 
 
 def _layers_wanted(claim: Claim, depth: Sequence[DepthPower]) -> str:
-    """For a claim over depth, from the simulations."""
+    """Text on the number of layers that a claim over depth needs, from the simulations."""
     test, trends = _OVER_DEPTH[claim.id], _TRENDS.get(claim.id, 1)
     wanted = WANTED ** (1 / trends)
     layers = layers_that_reach(depth, test, abs(claim.smallest) / trends, wanted)
@@ -219,10 +224,13 @@ def _layers_wanted(claim: Claim, depth: Sequence[DepthPower]) -> str:
 
 
 def times_as_many(found: float) -> float | None:
-    """How many times the units bring this power to the power wanted; None where less than the level is found.
+    """Factor on the number of units that raises a power to the desired one; None if the power is below the level.
 
-    A z statistic grows with the root of the number of units. The level before correction is taken; a
-    stricter one would ask for fewer times as many.
+    A z statistic grows with the square root of the number of units. The level before correction is used; a
+    stricter one would give a smaller factor.
+
+    Args:
+        found: the power.
     """
     level = NormalDist().inv_cdf(1 - ALPHA)
     if found <= ALPHA:

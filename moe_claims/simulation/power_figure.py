@@ -1,4 +1,4 @@
-"""The picture of the power curves: one small panel per claim."""
+"""Figure of the power curves: one small panel per claim."""
 
 import math
 from collections.abc import Sequence
@@ -10,11 +10,11 @@ from moe_claims.simulation.power import WANTED, Curve
 
 _COLUMNS = 6
 _LINE, _BOUND, _GREY = "#0072b2", "#d55e00", "#999999"
-"""Blue and vermilion of Okabe and Ito, told apart by every reader."""
+"""Blue and vermilion of Okabe and Ito, which colour-blind readers can tell apart, and grey."""
 
 
 def draw(curves: Sequence[Curve], path: Path) -> None:
-    """Writes the figure: power over the mean effect; dashed, the smallest effect of interest and the power wanted.
+    """Writes the figure of power over the mean effect; dashed lines are the smallest effect and the desired power.
 
     Raises:
         UsageError: matplotlib is not installed.

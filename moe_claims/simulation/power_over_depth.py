@@ -1,4 +1,4 @@
-"""What the number of layers allows: power of the tests over depth, simulated on curves without any model."""
+"""Power of the tests over depth by number of layers, simulated on random curves without models."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ _RESAMPLES = 999
 @final
 @dataclass(frozen=True)
 class DepthPower:
-    """How often one size of effect is found at one number of layers, before any correction."""
+    """Power of one test for one size of effect and one number of layers, before correction."""
 
     test: str
     effect: float
@@ -33,12 +33,12 @@ class DepthPower:
 
 
 def depth_power(*, curves: int, layers: Sequence[int] = LAYERS, seed: int = 0) -> list[DepthPower]:
-    """Straight trends, and jumps of the last layer, in independent noise.
+    """Simulates linear trends, and jumps of the last layer, in independent noise.
 
     Args:
-        curves: simulated for every cell.
+        curves: number of simulated curves per effect and number of layers.
         layers: numbers of layers.
-        seed: of the noise.
+        seed: seed of the noise.
     """
     rng = np.random.default_rng(seed)
     cells: list[tuple[str, float, int, Callable[[], float]]] = []
@@ -68,14 +68,14 @@ def _trend_p(layers: int, rise: float, rng: np.random.Generator) -> float:
 
 
 def _last_p(layers: int, mads: float, rng: np.random.Generator) -> float:
-    """The last layer lies so many of the others' deviations above their line, noise of its own apart."""
+    """P-value for a last layer that lies ``mads`` deviations above the line of the others, plus noise."""
     values = rng.standard_normal(layers)
     values[-1] += mads * float(others_mad(values))
     return last_layer(values, rng=rng, resamples=_RESAMPLES).studentised.p_greater
 
 
 def summary(found: Sequence[DepthPower]) -> str:
-    """A table per test as Markdown."""
+    """The results as Markdown, a table per test."""
     parts = [
         "## What the number of layers allows",
         "Claims over depth have the layer as their unit: no text makes up for few layers. Simulated curves, a straight "
@@ -96,12 +96,12 @@ def summary(found: Sequence[DepthPower]) -> str:
 
 
 def layers_that_reach(found: Sequence[DepthPower], test: str, effect: float, wanted: float) -> int | None:
-    """The fewest simulated layers with the power wanted; None where none has it."""
+    """The smallest simulated number of layers with the desired power; None if none has it."""
     reached = [c.layers for c in found if (c.test, c.effect) == (test, effect) and c.found.share >= wanted]
     return min(reached) if reached else None
 
 
 def effect_that_is_reached(found: Sequence[DepthPower], test: str, layers: int, wanted: float) -> float | None:
-    """The smallest simulated effect that so many layers find with the power wanted; None where none is."""
+    """The smallest simulated effect that is found with the desired power at a number of layers; None if none is."""
     reached = [c.effect for c in found if (c.test, c.layers) == (test, layers) and c.found.share >= wanted]
     return min(reached) if reached else None

@@ -1,4 +1,4 @@
-"""Synthetic models by the hundred, each measured and judged exactly as a user's model is."""
+"""Runs many synthetic models, each measured and judged exactly like a user's model."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,9 +22,10 @@ Row = dict[str, Any]
 @final
 @dataclass(frozen=True)
 class Setup:
-    """One kind of synthetic model and what it is compared with; ``{seed}`` and ``{other}`` are put in.
+    """A kind of synthetic model and the models and texts that it is compared with.
 
-    ``{other}`` is a seed that no model of the kind has.
+    Names are templates: ``{seed}`` is replaced by the seed of the model, ``{other}`` by a seed that no model of the
+    kind has.
     """
 
     model: str
@@ -32,20 +33,20 @@ class Setup:
     second: str | None = None
     texts: tuple[str, ...] = ONE_TEXT
     claims: tuple[str, ...] = tuple(LIVE)
-    """Claims that are analysed; the correction for multiple testing runs over these alone."""
+    """Claims that are analysed; the correction for multiple testing is over these only."""
 
     @property
     def name(self) -> str:
-        """The kind's name in a log: two setups that differ have different names."""
+        """Name of the setup in a log; different setups have different names."""
         claims = "all" if self.claims == tuple(LIVE) else ",".join(self.claims)
         return " | ".join((self.model, self.dense or "-", self.second or "-", ",".join(self.texts), claims))
 
 
 def trial(setup: Setup, seed: int) -> Row:
-    """Measures and judges one synthetic model; the row of the log.
+    """Measures and judges one synthetic model, and returns its row of the log.
 
     Raises:
-        MoeClaimsError: something broke, which is no result.
+        MoeClaimsError: the model could not be measured or a claim failed with an error.
     """
     import torch
 
@@ -57,7 +58,7 @@ def trial(setup: Setup, seed: int) -> Row:
     from moe_claims.settings import settings_from
 
     set_quiet(True)
-    torch.set_num_threads(1)  # the trials run side by side
+    torch.set_num_threads(1)  # trials run in parallel processes
     names = {
         field: name and name.format(seed=seed, other=seed + 1_000_000)
         for field, name in (("model", setup.model), ("dense-reference", setup.dense), ("second-model", setup.second))
@@ -84,20 +85,20 @@ def trial(setup: Setup, seed: int) -> Row:
 
 
 def run(setups: Sequence[Setup], seeds: int, *, workers: int, log: Path, label: str) -> Mapping[str, list[Row]]:
-    """Runs what the log lacks.
+    """Runs the models that are missing in the log.
 
     Args:
         setups: kinds of models.
-        seeds: models of each.
-        workers: processes.
-        log: JSON lines, one per model; an interrupted run goes on from it.
-        label: what is being done, for whoever watches.
+        seeds: number of models of each kind.
+        workers: number of processes.
+        log: file of JSON lines, one per model; an interrupted run resumes from it.
+        label: description, for the progress bar.
 
     Returns:
-        By the setup's name, its rows in the order of their seeds.
+        Name of a setup → its rows in the order of seeds.
 
     Raises:
-        UsageError: the log was made by another version.
+        UsageError: the log was written by another version.
     """
     done = {(row["setup"], row["seed"]): row for row in _read(log)}
     missing = [(setup, seed) for seed in range(seeds) for setup in setups if (setup.name, seed) not in done]

@@ -19,7 +19,7 @@ Images = Callable[[Any], list[Any]]
 def test_norms_scores_and_choices_of_every_token(which: str, subject: Subjects, images_of: Images) -> None:
     one = subject(which)
     assert isinstance(one.short, Read)
-    routed, places = one.short.routed, one.places(one.weights.layers)
+    routed, places = one.short.routed, one.indices(one.weights.layers)
     figure = norms.by_token(one).figure
     drawn = images_of(figure)
     assert len(drawn) == 6

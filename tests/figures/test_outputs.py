@@ -24,7 +24,7 @@ def test_single_tokens(which: str, experts: int, subject: Subjects, images_of: I
     cosines = one.short.routed.token_cosines
     assert cosines is not None
     assert cosines.shape[-1] == experts
-    places, tokens = one.places(one.weights.layers), cosines.shape[1]
+    places, tokens = one.indices(one.weights.layers), cosines.shape[1]
     assert tokens == 7  # the paper's prompt: six words and a begin
     drawing = outputs.by_token(one)
     drawn = images_of(drawing.figure)

@@ -8,7 +8,7 @@ import pytest
 
 from moe_claims.errors import UsageError
 from moe_claims.figures.catalogue import KINDS
-from moe_claims.figures.report_figures import REPORTED, Illustrator
+from moe_claims.figures.report_figures import REPORTED, ReportFigures
 from moe_claims.measure.measured import Measured
 from moe_claims.measure.measurer import Measurer
 from moe_claims.measure.store import Store
@@ -30,31 +30,31 @@ def settings(tmp_path: Path) -> Settings:
 
 
 def test_every_kind_of_a_report_is_drawn_and_shown(settings: Settings) -> None:
-    session = Session(settings, Illustrator(settings))
+    session = Session(settings, ReportFigures(settings))
     found = session.judged(PACK, MODEL).pictures
     assert found is not None
     assert found["model"]["name"] == MODEL
     assert tuple(figure["id"] for figure in found["figures"]) == REPORTED
     assert {figure["reason"] for figure in found["figures"]} == {None}
     report_folder.write(settings.report, _empty(), [found])
-    titles = [one["title"] for one in report_folder.of(settings.report)]
+    titles = [one["title"] for one in report_folder.page_figures(settings.report)]
     assert titles == [f"{kind.title}: {MODEL}" for name in REPORTED for kind in KINDS if kind.id == name]
     page = (settings.report / "report.html").read_text(encoding="utf-8")
     assert page.count("data:image/png;base64,") == len(REPORTED)
 
 
 def test_a_page_of_an_earlier_run_lends_no_figures(settings: Settings) -> None:
-    session = Session(settings, Illustrator(settings))
+    session = Session(settings, ReportFigures(settings))
     found = session.judged(PACK, MODEL).pictures
     assert found is not None
     report_folder.write(settings.report, _empty(), [found])
     report_folder.write(settings.report, _empty())
-    assert report_folder.of(settings.report) == []
+    assert report_folder.page_figures(settings.report) == []
     assert not (settings.report / report_folder.FIGURES / pictures.LIST).exists()
 
 
 def test_nothing_is_measured_for_them(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    with_pictures, plain = Session(settings, Illustrator(settings)), Session(settings)
+    with_pictures, plain = Session(settings, ReportFigures(settings)), Session(settings)
     calls: list[str] = []
     inner = Measurer.measure
 
@@ -73,7 +73,7 @@ def test_without_matplotlib_verdicts_stand_and_the_reason_is_kept(
 ) -> None:
     for name in ("matplotlib", "matplotlib.figure"):
         monkeypatch.setitem(sys.modules, name, None)
-    session = Session(settings, Illustrator(settings))
+    session = Session(settings, ReportFigures(settings))
     judged = session.judged(PACK, MODEL)
     assert judged.results
     found = judged.pictures
@@ -85,7 +85,7 @@ def test_without_matplotlib_verdicts_stand_and_the_reason_is_kept(
 def test_a_text_that_could_not_be_run_leaves_the_figures_of_weights(settings: Settings) -> None:
     model = open_model(resolve(MODEL))
     weights = Measurer(settings, Store(settings.cache)).parts.weights(model)
-    found = Illustrator(settings)(model, {"builtin": Measured(weights, UsageError("the text is too short"))})
+    found = ReportFigures(settings)(model, {"builtin": Measured(weights, UsageError("the text is too short"))})
     reasons = {figure["id"]: figure["reason"] for figure in found["figures"]}
     assert reasons["matrix-similarity"] is None
     assert reasons["rank-counts"] == "the text is too short"

@@ -21,7 +21,7 @@ def test_every_choice_of_the_first_sequence_is_drawn(which: str, subject: Subjec
     routed, tokens = one.text.routed, int(one.text.routed.lengths[0])
     drawing = routing.patterns(one)
     strips = images_of(drawing.figure)[:3]
-    for place, strip in zip(one.places(routed.layers), strips, strict=True):
+    for place, strip in zip(one.indices(routed.layers), strips, strict=True):
         values = np.ma.filled(strip.get_array(), np.nan)
         assert values.shape == (one.experts, tokens)
         assert np.isfinite(values).sum() == tokens * routed.chosen.shape[-1]

@@ -21,7 +21,7 @@ def test_matrices(which: str, subject: Subjects, images_of: Images) -> None:
     one = subject(which)
     expected = []
     for role in ("up", "act", "down"):
-        found = one.weights.matrix[role][list(one.places(one.weights.layers))]
+        found = one.weights.matrix[role][list(one.indices(one.weights.layers))]
         if not isinstance(one.reference, MoeClaimsError):
             found = append_dense(found, one.reference.weights.matrix[role][[0, 4, 6]])
         expected += list(without_self(found))

@@ -1,1 +1,1 @@
-"""Claims on how models come to be, tested on trainings made for the question."""
+"""Claims on training, tested on models trained for this purpose."""

@@ -1,4 +1,4 @@
-"""What upcycling leaves in the experts, tested on small MoEs that were trained for the question (section 4.1)."""
+"""Claim on the effect of upcycling on experts, tested on small MoEs trained for this purpose (section 4.1)."""
 
 import pytest
 

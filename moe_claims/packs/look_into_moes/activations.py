@@ -1,4 +1,4 @@
-"""What neurons of the experts do: how many are active, and whether their index matters (paper, appendix H)."""
+"""Claims on the neurons of experts: how many are active, and whether their index matters (paper, appendix H)."""
 
 import numpy as np
 
@@ -11,11 +11,11 @@ from moe_claims.stats.permutation import RESAMPLES, Floats, TestResult, mean_ove
 from moe_claims.types import Finding
 
 _ENUMERATE = 40_320
-"""Up to so many combinations of steps are enumerated."""
+"""Largest number of combinations of steps that is enumerated; with more, combinations are drawn at random."""
 
 
 def active_share(variant: str | None, measured: Measured, rng: np.random.Generator) -> Finding:
-    """Share of |σ(W_act x)| > 0.001 over layers, experts, neurons and tokens, against the level that is claimed."""
+    """Share of activations with |σ(W_act x)| > 0.001 over all layers, experts, neurons and tokens, a claim of level."""
     routed = measured.routed
     sums = routed.active_sums.mean(axis=(0, 2))[:, None]  # (S, 1)
     found = jackknife_over_sequences(sums, routed.lengths, lambda means: means[:, 0], bound=ACTIVATION_RATIO.smallest)
@@ -40,8 +40,8 @@ def active_share(variant: str | None, measured: Measured, rng: np.random.Generat
 def same_index(variant: str | None, measured: Measured, rng: np.random.Generator) -> Finding:
     """Pearson r over neuron indices between the activations of two experts; mean over tokens, pairs and layers.
 
-    The p-value asks whether the index is what makes them alike (``shift_test``), the interval
-    how much other text could change.
+    The p-value tests whether the similarity depends on the index (``shift_test``); the interval is over
+    sequences.
     """
     routed = measured.routed
     experts = routed.router_logits.shape[-1]
@@ -69,25 +69,25 @@ def same_index(variant: str | None, measured: Measured, rng: np.random.Generator
 
 
 def shift_test(by_step: Floats, *, rng: np.random.Generator, resamples: int = RESAMPLES) -> TestResult:
-    """Whether a statistic is larger in the order of neurons as it is than after shifting them.
+    """Permutation test of whether a statistic is larger in the actual order of neurons than after circular shifts.
 
-    Null: each expert's neurons could stand in any order, independently of the others'. Then a
-    fixed reordering of every expert changes the probability of nothing. Shifting the neurons
-    of expert e in a circle by e · s is such a reordering for every step s, and the m steps
-    form a group (s after t is s + t), also when every layer has a step of its own. So the
-    observed arrangement is one draw from its m^L shifted copies, each equally likely, and
-    its rank among them is an exact p-value (Lehmann and Romano 2005, section 15.2). The
-    test stays valid with as few reorderings as these; it needs no more than the statistic
-    for every step, which is all that is kept of the tokens. Steps that share a factor with
-    m leave some pairs of experts in line: that costs power, never level.
+    Null: the order of each expert's neurons is arbitrary, independently of the other experts. Then a
+    fixed reordering of every expert leaves the distribution of the data unchanged. Shifting the neurons
+    of expert e circularly by e · s is such a reordering for every step s, and the m steps
+    form a group (s after t is s + t), also with a separate step in every layer. The observed
+    order is therefore one of its m^L equally likely shifted copies, and
+    its rank among them is an exact p-value (Lehmann and Romano 2005, section 15.2). This
+    small group of reorderings is enough for a valid test, and the test needs only the statistic
+    for every step, so nothing else must be stored per token. Steps that share a factor with
+    m leave some pairs of experts aligned, which costs power but keeps the level.
 
     Args:
-        by_step: (L, m) the statistic of each layer by step; step 0 is the order as it is.
+        by_step: (L, m) statistic of each layer by step; step 0 is the actual order.
         rng: seeded generator.
-        resamples: combinations of steps, one per layer; up to 40,320 are enumerated.
+        resamples: combinations of steps, one step per layer; up to 40,320 are enumerated.
 
     Raises:
-        ValueError: numbers that are not finite.
+        ValueError: numbers are not finite.
     """
     layers, steps = by_step.shape
     observed = float(by_step[:, 0].mean())

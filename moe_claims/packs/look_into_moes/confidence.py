@@ -1,4 +1,4 @@
-"""How far the first expert's score is above the second's (paper, section 5.2)."""
+"""Claim on the router's confidence: the gap between its two highest scores (paper, section 5.2)."""
 
 import numpy as np
 
@@ -12,11 +12,11 @@ from moe_claims.types import Finding
 
 
 def top1_confidence(variant: str | None, measured: Measured, rng: np.random.Generator) -> Finding:
-    """Log ratio of first to second softmax score, less that of Gaussian logits of the token's variance.
+    """Log ratio of first to second softmax score, minus that of Gaussian logits with the token's variance.
 
-    The log ratio of two softmax scores is the difference of their logits. Significance must hold
-    beyond logits rotated at random over the experts, which keep static patterns and repeated tokens
-    (sequences alone would find the accident of one fixed pattern significant), and over sequences.
+    The log ratio of two softmax scores is the difference of their logits. Two tests must reject: one
+    against logits rotated at random over the experts, which keep static patterns and repeated tokens,
+    and one over sequences, which alone would find a single fixed pattern significant.
     """
     routed = measured.routed
     experts = routed.router_logits.shape[-1]
@@ -28,7 +28,7 @@ def top1_confidence(variant: str | None, measured: Measured, rng: np.random.Gene
     sums = np.add.reduceat(excess, np.cumsum(counts) - counts)
     flips = sign_flips(sums, rng=rng)
     interval, equivalence = cluster_bootstrap(sums[:, None], counts, lambda means: means[:, 0], rng=rng)
-    with np.errstate(over="ignore"):  # a ratio too large for a number is infinite
+    with np.errstate(over="ignore"):  # a ratio that overflows is infinite
         mean_ratio, median_ratio = float(np.exp(result.gaps).mean()), float(np.exp(np.median(result.gaps)))
     return Finding(
         effect=result.rotations.statistic,

@@ -1,4 +1,4 @@
-"""Whether the claims on behaviour hold on every text of the run (paper, appendix F)."""
+"""Claim ``corpus-robust``: the claims on behaviour hold on every text of the run (paper, appendix F)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -18,12 +18,21 @@ from moe_claims.types import Finding, Interval, NullDistribution, Scalar
 
 
 def robust(claims: Mapping[str, Claim], variant: str | None, measured: Measured, rng: np.random.Generator) -> Finding:
-    """The claim that the variant names, one of those given, on the text where its effect is smallest.
+    """Estimates the claim that the variant names on every text, and returns its smallest effect.
 
-    That it holds on all texts is shown by showing it on each: the p-value is the largest of
-    them (intersection–union test, Berger 1982), which needs no correction. Of a claim with
-    variants the first one is taken, the total. Effects are in units of the claim's smallest
+    A claim holds on all texts if it holds on each of them: the p-value is the largest over
+    texts (intersection–union test, Berger 1982), which needs no correction. Of a claim with
+    variants only the first, the total, is used. Effects are in units of the claim's smallest
     effect of interest, positive in the claimed direction.
+
+    Args:
+        claims: the claims that ``variant`` may name, by id.
+        variant: id of a claim.
+        measured: measurements on all texts of the run.
+        rng: seeded generator.
+
+    Raises:
+        NotComparableError: fewer than two texts.
     """
     claim = claims[str(variant)]
     texts = {name: routed for name, routed in measured.texts.items() if isinstance(routed, RoutedMeasurement)}
@@ -56,7 +65,7 @@ def robust(claims: Mapping[str, Claim], variant: str | None, measured: Measured,
 
 
 def _null_of(claim: Claim, found: Mapping[str, Finding]) -> NullDistribution | None:
-    """The null of the text whose p-value is the largest; its axis is that of the claim, not in units of interest."""
+    """The null distribution on the text with the largest p-value; in units of the claim's own effect."""
     effect = claim.of(claim.variants[0]).effect
     nulls = [
         (finding.p_value, replace(null, statistic=f"{null.statistic or effect}, on '{name}'"))
@@ -67,7 +76,7 @@ def _null_of(claim: Claim, found: Mapping[str, Finding]) -> NullDistribution | N
 
 
 def in_units_of(claim: Claim, finding: Finding) -> Finding:
-    """A finding with effect and intervals over the claim's smallest effect of interest, whose sign they lose."""
+    """A finding with effect and intervals divided by the claim's smallest effect of interest."""
     return replace(
         finding,
         effect=finding.effect / claim.smallest,
@@ -82,11 +91,11 @@ def _scaled(interval: Interval, unit: float) -> Interval:
 
 
 def of_smallest(effects: Sequence[float], intervals: Sequence[Interval]) -> Interval:
-    """An interval of the smallest of k effects, at least as sure as their own.
+    """Confidence interval of the smallest of k effects, with at least the level of their own intervals.
 
-    The smallest of the lower ends misses the smallest effect no more often than that one
-    effect's own does. One of k upper ends falls too low k times as often, so each is first
-    stretched to a k-th of its error (Bonferroni), as if estimates were normal.
+    The smallest lower end lies above the smallest effect no more often than that effect's own lower
+    end does. The smallest of k upper ends is too low up to k times as often, so each is first
+    extended to 1/k of its error probability (Bonferroni), assuming normal estimates.
     """
     level = intervals[0].level
     tail = (1 - level) / 2
@@ -100,10 +109,10 @@ def of_smallest(effects: Sequence[float], intervals: Sequence[Interval]) -> Inte
 
 
 def differences(found: Mapping[str, Finding]) -> dict[str, Scalar]:
-    """Q, its p, I² and τ of the effects over texts; None where an interval without width gives no error.
+    """Heterogeneity of the effects over texts: Cochran's Q, its p, I² and τ; all None if an interval has no width.
 
-    Errors are half-widths over 1.96. With few sequences those are larger than the standard
-    errors, as much as it takes for Q to hold its level (4 % at 10 and at 26 sequences).
+    Standard errors are half-widths over 1.96. With few sequences these are larger than the true standard
+    errors, by as much as Q needs to keep its level (4 % at 10 and at 26 sequences).
     """
     effects = np.asarray([finding.effect for finding in found.values()])
     errors = np.asarray([(finding.interval.high - finding.interval.low) / 2 / Z95 for finding in found.values()])
@@ -119,7 +128,7 @@ def differences(found: Mapping[str, Finding]) -> dict[str, Scalar]:
 
 
 def _where(reasons: Mapping[str, str | None]) -> str | None:
-    """The reasons with the texts that they are true of; None if there are none."""
+    """The reasons, each with the name of its text, as one string; None if there are none."""
     said = [f"on '{name}' {reason}" for name, reason in reasons.items() if reason is not None]
     return "; ".join(said) or None
 

@@ -1,4 +1,4 @@
-"""Experts against the dense model of the same shape (paper, sections 4.1.1 and 5.1, appendix D)."""
+"""Claims on experts compared with a dense model of the same shape (paper, sections 4.1.1 and 5.1, appendix D)."""
 
 import numpy as np
 
@@ -20,14 +20,16 @@ _ANY = "any expert of a layer in the dense model's place"
 
 
 def compared(variant: str | None, measured: Measured, rng: np.random.Generator) -> Finding:
-    """Whether experts are more like the dense model than like each other, on matrices; less, on the rest.
+    """Difference between the experts' similarity to the dense model and their similarity to each other.
 
+    For matrices it is the former minus the latter; for the other variants, in which the paper finds
+    experts to be less like the dense model, the latter minus the former.
     Null: the dense model is like one more expert, so that any of the E + 1 could be it,
-    independently in every layer. On outputs it must also hold over sequences.
+    independently in every layer. On outputs the effect must also be significant over sequences.
 
     Args:
         variant: ``matrix up``, ``matrix act``, ``matrix down``, ``mean act`` or ``outputs``.
-        measured: with a dense reference.
+        measured: measurements that include a dense reference.
         rng: seeded generator.
 
     Raises:
@@ -58,7 +60,7 @@ def compared(variant: str | None, measured: Measured, rng: np.random.Generator) 
 
 
 def _joined(experts: Floats, dense: Floats) -> Floats:
-    """(L, E, E) among experts and (L, E) with the dense model → (L, E + 1, E + 1), the dense model last."""
+    """(L, E, E) similarities of experts and (L, E) with the dense model → (L, E + 1, E + 1), the dense model last."""
     number = experts.shape[-1]
     if number < FEWEST_EXPERTS:
         raise NotComparableError(f"experts are compared with each other: {FEWEST_EXPERTS} are needed, not {number}")
@@ -75,11 +77,11 @@ def _details(experts: Floats, dense: Floats, result: OnePointResult) -> dict[str
 
 
 def _outputs(measured: Measured, rng: np.random.Generator) -> Finding:
-    """Angular similarity of outputs on the same tokens; the static part is tested over labels, the text over signs."""
+    """Angular similarity of outputs on the same tokens; tested by relabelling and by sign flips of sequences."""
     routed = measured.routed
     experts, dense = _output_means(routed, measured)
     labels = one_point(-_joined(experts, dense), rng=rng)
-    assert routed.dense_sums is not None  # or there were no means
+    assert routed.dense_sums is not None  # checked by _output_means
     counts = np.asarray(routed.lengths, dtype=np.float64)
     sums = (off_diagonal(routed.angular_sums).mean(axis=-1) - routed.dense_sums.mean(axis=-1)).mean(axis=0)
     flips = sign_flips(sums, rng=rng)
@@ -103,7 +105,7 @@ def _outputs(measured: Measured, rng: np.random.Generator) -> Finding:
 def _output_means(routed: RoutedMeasurement, measured: Measured) -> tuple[Floats, Floats]:
     """(L, E, E) and (L, E) angular similarities, averaged over tokens."""
     if routed.dense_sums is None:
-        assert measured.against_dense  # raises why there are none
+        assert measured.against_dense  # raises if there is no dense reference
         raise NotComparableError("the outputs of the dense model were not measured on this text")
     return routed.angular_mean, np.asarray(routed.dense_sums.sum(axis=1) / routed.lengths.sum())
 

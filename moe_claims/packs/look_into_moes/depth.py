@@ -1,4 +1,4 @@
-"""Expert diversity rises with depth, the last layer an outlier (paper, sections 4.1.1 and 5.1)."""
+"""Claims on expert diversity over depth: it rises, except in the last layer (paper, sections 4.1.1 and 5.1)."""
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from moe_claims.types import Finding, Interval
 
 
 def enough_layers(layers: int) -> None:
-    """Fewer layers than a trend and an outlier need are not comparable.
+    """Requires as many layers as a trend and an outlier need.
 
     Raises:
         NotComparableError: fewer than 6 MoE layers.
@@ -28,10 +28,10 @@ def enough_layers(layers: int) -> None:
 
 
 def unit_of_spread(values: Floats) -> None:
-    """The others' deviations are the unit of the last layer's; without any there is no unit.
+    """Requires that the layers before the last deviate from a line, since their deviations are the unit of the effect.
 
     Raises:
-        NotComparableError: the others lie on one line.
+        NotComparableError: the layers before the last lie exactly on a line.
     """
     if others_mad(values) <= 1e-12 * max(1.0, float(np.abs(values).max())):
         raise NotComparableError("the layers before the last lie exactly on one line, so deviations have no unit")
@@ -42,7 +42,7 @@ def _role(variant: str | None) -> Role:
 
 
 def output_similarity(routed: RoutedMeasurement) -> tuple[Floats, Floats]:
-    """(S, L) sums over tokens of the mean pairwise angular similarity of expert outputs, and (S,) tokens."""
+    """(S, L) sums over tokens of the mean pairwise angular similarity of expert outputs, and (S,) numbers of tokens."""
     return off_diagonal(routed.angular_sums).mean(axis=-1).T, np.asarray(routed.lengths, dtype=np.float64)
 
 
@@ -66,7 +66,7 @@ def weight_diversity(variant: str | None, measured: Measured, rng: np.random.Gen
 
 
 def diversity(values: Floats, intervals: tuple[Interval, ...], rng: np.random.Generator) -> Finding:
-    """(L,) similarities and their 95 and 90 % intervals → the finding that they fall with depth, the last left out."""
+    """The finding on the trend of (L,) similarities without the last layer, given its 95 and 90 % intervals."""
     result = trend(values[:-1], rng=rng)
     interval, equivalence = intervals
     return Finding(
@@ -91,7 +91,7 @@ def diversity(values: Floats, intervals: tuple[Interval, ...], rng: np.random.Ge
 
 
 def output_last_layer(variant: str | None, measured: Measured, rng: np.random.Generator) -> Finding:
-    """The last layer's output similarity against the line through the others."""
+    """Deviation of the last layer's output similarity from the line through the other layers."""
     sums, counts = output_similarity(measured.routed)
     enough_layers(sums.shape[1])
     values = sums.sum(axis=0) / counts.sum()
@@ -101,7 +101,7 @@ def output_last_layer(variant: str | None, measured: Measured, rng: np.random.Ge
 
 
 def weight_last_layer(variant: str | None, measured: Measured, rng: np.random.Generator) -> Finding:
-    """The last layer's matrix-level similarity against the line through the others."""
+    """Deviation of the last layer's matrix-level similarity from the line through the other layers."""
     values = off_diagonal(measured.weights.matrix[_role(variant)]).mean(axis=-1)
     enough_layers(len(values))
     unit_of_spread(values)
@@ -109,7 +109,7 @@ def weight_last_layer(variant: str | None, measured: Measured, rng: np.random.Ge
 
 
 def last(values: Floats, intervals: tuple[Interval, ...], rng: np.random.Generator) -> Finding:
-    """(L,) values and their 95 and 90 % intervals → the finding that the last lies above the line of the others."""
+    """The finding on the last of (L,) values against the line through the others, given its 95 and 90 % intervals."""
     result = last_layer(values, rng=rng)
     interval, equivalence = intervals
     return Finding(

@@ -1,8 +1,8 @@
-"""Output norms and intermediate states over depth (paper, section 5.2 and Appendix H).
+"""Claims on output norms and intermediate states over depth (paper, section 5.2 and Appendix H).
 
-Norms and magnitudes are positive and differ between layers by factors, so their logarithms are
-put on a line: a curve that grows by the same factor in every layer is straight. Kendall's τ is that
-of the values themselves.
+Norms and magnitudes are positive and differ between layers by factors, so lines are fitted to their
+logarithms: a curve that grows by the same factor in every layer is straight. Kendall's τ is
+computed on the values themselves, which gives the same result.
 """
 
 from dataclasses import replace
@@ -36,7 +36,7 @@ def activations_grow(variant: str | None, measured: Measured, rng: np.random.Gen
 
 
 def _by_sequence(by_token: list[Floats], routed: RoutedMeasurement) -> Floats:
-    """Of each layer (T,) values → (S, L) sums over the tokens of each sequence."""
+    """(T,) values of each layer → (S, L) sums over the tokens of each sequence."""
     starts = np.cumsum(routed.lengths) - routed.lengths
     return np.stack([np.add.reduceat(values, starts) for values in by_token], axis=1)
 
@@ -75,10 +75,11 @@ def _grows(sums: Floats, routed: RoutedMeasurement, what: str, rng: np.random.Ge
 
 
 def last_layer_norm_spread(variant: str | None, measured: Measured, rng: np.random.Generator) -> Finding:
-    """How much a token's output norms vary between experts: the last layer against the line through the others.
+    """Variation of a token's output norms between experts: deviation of the last layer from the others' line.
 
-    The coefficient of variation over experts, mean over tokens, and its logarithm for the line. 'Most'
-    is the claim: a last layer that jumps above the line, yet not above every other layer, falls short.
+    The measure is the coefficient of variation over experts, mean over tokens; the line is fitted to its
+    logarithm. The paper says 'most': if the last layer is above the line but not above every other layer,
+    the claim falls short.
     """
     routed = measured.routed
     enough_layers(len(routed.layers))

@@ -1,4 +1,4 @@
-"""How the similarity of router rows changes with depth (paper, Appendix E)."""
+"""Claims on the similarity of router rows over depth (paper, Appendix E)."""
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from moe_claims.types import Finding
 
 
 def gate_last_layer(variant: str | None, measured: Measured, rng: np.random.Generator) -> Finding:
-    """The last layer's mean cosine of router rows against the line through the others."""
+    """Deviation of the last layer's mean cosine of router rows from the line through the other layers."""
     values = off_diagonal(measured.weights.router).mean(axis=-1)
     enough_layers(len(values))
     unit_of_spread(values)
@@ -21,7 +21,7 @@ def gate_last_layer(variant: str | None, measured: Measured, rng: np.random.Gene
 
 
 def opposite_trends(variant: str | None, measured: Measured, rng: np.random.Generator) -> Finding:
-    """Whether mean neurons of W_act grow more alike with depth while router rows grow less alike, over all layers."""
+    """Trend over all layers of the similarity of mean neurons of W_act, minus that of router rows; both are tested."""
     act, gate = (off_diagonal(m).mean(axis=-1) for m in (measured.weights.mean["act"], measured.weights.router))
     enough_layers(len(gate))
     result = diverging_trends(act, gate, rng=rng)

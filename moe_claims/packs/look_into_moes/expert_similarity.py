@@ -1,4 +1,4 @@
-"""How alike the weights of experts are, and whether their matrices say the same (paper, 4.1.1 and Appendix D)."""
+"""Claims on the similarity of experts' weights, and on the agreement of their matrices (paper, 4.1.1, Appendix D)."""
 
 import numpy as np
 
@@ -17,8 +17,8 @@ from moe_claims.stats.student import StudentResult, student
 from moe_claims.types import Finding
 
 NEARLY_EQUAL = 0.05
-"""Mean neurons are as alike as matrices where the cosines differ by no more than this on average; it is also the
-cosine that is as good as none in ``expert-similarity-level``."""
+"""Largest mean difference of cosines at which mean neurons count as being as similar as matrices. It is also the bound
+of equivalence to no similarity in ``expert-similarity-level``."""
 
 
 def _enough(experts: int) -> None:
@@ -34,7 +34,7 @@ def role_of(variant: str | None) -> Role:
 
 
 def matrices_agree(variant: str | None, measured: Measured, rng: np.random.Generator) -> Finding:
-    """Whether the similarity patterns of W_up, W_act and W_down are one pattern."""
+    """Mean Pearson r between the similarity patterns of W_up, W_act and W_down."""
     matrix = measured.weights.matrix
     layers, experts, _ = matrix["act"].shape
     _enough(experts)
@@ -63,11 +63,11 @@ def matrices_agree(variant: str | None, measured: Measured, rng: np.random.Gener
 
 
 def similarity_level(variant: str | None, measured: Measured, rng: np.random.Generator) -> Finding:
-    """How alike the experts' matrices are on average.
+    """Mean cosine of the experts' matrices.
 
-    Matrices drawn apart have cosines of 0 on average, whatever their sizes. The jackknife
-    then takes about twice their true variance, because leaving an expert out moves pairs
-    that have nothing in common; that errs on the side of none.
+    Independently drawn matrices have cosines of 0 on average, whatever their sizes. For these the jackknife
+    estimates about twice the true variance, because leaving out an expert removes pairs
+    that are independent of each other; the test is then conservative.
     """
     matrix = measured.weights.matrix[role_of(variant)]
     layers, experts, _ = matrix.shape
@@ -94,17 +94,17 @@ def similarity_level(variant: str | None, measured: Measured, rng: np.random.Gen
 
 
 def mean_mirrors_matrix(variant: str | None, measured: Measured, rng: np.random.Generator) -> Finding:
-    """Whether mean neurons of W_act, and of it alone, are more alike than the matrices.
+    """Cosine of mean neurons minus cosine of matrices, for W_act; for W_up and W_down the two must be nearly equal.
 
-    A mean neuron has d numbers, so its cosines carry noise of about 1/√d that those of
-    matrices lack. It adds to the root mean square of mean − matrix, by an amount that
-    cosines alone do not tell, but not to its mean. 'Nearly equal' is therefore asked of the
-    mean difference of W_up and of W_down; the root mean squares are in the details.
+    A mean neuron has d numbers, so its cosines have noise of about 1/√d that the cosines of
+    matrices do not have. It increases the root mean square of mean − matrix, by an amount that
+    cannot be derived from cosines, but not the mean. 'Nearly equal' is therefore tested on the
+    mean differences of W_up and of W_down; the root mean squares are in the details.
 
-    What the experts of a layer share lends its own noise to all of the layer's pairs, which
-    leaving out experts cannot show (a jackknife over experts rejects in 8 to 23 % where
-    nothing differs; tried with 8 experts in 16 layers that share 30 to 80 %). It is drawn
-    anew in every layer: the layer is the unit.
+    The part that the experts of a layer share adds common noise to all pairs of that layer, which
+    a jackknife over experts does not see (it rejects in 8 to 23 % of cases without a
+    difference, with 8 experts in 16 layers that share 30 to 80 %). This noise is independent
+    between layers, so the layer is the unit.
     """
     weights = measured.weights
     layers, experts, _ = weights.router.shape

@@ -1,4 +1,4 @@
-"""Neurons act like fine-grained experts: router rows against mean neurons (paper, section 4.2)."""
+"""Claims that neurons act like fine-grained experts: router rows against mean neurons (paper, section 4.2)."""
 
 from statistics import mean, stdev
 
@@ -19,7 +19,7 @@ from moe_claims.stats.trend import theil_sen
 from moe_claims.types import Finding
 
 FEWEST_EXPERTS = 5
-"""Four would leave one degree of freedom to a jackknifed regression on three pairs."""
+"""Fewest experts: with four, a jackknifed regression would have three pairs and one degree of freedom."""
 
 
 def _enough(experts: int) -> None:
@@ -30,17 +30,17 @@ def _enough(experts: int) -> None:
 
 
 def layer_r(router: Floats, mean: Floats, keep: Labels | None = None) -> Floats:
-    """(L, E, E) twice → (L,) Pearson r over the pairs of the kept experts."""
+    """(L, E, E) router and mean-neuron similarities → (L,) Pearson r over pairs of the experts in ``keep``."""
     if keep is not None:
         router, mean = router[:, keep][:, :, keep], mean[:, keep][:, :, keep]
     return pearson(off_diagonal(router), off_diagonal(mean))
 
 
 def unique_association(variant: str | None, measured: Measured, rng: np.random.Generator) -> Finding:
-    """Whether S_g follows S_act, and more than the others.
+    """Association of router similarities S_g with S_act, beyond that with S_up and S_down.
 
-    Significance is that of S_act given S_up and S_down; when all three share one pattern
-    the regression alone is significant, so the jackknife interval of the difference of r²
+    The p-value is that of S_act in a regression on S_act, S_up and S_down. If all three share one pattern
+    the regression alone can be significant, so the jackknife interval of the difference of r²
     must lie above 0 as well.
     """
     weights = measured.weights
@@ -58,7 +58,7 @@ def unique_association(variant: str | None, measured: Measured, rng: np.random.G
     unmet = None
     if interval.low <= 0:
         unmet = f"the jackknife interval of the difference reaches down to {interval.low:.2f}"
-    # Against the claim speaks a rival matrix that explains more and does so on its own account.
+    # Evidence against the claim is another matrix that explains more, and is significant given the others.
     against = min(1.0, 2 * min(rival.p_greater for rival in rivals)) if interval.high < 0 else 1.0
     plain = mantel(weights.router, mean["act"], rng=rng)
     r2 = {role: float((layer_r(weights.router, mean[role]) ** 2).mean()) for role in mean}
@@ -90,7 +90,7 @@ _RIVALS: tuple[tuple[Role, Role], ...] = (("up", "down"), ("down", "up"))
 
 
 def sign(variant: str | None, measured: Measured, rng: np.random.Generator) -> Finding:
-    """Whether r(S_g, S_act) is positive on average, and in how many layers."""
+    """Mean r(S_g, S_act) over layers, whose sign is the claim; the number of positive layers is in the details."""
     weights = measured.weights
     _enough(weights.router.shape[1])
     act = weights.mean["act"]

@@ -1,4 +1,4 @@
-"""Whether neurons matched one to one keep their order (paper, section 4.1.2, Table 2)."""
+"""Claim that neurons matched one to one keep their order (paper, section 4.1.2, Table 2)."""
 
 import numpy as np
 
@@ -14,14 +14,14 @@ from moe_claims.stats.permutation import Floats, Labels, off_diagonal
 from moe_claims.types import Finding
 
 FEWEST_EXPERTS = 4
-"""The jackknife leaves one out, and the others need pairs that share no expert."""
+"""Fewest experts: the jackknife leaves one out, and the others must have pairs that share no expert."""
 
 
 def order(variant: str | None, measured: Measured, rng: np.random.Generator) -> Finding:
     """Mean Kendall τ between the optimal matching of two experts' neurons and their original order.
 
-    The paper's other sign of an order that matters is how little matching gains: the gain in similarity stands in
-    the details, beside what matching gains on random matrices of the same shape and neuron norms.
+    The paper also argues with the small gain in similarity from matching. That gain is in the details, together
+    with the gain on random matrices of the same shape and neuron norms.
 
     Raises:
         NotComparableError: too few experts or neurons.

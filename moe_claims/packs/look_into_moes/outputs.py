@@ -1,4 +1,4 @@
-"""How alike expert outputs are: as their weights are, and more so among the chosen (paper, section 5.1)."""
+"""Claims on the similarity of expert outputs: it mirrors the weights, and is higher among the chosen (section 5.1)."""
 
 from dataclasses import dataclass
 from typing import final
@@ -19,12 +19,12 @@ from moe_claims.stats.permutation import Floats, Labels, TestResult, off_diagona
 from moe_claims.types import Finding, Interval
 
 FEWEST_EXPERTS = 5
-"""Four would leave three pairs to a jackknifed correlation."""
+"""Fewest experts: with four, a jackknifed correlation would have three pairs."""
 _SIGNS_OF_LAYERS = "signs of whole layers flipped"
 
 
 def weights_mirror(variant: str | None, measured: Measured, rng: np.random.Generator) -> Finding:
-    """Pearson r of average output similarity and matrix-level weight similarity, mean over layers."""
+    """Pearson r between average output similarity and matrix-level weight similarity, mean over layers."""
     role = next(role for role in ROLES if role == variant)
     routed = measured.routed
     outputs, matrix = routed.angular_mean, measured.weights.matrix[role]
@@ -62,11 +62,11 @@ def weights_mirror(variant: str | None, measured: Measured, rng: np.random.Gener
 
 
 def r_over_sequences(routed: RoutedMeasurement, matrix: Floats, rng: np.random.Generator) -> Interval:
-    """95 % interval, if other sequences had been drawn, of r of output similarities with (L, E, E) ``matrix``.
+    """95 % bootstrap interval over sequences of r between output similarities and (L, E, E) ``matrix``.
 
-    A resample's similarities are a weighted sum of those of the sequences. r with a fixed pattern
-    needs of them only their products with it and with one another, S and S² numbers per layer,
-    however many experts there are; the tokens by which the sum is divided leave r as it is.
+    The similarities of a resample are a weighted sum over sequences. Its r with a fixed pattern
+    follows from the products of the sequences with the pattern and with each other, S and S² numbers
+    per layer, whatever the number of experts; r does not depend on the number of tokens in the denominator.
     """
     products, squares = [], []
     for sums, pattern in zip(routed.angular_sums, off_diagonal(matrix), strict=True):
@@ -90,26 +90,26 @@ def r_over_sequences(routed: RoutedMeasurement, matrix: Floats, rng: np.random.G
 @final
 @dataclass(frozen=True, eq=False)
 class _Contrast:
-    """Angular similarity among the chosen less that among the others, and its parts."""
+    """Angular similarity among the chosen experts minus that among the others, and its parts."""
 
     total: Floats
-    """(L, S) sum over a sequence's tokens."""
+    """(L, S) difference, summed over the tokens of a sequence."""
     specific: Floats
-    """(L, S) the same of what is left of every pair's similarity less its mean over the other sequences."""
+    """(L, S) the same after subtracting from every pair's similarity its mean over the other sequences."""
     weights: Floats
-    """(L, E, E) how a pair enters the contrast, mean over tokens."""
+    """(L, E, E) weight of a pair in the difference, mean over tokens."""
 
 
 def chosen_alike(variant: str | None, measured: Measured, rng: np.random.Generator) -> Finding:
-    """Mean similarity among a token's chosen experts, less that among its other experts.
+    """Mean similarity among a token's chosen experts, minus that among its other experts.
 
-    The total is the sum of two parts. Pairs that are alike on average may be chosen together: the
-    static part, mean similarity times mean choice, summed over pairs. Its p-value relabels the mean
-    similarities in every layer; what is left, the token-specific part, is no function of the means
-    and stays as it is under relabeling. The total must hold over sequences too. And pairs may be
-    chosen together on those tokens on which they are more alike than on average. That part must
-    hold over sequences AND over layers: with labels that mean nothing a layer's share of it is as
-    likely to be −c as c, but every sequence repeats it.
+    The total is the sum of two parts. The static part, mean similarity times mean choice summed over
+    pairs, is large if pairs that are similar on average are chosen together. Its p-value relabels the
+    experts of the mean similarities in every layer; the token-specific part does not depend on these means
+    and is unchanged by relabelling. The total must also be significant over sequences. The token-specific
+    part is large if pairs are chosen together on tokens on which they are more similar than on average. It
+    must be significant over sequences AND over layers: if labels are arbitrary, the contribution of a layer
+    is as likely to be −c as c, but it is repeated by every sequence.
     """
     routed = measured.routed
     counts, experts, k = routed.lengths, routed.router_logits.shape[-1], routed.chosen.shape[-1]
@@ -135,7 +135,7 @@ def chosen_alike(variant: str | None, measured: Measured, rng: np.random.Generat
     token_specific = float(specific.sum() / counts.sum())
     static = float(among[0] - among[1]) - token_specific
     short = None
-    # The p-value of the total is that of its static part: the rest must not make up for a small one.
+    # The p-value of the total is that of its static part, so a small static part makes the claim fall short.
     if variant == "total" and abs(static) < CHOSEN_ALIKE.smallest:
         short = f"pairs that are alike on average make only {static:.3f} of it"
     return Finding(
@@ -158,14 +158,14 @@ def chosen_alike(variant: str | None, measured: Measured, rng: np.random.Generat
 
 
 def _over_sequences_and_layers(specific: Floats, rng: np.random.Generator) -> list[TestResult]:
-    """(L, S) → sign flips of whole sequences, and of whole layers."""
+    """Sign-flip tests of (L, S) contributions: of whole sequences, and of whole layers."""
     if len(specific) < 2:
         raise NotComparableError("one MoE layer cannot show whether its pairs do so by accident: 2 or more are needed")
     return [sign_flips(specific.sum(axis=axis), rng=rng) for axis in (0, 1)]
 
 
 def _contrast(routed: RoutedMeasurement) -> _Contrast:
-    """One layer at a time: weights of pairs by sequence are as large as the similarities by sequence."""
+    """The contrast, computed one layer at a time to limit memory: pair weights by sequence are (S, E, E) per layer."""
     counts = np.asarray(routed.lengths, dtype=np.float64)
     experts = routed.router_logits.shape[-1]
     static, weights = [], []

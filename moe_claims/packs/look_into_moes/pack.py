@@ -39,8 +39,8 @@ HEADLINE = (
     depth.WEIGHT_DIVERSITY_DEPTH,
     depth.WEIGHT_LAST_LAYER_OUTLIER,
 )
-"""Corrected together by Holm. Smallest effects of interest were fixed before any model was measured; a change needs a
-reason beside it, and never comes after a look at a model."""
+"""Headline claims, corrected together by Holm. Their smallest effects of interest were fixed before any model was
+measured; a change needs a stated reason that does not come from results on a model."""
 
 SECONDARY = (
     expert_similarity.MATRICES_AGREE,
@@ -68,11 +68,11 @@ SECONDARY = (
         (router_norm.ROUTER_NORM, depth.DIVERSITY_DEPTH, depth.LAST_LAYER_OUTLIER, outputs.CHOSEN_ALIKE)
     ),
 )
-"""Corrected together by Benjamini–Hochberg."""
+"""Secondary claims, corrected together by Benjamini–Hochberg."""
 
 
 def _of_printed_numbers(audit: Callable[[], Audit]) -> Auditor:
-    """An audit of printed numbers takes no settings: they depend on no option."""
+    """Wraps an audit of printed numbers, which depends on no option, as an ``Auditor``."""
 
     def run(settings: Settings) -> Audit:
         return audit()
@@ -92,7 +92,7 @@ PACK = Pack(
     tests="moe_claims.claims.look_into_moes",
     seed_prefix="",
 )
-"""The claims, their further evidence, and the audits of the paper."""
+"""The pack: claims, further evidence and audits of the paper."""
 
 LIVE, COUNTED, TRAINED = (PACK.kinds[kind].claims for kind in ("live", "public", "trained"))
-"""The records by id: on models that are measured here, on published counts, and on trainings."""
+"""The claims by id: on models measured in the run, on published counts, and on trainings."""

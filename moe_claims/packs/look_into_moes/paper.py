@@ -1,7 +1,7 @@
-"""Numbers from the literature: what arXiv 2406.18219 prints, and routing counts published by others.
+"""Numbers from the literature: printed values of arXiv 2406.18219, and routing counts published by others.
 
-Facts only. Whatever follows from them (a mean, a parameter count, a verdict) is computed
-where it is needed, so that no derived number can go stale. Two files lie beside this module:
+Derived numbers (means, parameter counts, verdicts) are computed where they are needed and not stored. The
+numbers are in two files beside this module:
 
 - ``published_values.json``: Tables 1 to 7, numbers in the text and the bar heights of Figure 10.
 - ``public_routing_counts.json``: expert choices of the real Mixtral 8x7B and OLMoE models.
@@ -18,7 +18,7 @@ from typing import Any, final
 @final
 @dataclass(frozen=True)
 class Attention:
-    """The facts about a model that parameter counting needs and that the paper does not print."""
+    """Architecture of a model as far as parameter counting needs it and the paper does not print it."""
 
     query_heads: int
     kv_heads: int
@@ -42,7 +42,7 @@ class Architecture:
     shared_experts: int
     top_k: int
     dense_intermediate: int
-    """Width of the feed-forward block of the layers that are not MoE; 0 if there are none."""
+    """Width of the feed-forward block of layers that are not MoE layers; 0 if there are none."""
     attention: Attention
 
 
@@ -62,7 +62,7 @@ def _text(name: str) -> str:
 
 
 def _facts(name: str) -> dict[str, Any]:
-    """Parse the file anew, so that no caller can change what the next one reads."""
+    """Parses the file on every call, so that callers cannot change each other's data."""
     facts: dict[str, Any] = json.loads(_text(name))
     return facts
 
@@ -74,7 +74,7 @@ def published() -> Mapping[str, Any]:
 
 @cache
 def models() -> Mapping[str, str]:
-    """The models that the paper treats: id on the hub → key in the published values."""
+    """The paper's models: id on the hub → key in the published values."""
     return {str(facts["hub"]): str(key) for key, facts in published()["models"].items()}
 
 
@@ -90,7 +90,8 @@ def routing_counts() -> Mapping[str, Any]:
 def architecture(model: str, paper: Mapping[str, Any] | None = None) -> Architecture:
     """Architecture of one of the paper's MoE models, such as ``"grok-1"``.
 
-    Raises ValueError for a model whose architecture is not known here.
+    Raises:
+        ValueError: the architecture of the model is unknown.
     """
     if model not in _ATTENTION:
         raise ValueError(f"no architecture known for {model!r}: use one of {', '.join(_ATTENTION)}")

@@ -1,4 +1,4 @@
-"""The router prefers experts with larger output norms (paper, section 5.2)."""
+"""Claims that the router prefers experts with larger output norms (paper, section 5.2)."""
 
 from typing import Any
 
@@ -24,11 +24,11 @@ from moe_claims.types import Companion, Finding, Interval
 
 
 def association(variant: str | None, measured: Measured, rng: np.random.Generator) -> Finding:
-    """Spearman ρ of norms and scores over the experts of a token, as it is or token-specific.
+    """Spearman ρ of norms and scores over the experts of a token: in total, or the token-specific part.
 
-    The total includes experts that are always large and always chosen. Taking each
-    expert's mean (over the other sequences) out of norms and logits leaves what the two
-    do together from token to token. Both must hold beyond arbitrary labels AND over
+    The total includes experts that always have large norms and are always chosen. The token-specific part
+    is computed after subtracting each expert's mean (over the other sequences) from norms and logits.
+    Both must be significant under relabelling of experts AND over
     sequences, because a fixed random pattern is repeated by every sequence.
     """
     routed = measured.routed
@@ -70,11 +70,11 @@ def association(variant: str | None, measured: Measured, rng: np.random.Generato
 
 
 def specific_to_tokens(values: Floats, sequence_of: NDArray[np.integer[Any]]) -> Floats:
-    """(L, T, E) less what an expert always has: each token standardised over its experts, then each expert centred.
+    """(L, T, E) values without static patterns: each token standardised over its experts, then each expert centred.
 
-    Tokens differ in how large all their norms are, and how far apart all their logits. A
-    static pattern that is multiplied by both would outlive the centring of experts alone, and
-    pass for an association that is specific to tokens.
+    Tokens differ in the size of all their norms and in the spread of all their logits. A static
+    pattern multiplied by both would not be removed by centring experts alone, and would
+    look like a token-specific association.
     """
     wide = values.astype(np.float64)
     wide -= wide.mean(axis=-1, keepdims=True)
@@ -88,22 +88,22 @@ def _over_sequences(table: CrossTable, rng: np.random.Generator) -> tuple[Interv
 
 
 def chosen_by_norm(routed: RoutedMeasurement) -> dict[str, float]:
-    """How well the norm alone foretells the choice: top-k overlap against chance, and AUC."""
+    """How well norms alone predict the chosen experts: top-k overlap, its value by chance, and AUC."""
     experts, k = routed.router_logits.shape[-1], routed.chosen.shape[-1]
     ranks = routed.output_norms.argsort(axis=-1, kind="stable").argsort(axis=-1, kind="stable")
     ranks_of_chosen = np.take_along_axis(ranks, routed.chosen.astype(np.int64), axis=-1)
     overlap = float((ranks_of_chosen >= experts - k).mean())
-    # Mann–Whitney: rank sum of the chosen, less its minimum, over the number of pairs.
+    # Mann–Whitney: rank sum of the chosen experts minus its minimum, over the number of pairs.
     pairs = k * (experts - k)
     auc = float((ranks_of_chosen.sum(axis=-1) - k * (k - 1) / 2).mean() / pairs) if pairs else 0.5
     return {"top_k_overlap": overlap, "top_k_overlap_by_chance": k / experts, "auc_of_norm_for_chosen": auc}
 
 
 def at_the_top(routed: RoutedMeasurement, rng: np.random.Generator) -> dict[str, Companion]:
-    """How often norms and scores agree on the first experts, mean over tokens and layers; 95 % over sequences.
+    """Agreement of norms and scores on the top experts, mean over tokens and layers; 95 % intervals over sequences.
 
-    ``top-1 agreement``: the expert of the largest norm has the highest score. ``top-k overlap``:
-    share of the chosen experts among the k largest norms. Norms that tie for a place share it.
+    ``top-1 agreement``: the expert with the largest norm has the highest score. ``top-k overlap``:
+    share of the chosen experts among the k largest norms. Tied norms count fractionally.
     """
     k, layers = routed.chosen.shape[-1], len(routed.layers)
     counts = np.asarray(routed.lengths)
@@ -120,19 +120,19 @@ def at_the_top(routed: RoutedMeasurement, rng: np.random.Generator) -> dict[str,
     return companions
 
 
-def _among_largest(norms: Floats, experts: NDArray[np.integer[Any]], places: int) -> Floats:
-    """(T, E) norms and (T, n) experts → (T,) share of these among the largest norms, so many of them."""
-    last = np.partition(norms, -places, axis=-1)[:, -places, None]
+def _among_largest(norms: Floats, experts: NDArray[np.integer[Any]], count: int) -> Floats:
+    """(T, E) norms and (T, n) expert indices → (T,) share of these experts among the ``count`` largest norms."""
+    last = np.partition(norms, -count, axis=-1)[:, -count, None]
     above, at = norms > last, norms == last
-    chance_of_tied = (places - above.sum(axis=-1, keepdims=True)) / at.sum(axis=-1, keepdims=True)
+    chance_of_tied = (count - above.sum(axis=-1, keepdims=True)) / at.sum(axis=-1, keepdims=True)
     return np.asarray(np.take_along_axis(above + at * chance_of_tied, experts, axis=-1).mean(axis=-1))
 
 
 def diagonal(variant: str | None, measured: Measured, rng: np.random.Generator) -> Finding:
-    """Share of expert–token pairs whose norm rank equals their score rank, less 1/E.
+    """Share of expert–token pairs whose norm rank equals their score rank, minus 1/E.
 
-    'For every i' is the claim: a diagonal that is heavy on average, but not the mode of
-    every norm rank, is direction-only.
+    The paper says 'for every i': if the same rank is more frequent on average but is not the mode of
+    every norm rank, the claim falls short (direction-only).
     """
     routed = measured.routed
     experts = routed.router_logits.shape[-1]
@@ -176,7 +176,7 @@ def _shift(interval: Interval, by: float) -> Interval:
 
 
 def _same_rank(routed: RoutedMeasurement) -> CrossTable:
-    """Cross table whose entry (i, j) counts 1/E whenever norm rank of i equals score rank of j."""
+    """Cross table whose entry (i, j) adds 1/E whenever the norm rank of i equals the score rank of j."""
 
     def ranks(values: Floats) -> NDArray[np.int64]:
         return values.argsort(axis=-1, kind="stable").argsort(axis=-1, kind="stable")

@@ -1,4 +1,4 @@
-"""Only the few largest norms get the highest scores (paper, section 5.2 and Appendix G)."""
+"""Claim that only the few largest norms get the highest scores (paper, section 5.2 and Appendix G)."""
 
 import numpy as np
 
@@ -16,17 +16,17 @@ from moe_claims.stats.ranks import rank_weights
 from moe_claims.types import Finding
 
 FEWEST_EXPERTS = 8
-"""Of fewer, no few are the largest, and no middle is left."""
+"""Fewest experts from which a few largest norms can be told from a middle half."""
 FLAT = 0.10
-"""Spearman ρ among the other experts from which scores follow norms there too; as for ``router-norm``."""
+"""Spearman ρ from which scores count as following norms among the other experts too; as in ``router-norm``."""
 
 
 def largest_norms(variant: str | None, measured: Measured, rng: np.random.Generator) -> Finding:
-    """Mean score rank (0 to 1) of a token's largest norms, less that of the middle half of norm ranks.
+    """Mean score rank (0 to 1) of a token's largest norms, minus that of the middle half of norm ranks.
 
-    The paper names the 5 largest of 64 experts; other numbers of experts take that share, one at
-    least. 'Only' is the claim: where scores follow norms among the other experts as well, it falls
-    short. It must hold beyond arbitrary labels, which leave static patterns as they are, and over
+    The paper names the 5 largest of 64 experts; for other numbers of experts the same share is used, at
+    least one. The paper says 'only': if scores follow norms among the other experts as well, the claim falls
+    short. It must be significant under relabelling of experts, which keeps static patterns, and over
     sequences.
     """
     routed = measured.routed
@@ -64,7 +64,7 @@ def largest_norms(variant: str | None, measured: Measured, rng: np.random.Genera
 
 
 def largest(experts: int) -> int:
-    """How many norms count as the few largest: 5 of 64, and as large a share of others."""
+    """Number of norms that count as the few largest: 5 of 64, or the same share of other numbers of experts."""
     return max(1, round(5 * experts / 64))
 
 
@@ -76,7 +76,7 @@ def _contrast(routed: RoutedMeasurement, top: int) -> CrossTable:
     weights[experts - top :] = 1 / top
     weights[quarter : experts - quarter] -= 1 / (experts - 2 * quarter)
     scaled = np.linspace(0.0, 1.0, experts)
-    # Layer by layer: the ranks of all layers at once would be several times the measurement.
+    # Layer by layer: the ranks of all layers at once would need several times the memory of the measurement.
     tables = [
         cross_table(rank_weights(norms[None], weights), rank_weights(logits[None], scaled), routed.sequence_of)
         for norms, logits in zip(routed.output_norms, routed.router_logits, strict=True)
@@ -85,7 +85,7 @@ def _contrast(routed: RoutedMeasurement, top: int) -> CrossTable:
 
 
 def _spearman(norms: Floats, logits: Floats) -> float:
-    """(T, E) twice → Spearman ρ within a token, mean over tokens."""
+    """Spearman ρ of (T, E) norms and logits within a token, mean over tokens."""
     return float((centred_ranks(norms) * centred_ranks(logits)).sum(axis=-1).mean())
 
 
@@ -114,7 +114,7 @@ def _printed_extremes(model: str, variant: str | None) -> Printed | None:
 
 
 def extremes_of(counts: Floats) -> float:
-    """(E, E) counts by norm rank and score rank, smallest first → the effect of ``router-norm-extremes``."""
+    """The effect of ``router-norm-extremes`` from (E, E) counts by norm rank and score rank, smallest first."""
     experts = len(counts)
     score_rank = counts @ np.linspace(0.0, 1.0, experts) / counts.sum(axis=1)
     quarter = experts // 4

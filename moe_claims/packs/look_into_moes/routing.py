@@ -1,4 +1,4 @@
-"""Which experts are chosen: how evenly, in which runs, and whether tuning changes it (paper, appendix I)."""
+"""Claims on the choice of experts: its balance, runs of tokens, and the effect of tuning (paper, appendix I)."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ def _some_are_left_out(routed: RoutedMeasurement) -> None:
 
 
 def loads_by_sequence(routed: RoutedMeasurement) -> Floats:
-    """(S, L, E) how often each sequence chooses each expert; over E they sum to its tokens times k."""
+    """(S, L, E) number of times each sequence chooses each expert; over E they sum to tokens × k."""
     layers, tokens, k = routed.chosen.shape
     experts, sequences = routed.router_logits.shape[-1], len(routed.lengths)
     cell = np.repeat(routed.sequence_of * experts, k).reshape(tokens, k)
@@ -35,18 +35,18 @@ def loads_by_sequence(routed: RoutedMeasurement) -> Floats:
 
 
 def normalised_entropy(loads: Floats) -> Floats:
-    """(…, E) loads, of any sum → (…) their entropy over log E: 1 if all experts are chosen alike."""
+    """(…, E) loads, of any sum → (…) their entropy over log E; 1 if all experts are chosen equally often."""
     share = loads / loads.sum(axis=-1, keepdims=True)
     log = np.log(share, out=np.zeros_like(share), where=share > 0)
     return np.asarray(-(share * log).sum(axis=-1) / np.log(loads.shape[-1]))
 
 
 def balanced(variant: str | None, measured: Measured, rng: np.random.Generator) -> Finding:
-    """Normalised entropy of the loads, mean over layers, against the level that the claim asks for.
+    """Normalised entropy of the loads, mean over layers, a claim of level.
 
-    The entropy of observed loads is too low: by (E − 1)/(2N ln E) for N independent choices,
-    which is nothing with thousands of them, but by about 1/S of the difference between
-    sequences where these have topics of their own, which is not. The jackknife takes out both.
+    The entropy of observed loads is biased downwards: by (E − 1)/(2N ln E) for N independent choices,
+    which is negligible with thousands of them, and by about 1/S of the difference between
+    sequences if these have different topics, which is not. The jackknife removes both.
     """
     routed = measured.routed
     _some_are_left_out(routed)
@@ -79,10 +79,10 @@ def balanced(variant: str | None, measured: Measured, rng: np.random.Generator) 
 
 
 def runs(variant: str | None, measured: Measured, rng: np.random.Generator) -> Finding:
-    """Share of choices in runs of more than four tokens, less what the same tokens in random order give.
+    """Share of choices in runs of more than four tokens, minus the share for the same tokens in random order.
 
-    Random order leaves every expert's load in every sequence as it is, so neither a favourite
-    expert nor a topic makes a run. Runs end with the sequence.
+    Random order keeps every expert's load in every sequence, so an expert or topic that is frequent does
+    not count as an effect. Runs end with the sequence.
     """
     routed = measured.routed
     _some_are_left_out(routed)
@@ -114,11 +114,11 @@ def runs(variant: str | None, measured: Measured, rng: np.random.Generator) -> F
 
 
 def tuning_keeps(variant: str | None, measured: Measured, rng: np.random.Generator) -> Finding:
-    """Whether a second model chooses the same experts for the same tokens, beyond what the two models' loads give.
+    """Agreement κ of two models on the experts chosen for the same tokens, corrected for chance.
 
     κ of a layer is (agreement − chance)/(1 − chance): agreement is the share of a token's k
-    experts that both models choose, chance the share that independent choices with the same
-    loads would have in common. The effect is the mean over layers.
+    experts that both models choose, chance the expected share for independent choices with the same
+    loads. The effect is the mean over layers.
     """
     first, second = measured.routed, measured.second_routed
     _comparable(first, second)
@@ -133,7 +133,7 @@ def tuning_keeps(variant: str | None, measured: Measured, rng: np.random.Generat
     def kappa(means: Floats) -> Floats:
         agreement, chance = _agreement_and_chance(means, layers, k)
         room = 1 - chance
-        # Both models always choose the same experts: that they agree then says nothing beyond their loads.
+        # Without room above chance (both models always choose the same experts) κ is 0.
         by_layer = np.divide(agreement - chance, room, out=np.zeros_like(room), where=room > 1e-12)
         return np.asarray(by_layer.mean(axis=1))
 
@@ -172,12 +172,12 @@ def _comparable(first: RoutedMeasurement, second: RoutedMeasurement) -> None:
 
 
 def _in_both(first: Integers, second: Integers) -> Integers:
-    """(L, T, k) twice → (L, T) experts that both choose."""
-    return np.asarray(sum((first == second[..., place, None]).sum(axis=-1) for place in range(second.shape[-1])))
+    """(L, T, k) chosen experts of two models → (L, T) number of experts that both choose."""
+    return np.asarray(sum((first == second[..., rank, None]).sum(axis=-1) for rank in range(second.shape[-1])))
 
 
 def _agreement_and_chance(means: Floats, layers: int, k: int) -> tuple[Floats, Floats]:
-    """(B, L + 2LE) means of agreement and both loads → (B, L) agreement, and the overlap of independent choices."""
+    """(B, L + 2LE) means of agreement and both loads → (B, L) agreement, and (B, L) agreement by chance."""
     one, other = np.split(means[:, layers:].reshape(len(means), 2 * layers, -1), 2, axis=1)
     return means[:, :layers], np.einsum("ble,ble->bl", one, other) / k
 
@@ -185,8 +185,8 @@ def _agreement_and_chance(means: Floats, layers: int, k: int) -> tuple[Floats, F
 def _co_choices(first: RoutedMeasurement, second: RoutedMeasurement) -> CrossTable:
     """(1, L, E, E) correlations over tokens between choosing expert i in one model and j in the other.
 
-    Correlations rather than counts: under independent choices all of them vary alike, so that
-    a favourite of both models does not stand out among the relabelings by its load.
+    Correlations are used instead of counts because under independent choices they all have the same variance, so
+    an expert that both models choose often does not dominate the relabellings.
     """
     layers, tokens, _ = first.chosen.shape
     experts = first.router_logits.shape[-1]

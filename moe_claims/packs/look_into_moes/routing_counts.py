@@ -1,8 +1,8 @@
-"""Claims that need nothing but expert loads, tested on published counts of the real models (paper, App. I).
+"""Claims on expert loads, tested on published counts of the real models (paper, appendix I).
 
-The counts are of about 205,000 tokens per domain of text, without sequences: tokens of one text are
-far from independent, so no interval or p-value here counts tokens. The unit is the domain. What is
-known of a model is three of its layers (0, 7 and 15), which are taken as given.
+The counts cover about 205,000 tokens per domain of text, without division into sequences. Tokens of one text are
+not independent, so the unit of all intervals and p-values is the domain. Three layers of each model were
+counted (0, 7 and 15); conclusions are about these.
 """
 
 from collections.abc import Mapping, Sequence
@@ -40,23 +40,23 @@ MIXTRAL = "mistralai/Mixtral-8x7B-v0.1"
 OLMOE = "allenai/OLMoE-1B-7B-0924"
 TUNED = {"against SFT": f"{OLMOE}-SFT", "against Instruct": f"{OLMOE}-Instruct"}
 TUNING_TEXT = "tulu"
-"""The one domain that was counted for the base and for the tuned models."""
+"""The only domain that was counted for both the base and the tuned models."""
 LAYERS = ("0", "7", "15")
 _ANY_LABEL = "experts relabelled in every layer, alike in all domains"
 
 
 def trials(counts: Mapping[str, Any] | None = None) -> list[Trial]:
-    """All claims on loads, estimated; those on one model are corrected together.
+    """Trials of all claims on loads; those on one model are corrected together.
 
     Args:
-        counts: laid out as ``routing_counts`` of the paper's numbers returns them, and by default these.
+        counts: counts in the form that ``paper.routing_counts`` returns, which is the default.
 
     Raises:
         ValueError: base and tuned model were counted on different numbers of choices.
     """
     models = (routing_counts() if counts is None else counts)["models"]
     domains = {model: list(facts["domains"]) for model, facts in models.items()}
-    # The same domains for both models, so that their rows can be compared.
+    # The same domains for both models, so that their results can be compared.
     shared = [domain for domain in domains[MIXTRAL] if domain in domains[OLMOE]]
     found = []
     for model in (MIXTRAL, OLMOE):
@@ -80,7 +80,7 @@ def _trial(claim: Claim, variant: str | None, model: str, finding: Finding) -> T
 
 
 def loads(model: Mapping[str, Any], domains: Sequence[str]) -> Loads:
-    """Read one model's loads on the named domains, shape (D, layers, E)."""
+    """Loads of one model on the named domains, shape (D, layers, E)."""
     by_domain = [model["domains"][domain]["topk"] for domain in domains]
     counts = np.array([[layers[layer] for layer in LAYERS] for layers in by_domain], dtype=np.float64)
     shares: Loads = counts / counts.sum(axis=-1, keepdims=True)
@@ -88,7 +88,7 @@ def loads(model: Mapping[str, Any], domains: Sequence[str]) -> Loads:
 
 
 def balanced_routing(domains: Sequence[str], load: Loads, layer: int) -> Finding:
-    """Estimate ``balanced-routing`` on one layer (its index in ``LAYERS``); ``load`` (D, layers, E)."""
+    """The finding of ``balanced-routing`` on one layer (its index in ``LAYERS``); ``load`` is (D, layers, E)."""
     entropy = {name: normalised_entropy(domain) for name, domain in zip(domains, load[:, layer], strict=True)}
     values = list(entropy.values())
     over_even = load[:, layer] * load.shape[-1]
@@ -114,18 +114,18 @@ def balanced_routing(domains: Sequence[str], load: Loads, layer: int) -> Finding
 
 
 def special_expert_chosen_less(load: Loads) -> Finding:
-    """Estimate ``special-expert-chosen-less``: Mixtral's loads (D, layers, E), and the expert that the paper names.
+    """The finding of ``special-expert-chosen-less``, for Mixtral's loads (D, layers, E) and the paper's special expert.
 
-    Two explanations by chance have to be ruled out, so the p-value is the larger of two:
+    Two explanations by chance must be ruled out, so the p-value is the larger of two:
 
     - **The text.** Sign test over domains of the expert's load, averaged over layers, against the even
-      share. It cannot go below 2**-D.
-    - **The label.** Some expert is always below the even share, and in every domain alike, because the
+      share. Its smallest p is 2**-D.
+    - **The label.** Some expert is always below the even share, similarly in every domain, because the
       model is the same. So experts are relabelled within a layer with ONE relabelling for all domains.
-      Relabelling each domain × layer cell on its own would count one static pattern once per domain
-      and give far too small a p. Layers are relabelled independently; if an expert's number meant the
-      same in every layer even that would be lenient, so the p of one relabelling for all layers, which
-      cannot go below 1/E, is shown beside it.
+      Separate relabellings of each domain × layer cell would count one static pattern once per domain
+      and give a p that is far too small. Layers are relabelled independently. If an expert's index meant the
+      same in every layer, that p would still be too small; the p of one relabelling for all layers, at
+      least 1/E, is therefore in the details.
     """
     special = int(published()["text_values"]["special_expert"]["mixtral-8x7b"])
     domains, layers, experts = load.shape
@@ -143,8 +143,8 @@ def special_expert_chosen_less(load: Loads) -> Finding:
         smallest_p=max(labels.smallest_p, 0.5**domains),
         n_units=domains,
         details={
-            f"load over even share layer {layer}": float(over_even[:, place, special].mean())
-            for place, layer in enumerate(LAYERS)
+            f"load over even share layer {layer}": float(over_even[:, index, special].mean())
+            for index, layer in enumerate(LAYERS)
         }
         | {
             "special_expert": special,
@@ -164,11 +164,11 @@ def special_expert_chosen_less(load: Loads) -> Finding:
 
 
 def tuning_keeps_routing(base: Loads, tuned: Loads, domain: int) -> Finding:
-    """Estimate ``tuning-keeps-routing``: tuning moves the loads on the same text less than another domain does.
+    """The finding of ``tuning-keeps-routing``: tuning changes the loads on a text less than another domain does.
 
     ``base`` (D, layers, E) are the base model's loads, ``tuned`` (layers, E) the tuned model's on domain
-    number ``domain``. The rank takes the base model's pairs of domains as reference; pairs share
-    domains, so its p is lenient, and the one among the pairs with that domain alone is shown beside it.
+    number ``domain``. The p-value ranks the change among the base model's pairs of domains. These pairs share
+    domains, so it is too small; the p among pairs with that domain only is in the details.
     """
     moved = total_variation(base[domain], tuned)
     distances = domain_distances(base)
@@ -184,8 +184,8 @@ def tuning_keeps_routing(base: Loads, tuned: Loads, domain: int) -> Finding:
         smallest_p=rank.smallest_p,
         n_units=len(base),
         details={
-            f"distance_base_tuned layer {layer}": total_variation(base[domain, place], tuned[place])
-            for place, layer in enumerate(LAYERS)
+            f"distance_base_tuned layer {layer}": total_variation(base[domain, index], tuned[index])
+            for index, layer in enumerate(LAYERS)
         }
         | {
             "distance_base_tuned": moved,
@@ -202,7 +202,7 @@ def tuning_keeps_routing(base: Loads, tuned: Loads, domain: int) -> Finding:
 
 
 def _check_same_text(base: Mapping[str, Any], tuned: Mapping[str, Any]) -> None:
-    """Require as many choices of the base as of the tuned model on the tuning text."""
+    """Requires equal numbers of choices of the base and the tuned model on the tuning text."""
     totals = [sum(model["domains"][TUNING_TEXT]["topk"][LAYERS[0]]) for model in (base, tuned)]
     if totals[0] != totals[1]:
         raise ValueError(f"base and tuned model made {totals[0]} and {totals[1]} choices: count both on the same text")
@@ -261,16 +261,16 @@ PUBLIC_MODELS: Mapping[str, tuple[str, ...]] = {
     SPECIAL_EXPERT_CHOSEN_LESS.id: (MIXTRAL,),
     TUNING_KEEPS_ROUTING.id: (OLMOE,),
 }
-"""Models whose published counts a claim is tested on."""
+"""Claim id → models whose published counts it is tested on."""
 
 
 def judged_counts(pack: Pack, alpha: float = 0.05, counts: Mapping[str, Any] | None = None) -> Judged:
     """All rows on published counts; those on one model are one family of tests (Benjamini–Hochberg at ``alpha``).
 
     Args:
-        pack: whose claims they are.
-        alpha: error rate of a family.
-        counts: as ``trials`` takes them.
+        pack: pack that the claims belong to.
+        alpha: error rate of a family of tests.
+        counts: counts as for ``trials``.
 
     Raises:
         ValueError: base and tuned model were counted on different numbers of choices.
@@ -281,7 +281,7 @@ def judged_counts(pack: Pack, alpha: float = 0.05, counts: Mapping[str, Any] | N
 @final
 @dataclass(frozen=True)
 class PublicCounts:
-    """Published expert counts of the real models, as evidence for some of the same claims: another unit and null."""
+    """The evidence ``public``: published expert counts of real models, tested with their own unit and nulls."""
 
     name: str = "public"
     title: str = "Public measurements: published expert counts of the real models"
@@ -292,7 +292,7 @@ class PublicCounts:
         return {claim.id: claim for claim in (BALANCED_ROUTING, SPECIAL_EXPERT_CHOSEN_LESS, TUNING_KEEPS_ROUTING)}
 
     def cases(self, claim: Claim, settings: Settings) -> Sequence[Case]:
-        """A test per model that was counted, and variant."""
+        """One test per counted model and variant."""
         return [
             Case(self.name, claim.id, variant, model) for model in PUBLIC_MODELS[claim.id] for variant in claim.variants
         ]

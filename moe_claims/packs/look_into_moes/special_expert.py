@@ -1,4 +1,4 @@
-"""Experts whose weights stand apart from the others' ('dark crosses'; paper, 4.1.1, Appendices C and I)."""
+"""Claims on experts whose weights stand apart from the others' ('dark crosses'; paper, 4.1.1, Appendices C and I)."""
 
 from math import ceil, isqrt
 
@@ -21,14 +21,15 @@ from moe_claims.stats.proportions import clopper_pearson
 from moe_claims.types import Finding, Interval
 
 ALPHA = 0.05
-"""Chance, about, of finding an expert that stands apart in a layer that has none."""
+"""Approximate probability of finding an expert that stands apart in a layer without one."""
 FEWEST_EXPERTS = 7
-"""Of fewer, an expert must lie more than four standard deviations of the others below them to be found."""
+"""Fewest experts: with fewer, an expert would be found only if more than 4 standard deviations below the others."""
 REACH = 0.5
-"""Experts are neighbours in the plane within this share of the root mean square distance from its centre. The
-paper's 50 is in units of one model's weights, and says nothing of another width or number of experts."""
+"""DBSCAN radius, as a fraction of the root mean square distance of the points from their centre. The paper's radius of
+50 is in units of one model's weights, and does not carry over to other widths or numbers of experts."""
 NEIGHBOURS = 3
-"""Points to a cluster's core, itself included: one more than the dimensions. Two would chain any neighbours."""
+"""DBSCAN's smallest number of points around a core point, itself included: the dimensions plus one. With two, any
+neighbours would form a chain."""
 
 
 def _enough(experts: int) -> None:
@@ -39,14 +40,14 @@ def _enough(experts: int) -> None:
 
 
 def _most(experts: int) -> int:
-    """Experts of a layer that may stand apart: one or few, so no more than the root of their number."""
+    """Largest number of experts of a layer that may stand apart: the square root of their number."""
     return isqrt(experts)
 
 
 def flags(similarity: Floats, alpha: float = ALPHA) -> Flags:
-    """(L, E, E) cosines → (L, E) experts whose mean similarity to the others is a low outlier.
+    """(L, E, E) cosines → (L, E) True for experts whose mean similarity to the others is a low outlier.
 
-    Generalized ESD test of every layer, on the low side alone, with all of ``alpha`` there.
+    One-sided generalized ESD test in every layer at level ``alpha``.
     """
     experts = similarity.shape[-1]
     diagonal = np.diagonal(similarity, axis1=1, axis2=2)
@@ -55,12 +56,12 @@ def flags(similarity: Floats, alpha: float = ALPHA) -> Flags:
 
 
 def stands_apart(variant: str | None, measured: Measured, rng: np.random.Generator) -> Finding:
-    """Whether one and the same expert is a low outlier in many layers.
+    """Share of layers in which one and the same expert is a low outlier.
 
-    Two explanations by chance have to be ruled out, so the p-value is the larger of two:
-    outliers may be no more frequent than the outlier test finds where there are none; and
-    however many there are, they may fall on any expert, as labels are arbitrary and have
-    nothing to do with each other in different layers. Both count the most frequent
+    Two explanations by chance must be ruled out, so the p-value is the larger of two:
+    the outlier test also finds outliers where there are none, at its error rate; and
+    the outliers that there are may fall on any expert, as labels are arbitrary and
+    unrelated between layers. The statistic of both is the count of the most frequent
     expert, whichever it is; the interval takes that expert as given.
     """
     similarity = measured.weights.matrix[role_of(variant)]
@@ -102,7 +103,7 @@ def _over_layers(interval: Interval) -> Interval:
 
 
 def _often_enough(similarity: Floats) -> Flags:
-    """The experts that stand apart, in a model that has one in a quarter of its layers.
+    """``flags`` of a model in which an expert stands apart in at least a quarter of the layers.
 
     Raises:
         NotComparableError: too few experts, or too few layers with one that stands apart.
@@ -118,20 +119,20 @@ def _often_enough(similarity: Floats) -> Flags:
 
 
 def pca_clusters(variant: str | None, measured: Measured, rng: np.random.Generator) -> Finding:
-    """Whether the experts that stand apart are those outside the cluster in two principal components.
+    """Agreement of the experts that stand apart with those outside the cluster in two principal components.
 
-    Both come from the same cosines: an expert unlike all others has a low mean similarity
-    and is far out in the plane. The claim shows that the two descriptions name the same
-    experts; it is no second witness that there are any. Where no expert is special, those
-    that stand apart by chance are outside the cluster too in most cases, but a quarter of
-    the layers seldom has one (tried with 8 experts: in 14 % of models of 8 layers, in 4 %
-    of 16), and the claim then does not apply; 0.2 % of all were replicated.
+    Both are computed from the same cosines: an expert unlike all others has a low mean similarity
+    and lies far out in the plane. The claim shows that the two descriptions name the same
+    experts; it is no independent evidence that such experts exist. If no expert is special, those
+    that stand apart by chance are usually outside the cluster too, but rarely in a quarter of
+    the layers (with 8 experts: in 14 % of models of 8 layers, in 4 % of 16), and otherwise
+    the claim does not apply; 0.2 % of such models replicated it.
 
-    The paper standardises every weight over the experts; unit length of each expert's
-    matrix is used instead, so that the cosines give the components. Its dense model is one
-    more point of the plane; here the experts alone span it, because a dense model that is
-    far from all of them would leave no cluster, and the verdict must not hang on which one
-    is named. How many experts cluster with it is in the details.
+    The paper standardises every weight over the experts; here each expert's matrix is scaled to
+    unit length instead, so that the components follow from the cosines. In the paper the dense model is
+    one more point of the plane; here the plane is computed from the experts alone, because a dense model that
+    is far from all of them would leave no cluster, and the verdict should not depend on the choice of the
+    dense model. The number of experts that cluster with it is in the details.
     """
     role = role_of(variant)
     similarity = measured.weights.matrix[role]
@@ -167,10 +168,10 @@ def pca_clusters(variant: str | None, measured: Measured, rng: np.random.Generat
 
 
 def _outside(similarity: Floats, dense: Floats | None = None) -> Flags:
-    """(L, E, E) cosines → (L, E) experts outside the largest cluster of their layer's plane.
+    """(L, E, E) cosines → (L, E) True for experts outside the largest cluster of their layer's plane.
 
-    With the (L, E) cosines to a dense model, that is one more point, and its cluster the
-    one that counts.
+    If the (L, E) cosines to a dense model are given, it is one more point, and its cluster is used
+    instead of the largest.
     """
     experts = similarity.shape[-1]
     points = similarity if dense is None else _with_point(similarity, dense)
@@ -184,7 +185,7 @@ def _outside(similarity: Floats, dense: Floats | None = None) -> Flags:
 
 
 def _with_point(similarity: Floats, point: Floats) -> Floats:
-    """(L, E, E) and (L, E) similarities to one more point → (L, E + 1, E + 1)."""
+    """(L, E, E) similarities and (L, E) similarities to one more point → (L, E + 1, E + 1), that point last."""
     layers, experts, _ = similarity.shape
     wider = np.ones((layers, experts + 1, experts + 1))
     wider[:, :-1, :-1] = similarity
@@ -193,7 +194,7 @@ def _with_point(similarity: Floats, point: Floats) -> Floats:
 
 
 def _largest(plane: Floats, labels: Integers) -> int:
-    """The largest cluster; of several, the one nearest to the centre of all points."""
+    """Label of the largest cluster; of equally large ones, the nearest to the centre of all points."""
     clusters = [int(label) for label in np.unique(labels) if label != NOISE]
     if not clusters:
         return NOISE
@@ -206,15 +207,15 @@ def _largest(plane: Floats, labels: Integers) -> int:
 
 
 def chosen_less(variant: str | None, measured: Measured, rng: np.random.Generator) -> Finding:
-    """Whether experts whose weights stand apart are chosen less than the even share.
+    """Load of the experts whose weights stand apart, relative to the even share, minus 1.
 
-    Which ones do is decided by the average of the three matrices' similarities, before any
-    text is looked at. Some expert is always chosen less, and in every sequence alike, so
-    the p-value is the larger of two: against any other experts of the same layers in
-    their place, and against sequences whose signs are flipped as a whole. Were a number
-    to mean the same expert in all layers, for weights and for loads, the layers would be
-    one accident repeated; the p of one relabeling for all layers, which cannot go far
-    below 1/E, is therefore shown beside it.
+    These experts are determined from the average similarity of the three matrices, without
+    any text. Some expert is always chosen less, similarly in every sequence, so
+    the p-value is the larger of two: against other experts of the same layers instead of
+    these, and against sign flips of whole sequences. If an index meant the same expert in
+    all layers, for weights and for loads, the layers would not be independent;
+    the p of one relabelling for all layers, which cannot be far below 1/E, is therefore
+    in the details.
     """
     weights, routed = measured.weights, measured.routed
     layers, experts, _ = weights.router.shape
@@ -256,7 +257,7 @@ def chosen_less(variant: str | None, measured: Measured, rng: np.random.Generato
 
 
 def _score_rank(routed: RoutedMeasurement, marked: Flags) -> float:
-    """Mean over tokens of the marked experts' score rank within a token, 0 (lowest) to 1; ties share their mean."""
+    """Mean score rank of the marked experts within a token, 0 (lowest) to 1, over tokens; ties have their mean rank."""
     others, ranks = marked.shape[1] - 1, []
     for layer, expert in np.argwhere(marked):
         logits = routed.router_logits[layer]

@@ -1,4 +1,4 @@
-"""``report.html``: the whole report in one file that needs nothing else, to be sent and looked at."""
+"""``report.html``: the whole report as one self-contained file."""
 
 import base64
 import hashlib
@@ -9,17 +9,17 @@ from typing import Any
 
 from moe_claims.printable import printable
 from moe_claims.report import formatting
-from moe_claims.report.html import forest, sketch, view
+from moe_claims.report.html import forest, null_strip, view
 
 Row = Mapping[str, Any]
 
 
 def render(document: Row, figures: Sequence[Mapping[str, str]] = ()) -> str:
-    """The results document as one HTML page: no network, no code from outside, nothing that a name could start.
+    """The results document as one HTML page. It loads nothing from elsewhere, and names in it cannot run code.
 
     Args:
         document: the results document.
-        figures: each with ``title``, ``caption`` and ``uri`` (of a picture, as data), shown in this order.
+        figures: mappings with ``title``, ``caption`` and ``uri`` (a ``data:`` URI), shown in this order.
     """
     from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
@@ -34,12 +34,12 @@ def render(document: Row, figures: Sequence[Mapping[str, str]] = ()) -> str:
     anchors = view.anchors(results)
     several_texts = len({row["corpus"] for row in live if row["corpus"] is not None}) > 1
     return template.render(
-        cells=formatting,
+        formatting=formatting,
         forest=forest,
-        sketch=sketch.sketch,
+        strip_of=null_strip.null_strip,
         document=document,
         anchor=lambda row: anchors[id(row)],
-        with_text=lambda row: view.place(row, several_texts),
+        with_text=lambda row: view.model_and_text(row, several_texts),
         model=lambda row: str(row["model"]),
         errors=list(dict.fromkeys((e["model"] or e["claim"], e["message"]) for e in document["errors"])),
         matrix=view.matrix(results),
@@ -60,10 +60,10 @@ def render(document: Row, figures: Sequence[Mapping[str, str]] = ()) -> str:
 
 
 def inert(value: Any) -> Any:
-    """Text on one line, with signs that are not seen, but steer or turn others, written out; anything else as it is.
+    """Text on one line with invisible and control characters escaped; values that are no text are unchanged.
 
-    Escaping is jinja's; this is about marks of writing direction, joiners and control characters, which are no markup
-    and would pass.
+    Jinja escapes markup; marks of writing direction, joiners and control characters are not markup, and are
+    escaped here.
     """
     return printable(re.sub(r"\s+", " ", value)) if type(value) is str else value
 
@@ -73,7 +73,7 @@ def _hash(text: str) -> str:
 
 
 def _elsewhere(document: Row) -> list[tuple[str, str, list[view.Section]]]:
-    """Anchor, title and claims of every evidence beside live measurements; anchors are by place, as those of rows."""
+    """(Anchor, title, sections) of every kind of evidence other than live measurements."""
     titles: dict[str, str] = {}
     for pack in document["packs"]:
         titles |= {name: title for name, title in pack["evidence"].items() if name not in titles}
@@ -85,7 +85,7 @@ def _elsewhere(document: Row) -> list[tuple[str, str, list[view.Section]]]:
 
 
 def _tallies(document: Row) -> list[tuple[str, str]]:
-    """What was judged, and how often which came of it."""
+    """(Subject, tally of outcomes) for audits, further evidence and each live model."""
     rows = document["results"]
     kinds = [
         (f"Audits of {kind.what}", formatting.tally(kind.rows, "outcome", formatting.AUDIT_SIGNS))

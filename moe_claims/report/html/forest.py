@@ -1,4 +1,4 @@
-"""Where the marks of a forest plot stand: effects and intervals of one claim on one axis. Geometry only."""
+"""Geometry of forest plots: positions of the effects and intervals of one claim on one axis."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -8,19 +8,19 @@ from typing import Any, final
 Row = Mapping[str, Any]
 
 WIDTH = 600.0
-"""Of the axis, in units of the drawing."""
+"""Width of the axis, in SVG units."""
 LINE = 24.0
-"""Height of one row."""
+"""Height of one row, in SVG units."""
 _REACH = 3
-"""Of intervals beyond what the axis must hold, in units of its length."""
+"""How far intervals may extend on each side beyond what the axis must hold, in units of that length."""
 _TICKS = 6
-"""At most about so many."""
+"""Approximate maximum number of ticks."""
 
 
 @final
 @dataclass(frozen=True)
 class Mark:
-    """One row: its effect, its interval, and what the paper has for this very model."""
+    """Positions of one row: its effect, its interval, and the paper's value for its model."""
 
     row: Row
     y: float
@@ -28,7 +28,7 @@ class Mark:
     low: float
     high: float
     cut_low: bool
-    """Whether the interval goes on beyond the axis."""
+    """Whether the interval is cut at the lower end of the axis."""
     cut_high: bool
     paper: float | None
 
@@ -40,20 +40,20 @@ class Forest:
 
     height: float
     none: float
-    """No effect."""
+    """Position of no effect."""
     smallest: float
-    """The smallest effect of interest, on the claimed side."""
+    """Position of the smallest effect of interest, on the claimed side."""
     ticks: tuple[tuple[float, str], ...]
-    """Position and label."""
+    """(Position, label) of each tick."""
     marks: tuple[Mark, ...]
 
 
 def forest(rows: Sequence[Row]) -> Forest | None:
-    """The plot of rows with an effect and an interval, one below the other; None where no row has both.
+    """The plot of all rows that have an effect and an interval; None if no row has both.
 
-    The axis holds all effects, no effect, the smallest one of interest and the paper's values. Intervals may reach
-    beyond these by three times as much on each side, and are cut there: one that is a hundred times as wide as the
-    others would leave nothing to see of them.
+    The axis holds all effects, no effect, the smallest effect of interest and the paper's values. Intervals may extend
+    beyond these by three times that length on each side, and are cut there, so that one very wide interval does not
+    make the others unreadable.
     """
     shown = [row for row in rows if row["effect"]["value"] is not None and row["effect"]["ci_low"] is not None]
     if not shown:
@@ -73,7 +73,7 @@ def forest(rows: Sequence[Row]) -> Forest | None:
     marks = tuple(
         Mark(
             row,
-            LINE * (place + 0.5),
+            LINE * (index + 0.5),
             at(row["effect"]["value"]),
             at(row["effect"]["ci_low"]),
             at(row["effect"]["ci_high"]),
@@ -81,13 +81,13 @@ def forest(rows: Sequence[Row]) -> Forest | None:
             row["effect"]["ci_high"] > high,
             at(row["published"]["value"]) if row["published"] else None,
         )
-        for place, row in enumerate(shown)
+        for index, row in enumerate(shown)
     )
     return Forest(LINE * len(shown), at(0.0), at(smallest), _ticks(low, high, at), marks)
 
 
 def _ticks(low: float, high: float, at: Any) -> tuple[tuple[float, str], ...]:
-    """At multiples of 1, 2 or 5 times a power of ten."""
+    """Ticks at multiples of 1, 2 or 5 times a power of ten."""
     rough = (high - low) / _TICKS
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough)

@@ -1,4 +1,4 @@
-"""Figures as the page shows them: whole inside it, so that it stays one file."""
+"""Figures as ``data:`` URIs, so that the HTML page stays one file."""
 
 import base64
 import json
@@ -9,18 +9,18 @@ from typing import Any
 from moe_claims.errors import UsageError
 
 LIST = "figures.json"
-"""In a folder of figures: which there are, of which models, with their captions."""
+"""File in a folder of figures that lists them by model, with captions."""
 _KINDS = {".png": "image/png", ".svg": "image/svg+xml"}
 
 
 def read(folder: Path) -> list[dict[str, str]]:
-    """The figures of a folder that holds ``figures.json``, kind by kind, so that models stand below each other.
+    """The figures of a folder that holds ``figures.json``, sorted by kind and then by model.
 
     Returns:
-        Of each its ``title``, ``caption`` and ``uri``, as ``report.html.render`` takes them.
+        ``title``, ``caption`` and ``uri`` of each, as ``report.html.render`` takes them.
 
     Raises:
-        UsageError: there is no such list, it is none, or it names a file that is not there.
+        UsageError: the list is missing or malformed, or names a missing file.
     """
     path = folder / LIST
     try:
@@ -35,10 +35,11 @@ def read(folder: Path) -> list[dict[str, str]]:
 
 
 def shown(models: Sequence[Mapping[str, Any]], folder: Path) -> list[dict[str, str]]:
-    """The figures of models as ``figures.json`` lists them, read from a folder.
+    """Reads figures from a folder, given the list of models in its ``figures.json``.
 
     Raises:
-        FileNotFoundError: a file is not there.
+        FileNotFoundError: a file is missing.
+        ValueError: a file is no picture, or lies outside the folder.
     """
     drawn = [
         (str(model["model"]["name"]), figure) for model in models for figure in model["figures"] if figure["files"]

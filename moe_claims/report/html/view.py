@@ -1,4 +1,4 @@
-"""What stands where in ``report.html``: plain values that the template lays out."""
+"""The data of ``report.html``: plain values that the template renders."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,41 +11,42 @@ from moe_claims.report import formatting
 Row = Mapping[str, Any]
 
 _RANKS = {verdict: rank for rank, verdict in enumerate(formatting.SIGNS)}
+"""Verdict → rank, by which columns are sorted."""
 _LAST = len(_RANKS)
 
 
 @final
 @dataclass(frozen=True)
 class Column:
-    """One model on one text."""
+    """A column of the matrix: one model on one text."""
 
     model: str
     text: str | None
-    """None where no claim on behaviour was judged."""
+    """Name of the text; None if no claim on behaviour was judged."""
 
 
 @final
 @dataclass(frozen=True)
 class Cell:
-    """One verdict in the matrix."""
+    """A cell of the matrix: one verdict."""
 
     row: Row | None
-    """None where there is no such row."""
+    """The result row; None if there is none for this cell."""
     anchor: str
-    """Of the row among the details."""
+    """HTML anchor of the row in the details; empty if there is none."""
     width: int
-    """Columns that it stands for: a claim on weights alone has one answer for all texts of a model."""
+    """Number of columns that it spans: a claim on weights alone has one result for all texts of a model."""
 
     @property
     def rank(self) -> int:
-        """Place of the verdict among the verdicts; what sorting goes by."""
+        """Rank of the verdict, by which the table is sorted."""
         return _LAST if self.row is None else _RANKS[self.row["verdict"]]
 
 
 @final
 @dataclass(frozen=True)
 class Line:
-    """One claim, or one variant of it, on all models."""
+    """A line of the matrix: one claim, or one variant of it, on all models."""
 
     name: str
     claim: str
@@ -54,44 +55,44 @@ class Line:
 
     @property
     def ranks(self) -> list[int]:
-        """By column."""
+        """Ranks of the verdicts, by column."""
         return [cell.rank for cell in self.cells for _ in range(cell.width)]
 
     @property
     def verdicts(self) -> list[str]:
-        """All that stand in the line, each once."""
+        """The verdicts of the line, each once."""
         return list(dict.fromkeys(cell.row["verdict"] for cell in self.cells if cell.row is not None))
 
 
 @final
 @dataclass(frozen=True)
 class Matrix:
-    """Claims × models × texts."""
+    """The verdicts of all live rows: a line per claim, a column per model and text."""
 
     columns: tuple[Column, ...]
     lines: tuple[Line, ...]
 
     @property
     def models(self) -> dict[str, int]:
-        """Columns of each model."""
+        """Model → number of its columns."""
         return _widths(self.columns)
 
     @property
     def texts(self) -> list[str]:
-        """All that there are, each once."""
+        """Names of all texts, each once."""
         return list(dict.fromkeys(column.text for column in self.columns if column.text is not None))
 
 
 @final
 @dataclass(frozen=True)
 class Variant:
-    """The rows of one claim that are told apart by model and text alone, and so share an axis."""
+    """The rows of one variant of a claim; they differ in model and text only, and share an axis."""
 
     name: str | None
     rows: tuple[Row, ...]
-    """Without those that do not apply."""
-    set_aside: Mapping[str, Sequence[Row]]
-    """Reason why rows do not apply → those rows."""
+    """Rows of models that the claim applies to."""
+    not_applicable: Mapping[str, Sequence[Row]]
+    """The other rows, by the reason why the claim does not apply."""
 
 
 @final
@@ -105,18 +106,18 @@ class Section:
     claim: str
     """As the lines of the matrix know it."""
     record: Claim | None
-    """None for a claim that this package does not know."""
+    """Record of the claim; None if no installed pack has it."""
     family: str
     variants: tuple[Variant, ...]
 
 
 def anchors(results: Sequence[Row]) -> dict[int, str]:
-    """``id(row)`` → its anchor: by place, because names of models may hold anything."""
-    return {id(row): f"row-{place}" for place, row in enumerate(results)}
+    """``id(row)`` → HTML anchor of the row, made of its index, since names of models may hold any character."""
+    return {id(row): f"row-{index}" for index, row in enumerate(results)}
 
 
 def matrix(results: Sequence[Row]) -> Matrix:
-    """The live rows, claims down and models across."""
+    """The matrix of all live rows."""
     live = [row for row in results if row["evidence"] == "live"]
     known = anchors(results)
     columns = _columns(live)
@@ -129,30 +130,30 @@ def matrix(results: Sequence[Row]) -> Matrix:
 
 
 def sections(results: Sequence[Row], evidence: str, anchor: str | None = None) -> list[Section]:
-    """The claims of one kind of evidence, such as ``live``, one by one.
+    """One section per claim of one kind of evidence, such as ``live``.
 
     Args:
         results: rows of the document.
-        evidence: whose rows are wanted.
-        anchor: what anchors begin with, where the evidence's name, which may hold anything, is none to link to.
+        evidence: name of the evidence.
+        anchor: prefix of the anchors; by default ``evidence``, which is safe for ``live`` only.
     """
     chosen = [row for row in results if row["evidence"] == evidence]
     packs = len({row["pack"] for row in results}) > 1
     return [
         Section(
-            f"{anchor or evidence}-{place}",
+            f"{anchor or evidence}-{index}",
             claim if packs else formatting.claim(rows[0]),
             claim,
             record(claim, evidence),
             rows[0]["family"],
             tuple(_variant(name, members) for (name,), members in _by(rows, "variant").items()),
         )
-        for place, ((claim,), rows) in enumerate(_by(chosen, "claim").items())
+        for index, ((claim,), rows) in enumerate(_by(chosen, "claim").items())
     ]
 
 
-def place(row: Row, several_texts: bool) -> str:
-    """Model, and text where there are several."""
+def model_and_text(row: Row, several_texts: bool) -> str:
+    """Label of a row among those of one claim: its model, and its text if there are several."""
     return f"{row['model']} · {row['corpus']}" if several_texts and row["corpus"] else str(row["model"])
 
 

@@ -56,7 +56,7 @@ def test_sections_hold_every_row_of_their_evidence_once(made: Callable[..., Docu
         row
         for section in found
         for variant in section.variants
-        for row in (*variant.rows, *(row for aside in variant.set_aside.values() for row in aside))
+        for row in (*variant.rows, *(row for aside in variant.not_applicable.values() for row in aside))
     ]
     assert Counter(map(id, rows)) == Counter(id(row) for row in results if row["evidence"] == evidence)
     assert all(section.record is not None and section.record.id == section.name for section in found)
@@ -75,7 +75,7 @@ def test_lines_and_sections_know_a_claim_by_one_name(made: Callable[..., Documen
 
 def test_rows_that_do_not_apply_stand_under_their_reason(made: Callable[..., Document]) -> None:
     found = view.sections(made(("a", "b"))["results"], "live")
-    aside = [reason for section in found for variant in section.variants for reason in variant.set_aside]
+    aside = [reason for section in found for variant in section.variants for reason in variant.not_applicable]
     assert set(aside) == {"it has one expert alone"}
 
 

@@ -1,7 +1,7 @@
 """The audits of the paper's printed numbers, by id and in the order of the report.
 
-None needs a model. Each is a pure function of the published numbers, which it takes as an optional
-argument; ``AUDITS[id]()`` reads those that the package carries.
+They need no model. Each is a pure function of the published numbers, an optional argument;
+``AUDITS[id]()`` uses the numbers stored in the package.
 """
 
 from collections.abc import Callable

@@ -1,8 +1,8 @@
 """Audits of Figure 10: how often the expert with the i-th largest norm gets the j-th highest score.
 
-The bars (Mixtral 8x7B, all layers and tokens summed) were read by eye. A reading is taken to be
-off by at most ``READING_ERROR`` tokens, independently from bar to bar; where an outcome would
-change within that error, the audit says that the bars cannot decide. Ranks run from 1, the
+The bars (Mixtral 8x7B, all layers and tokens summed) were read by eye. Readings are assumed to be
+off by at most ``READING_ERROR`` tokens, independently of each other; if the outcome could
+change within that error, the audit reports a lack of power. Ranks run from 1, the
 smallest, to E, the largest; rows of the counts are norm ranks, columns are score ranks.
 """
 
@@ -27,24 +27,24 @@ READING_ERROR = 300.0
 SMALLEST_RHO = 0.10
 """Smallest mean Spearman ρ of interest (claim ``router-norm``)."""
 MODEL = "mixtral-8x7b"
-"""The one model that the paper draws the figure of."""
+"""The only model for which the paper shows the figure."""
 BARS = "implied by the bars, read by eye"
-"""How a value follows from the figure."""
+"""Note on values that are computed from the figure."""
 
 
 @final
 @dataclass(frozen=True)
 class Figure10Effects:
-    """What the bars of Figure 10 come to: the published effect sizes of ``router-norm`` and its kin."""
+    """Effect sizes computed from Figure 10: the published values of ``router-norm`` and related claims."""
 
     mean_spearman: float
     """Spearman ρ of norms and scores within a token, averaged over tokens and layers; −1 to 1, chance 0."""
     top1_agreement: float
-    """How often the largest norm gets the highest score; 0 to 1, chance 1/E."""
+    """Share of tokens and layers in which the largest norm gets the highest score; 0 to 1, chance 1/E."""
     top2_overlap: float
-    """Share of the two highest scores that fall to the two largest norms; 0 to 1, chance 2/E."""
+    """Share of the two highest scores that belong to the two largest norms; 0 to 1, chance 2/E."""
     diagonal_mass: float
-    """Share of experts whose norm rank is their score rank; 0 to 1, chance 1/E."""
+    """Share of experts whose norm rank equals their score rank; 0 to 1, chance 1/E."""
     modal_share_by_norm_rank: float
     """Share of norm ranks whose most frequent score rank is the same rank; 0 to 1."""
     modal_share_by_score_rank: float
@@ -55,7 +55,7 @@ def figure10_effects(paper: Paper | None = None) -> Figure10Effects:
     """Effect sizes implied by the bars of Figure 10 (Mixtral 8x7B, section 5.2)."""
     counts = figure10_counts(published() if paper is None else paper)
     ranks = len(counts)
-    # Every token and layer gives one count to each norm rank, so the total holds E of them.
+    # Every token and layer contributes one count to each norm rank, so E counts to the total.
     token_layers = counts.sum() / ranks
     diagonal = np.diagonal(counts)
     return Figure10Effects(
@@ -69,7 +69,7 @@ def figure10_effects(paper: Paper | None = None) -> Figure10Effects:
 
 
 def figure10_margins(paper: Paper | None = None) -> Audit:
-    """Rows and columns of the counts must all sum to tokens × layers.
+    """Audit of the sums: rows and columns of the counts must all sum to tokens × layers.
 
     Tolerance: the sum of E readings with independent errors, uniform within the reading error, at
     5 % over all 2·E sums (Bonferroni).
@@ -105,11 +105,11 @@ def figure10_margins(paper: Paper | None = None) -> Audit:
 
 
 def figure10_effect_sizes(paper: Paper | None = None) -> Audit:
-    """Whether the bars bear out that larger norms get higher scores, and how strongly.
+    """Audit of the statement that larger norms get higher scores, and of its effect size.
 
     Null: expert labels permuted in every layer, under which a static pattern leaves the mean ρ over
-    L layers a standard deviation of at most 1/√((E − 1)·L). Every bar is moved against the statement
-    by the full reading error first.
+    L layers a standard deviation of at most 1/√((E − 1)·L). As the worst case, every bar is first moved
+    against the statement by the full reading error.
     """
     facts = published() if paper is None else paper
     counts = figure10_counts(facts)
@@ -147,10 +147,10 @@ def figure10_effect_sizes(paper: Paper | None = None) -> Audit:
 
 
 def figure10_diagonal(paper: Paper | None = None) -> Audit:
-    """Figure 10's diagonal: the i-th largest norm most often gets the i-th highest score, read in both directions.
+    """Audit of Figure 10's diagonal: the i-th largest norm most often gets the i-th highest score, and vice versa.
 
-    A rank holds for certain where its diagonal bar exceeds every other of its line by more than two
-    reading errors, and fails for certain where another exceeds it by as much.
+    A rank certainly agrees if its diagonal bar exceeds every other bar of its row or column by more than two
+    reading errors, and certainly disagrees if another bar exceeds the diagonal one by as much.
     """
     facts = published() if paper is None else paper
     counts = figure10_counts(facts)
@@ -182,7 +182,7 @@ def figure10_diagonal(paper: Paper | None = None) -> Audit:
 
 
 def figure10_counts(facts: Paper) -> Counts:
-    """Bars as counts, shape (E norm ranks, E score ranks), in tokens × layers."""
+    """Counts read from the bars, shape (E norm ranks, E score ranks), in tokens × layers."""
     bars = facts["figure10_rank_counts_mixtral_8x7b_read_from_bars_approx"]
     return np.array([bars[rank] for rank in sorted((key for key in bars if key.isdigit()), key=int)], dtype=np.float64)
 
@@ -199,7 +199,7 @@ def _rank_variance(ranks: int) -> float:
 
 
 def _diagonal_lead(counts: Counts) -> Counts:
-    """By how many tokens the diagonal exceeds the largest other value of its row, shape (E,)."""
+    """Lead of the diagonal over the largest other value of its row, in tokens, shape (E,)."""
     others = counts.copy()
     np.fill_diagonal(others, -np.inf)
     lead: Counts = np.diagonal(counts) - others.max(axis=1)
@@ -207,7 +207,7 @@ def _diagonal_lead(counts: Counts) -> Counts:
 
 
 def _diagonal_outcome(leads: Counts, doubt: float) -> AuditOutcome:
-    """Outcome of the leads of the diagonal when a lead within ±doubt says nothing."""
+    """Outcome of the audit, given the leads of the diagonal; leads within ±``doubt`` are undecided."""
     if (leads < -doubt).any():
         return AuditOutcome.DISAGREES
     return AuditOutcome.AGREES if (leads >= doubt).all() else AuditOutcome.LACKS_POWER

@@ -1,8 +1,8 @@
-"""Audits of Tables 4, 6 and 7: parameter counts, bench averages and the decline with depth.
+"""Audits of Tables 4, 6 and 7: parameter counts, benchmark averages and the decline with depth.
 
-Parameter counts are of matrices alone (attention, feed-forward, router, embeddings): norms and
-biases add less than 0.01 % to any of these models. All counts are in units of one parameter, and
-in billions (B) where they meet a printed value.
+Parameter counts include matrices only (attention, feed-forward, router, embeddings): norms and
+biases add less than 0.01 % to any of these models. Counts are in parameters, or
+in billions (B) if they are compared with a printed value.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,10 +24,10 @@ BILLION = 1e9
 
 
 def activated_parameters(paper: Paper | None = None) -> Audit:
-    """Table 4's activated parameters against each MoE model's architecture.
+    """Audit of Table 4's activated parameters against each MoE model's architecture.
 
-    A printed value agrees if it lies, to its rounding, between the count without embeddings and
-    the count with both of them. The totals, counted by the same rule, are the control: they come
+    A printed value agrees if, allowing for its rounding, it lies between the count without embeddings and
+    the count with both of them. The totals, counted by the same rule, serve as control: they are
     within half a percent of the printed totals.
     """
     facts = published() if paper is None else paper
@@ -42,7 +42,7 @@ def activated_parameters(paper: Paper | None = None) -> Audit:
     off = [m for m in models if not bare[m] - tolerance[m] <= printed[m] <= full[m] + tolerance[m]]
     remarks = [
         f"{paper_name(facts, m)} has {full[m] / printed[m]:.2f} times the printed value"
-        # xAI calls a quarter of Grok-1's weights active: 2 of 8 experts, as if attention were shared out too.
+        # xAI calls a quarter of Grok-1's weights active: 2 of 8 experts, as if the same held for attention.
         + (", which is its total times top-k / E" if abs(printed[m] - shared_out[m]) <= tolerance[m] else "")
         for m in off
     ]
@@ -61,7 +61,7 @@ def activated_parameters(paper: Paper | None = None) -> Audit:
 
 
 def total_parameters(paper: Paper | None = None) -> Audit:
-    """Table 7's stated total against its own architecture, with tied and with separate embeddings."""
+    """Audit of Table 7's stated total against its own architecture, with tied and with separate embeddings."""
     facts = published() if paper is None else paper
     table = facts["table7_architecture"]
     hidden, stated = table["hidden_size"], float(table["stated_total_params_b"])
@@ -89,13 +89,13 @@ def total_parameters(paper: Paper | None = None) -> Audit:
 
 
 def bench_averages(paper: Paper | None = None) -> Audit:
-    """Table 6's averages against the means of its four benchmarks."""
+    """Audit of Table 6's averages against the means of its four benchmarks."""
     facts = published() if paper is None else paper
     column = facts["table6_non_moe_layer"]["columns"].index("bench_avg")
     rows = {name: [float(value) for value in row] for name, row in facts["table6_non_moe_layer"]["rows"].items()}
     printed = {name: row[column] for name, row in rows.items()}
     recomputed = {name: sum(row[column + 1 :]) / len(row[column + 1 :]) for name, row in rows.items()}
-    # The mean of values rounded to ±0.005 is off by as much at most, and the printed mean was rounded again.
+    # The mean of values rounded to ±0.005 is off by at most 0.005, and the printed mean was rounded again.
     tolerance = 2 * TWO_DIGITS
     off = [name for name in rows if abs(printed[name] - recomputed[name]) > tolerance]
     return Audit(
@@ -111,11 +111,11 @@ def bench_averages(paper: Paper | None = None) -> Audit:
 
 
 def decline_with_depth(paper: Paper | None = None) -> Audit:
-    """Table 6's 'the deeper the dense layer the worse, but for the last' over the rows before the last.
+    """Audit of Table 6's statement 'the deeper the dense layer the worse, but for the last', on rows before the last.
 
     Null: the same results in any other order of the rows, enumerated; statistic: Kendall's count of
-    pairs in the claimed order, which rounding cannot turn round. The statement is made from two
-    summaries, the average and the perplexity, so that a p-value has to pass the level divided by two.
+    pairs in the claimed order, which rounding cannot reverse. The statement rests on two
+    summaries, the average and the perplexity, so the level of each test is divided by two.
     """
     facts = published() if paper is None else paper
     table = facts["table6_non_moe_layer"]
@@ -161,7 +161,7 @@ def decline_with_depth(paper: Paper | None = None) -> Audit:
 
 
 def _rising(values: Sequence[float]) -> tuple[float, float, float]:
-    """Kendall τ_a of values with their order, its exact one-sided p, and the smallest p of any order."""
+    """Kendall τ_a of values with their order, its exact one-sided p, and the smallest p that any order can reach."""
     observed = _concordance(values)
     orders = [_concordance(order) for order in permutations(values)]
     pairs = len(values) * (len(values) - 1) // 2
@@ -173,12 +173,12 @@ def _rising(values: Sequence[float]) -> tuple[float, float, float]:
 
 
 def _concordance(values: Sequence[float]) -> int:
-    """Pairs in rising order less pairs in falling order; ties count as neither."""
+    """Number of pairs in rising order minus pairs in falling order; ties count as neither."""
     return sum((later > earlier) - (later < earlier) for earlier, later in combinations(values, 2))
 
 
 def _weights(shape: Architecture, experts: int) -> int:
-    """Parameters of all layers when ``experts`` routed experts of each MoE layer are counted, embeddings left out."""
+    """Parameters of all layers without embeddings, counting ``experts`` routed experts per MoE layer."""
     heads = shape.attention.query_heads + shape.attention.kv_heads
     attention = 2 * shape.hidden * shape.attention.head_dim * heads
     dense = 3 * shape.hidden * shape.dense_intermediate
@@ -188,7 +188,7 @@ def _weights(shape: Architecture, experts: int) -> int:
 
 
 def _embeddings(shape: Architecture) -> int:
-    """Parameters of input embedding and output projection, counted once where they are one matrix."""
+    """Parameters of input embedding and output projection, counted once if they are one matrix."""
     return shape.attention.vocabulary * shape.hidden * (1 if shape.attention.tied_embeddings else 2)
 
 

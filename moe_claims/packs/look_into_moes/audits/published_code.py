@@ -1,7 +1,6 @@
-"""Audits that need a model: what the published code does, shown on our own measurements of an embedded one.
+"""Audits of the published code, on our own measurements of an embedded model.
 
-By id and in the order of the report, behind the audits of printed numbers. They depend on the run's device
-alone: neither its models nor its texts change them.
+They depend on the run's device only, not on its models and texts.
 """
 
 from collections.abc import Callable
@@ -15,10 +14,10 @@ TEXT = "builtin"
 
 
 def row_order(settings: Settings) -> Audit:
-    """The order of rows in which the published code records the outputs of Grok-1's experts.
+    """Audit of the order of rows in which the published code records the outputs of Grok-1's experts.
 
     Raises:
-        MoeClaimsError: the model is missing from this installation, or cannot be run.
+        MoeClaimsError: the embedded model is missing from the installation, or cannot be run.
     """
     from moe_claims.measure.row_order import measure_row_order
     from moe_claims.measure.sequences import read_text
@@ -35,3 +34,4 @@ def row_order(settings: Settings) -> Audit:
 
 
 DEMONSTRATIONS: dict[str, Callable[[Settings], Audit]] = {"row-order": row_order}
+"""The audits by id, in the order of the report."""

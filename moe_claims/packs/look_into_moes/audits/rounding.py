@@ -1,4 +1,4 @@
-"""Printed numbers: how exactly a table knows them, and how the audits show them."""
+"""Printed numbers: their rounding error, and how the audits format them."""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -10,16 +10,19 @@ Paper = Mapping[str, Any]
 """The published numbers as ``moe_claims.packs.look_into_moes.paper.published`` returns them."""
 
 TWO_DIGITS = 0.005
-"""Rounding error of a number printed with two digits after the point (Tables 3, 5 and 6)."""
+"""Rounding error of a number printed with two decimals (Tables 3, 5 and 6)."""
 ALPHA = 0.05
-"""Error level of every audit that tests something."""
+"""Error level of every audit that runs a statistical test."""
 
 
 def rounding_error(printed: float) -> float:
     """Half a unit of the last printed digit: 0.05 for 12.9, 0.5 for 39.
 
-    A zero at the end of a printed number (0.40) is lost in the data file: where a table's digits
-    are known, its audit states them instead of asking here. Raises ValueError unless finite.
+    The data file does not keep a final zero (0.40). Where the number of digits of a table is
+    known, its audit uses a constant instead of this function.
+
+    Raises:
+        ValueError: the number is not finite.
     """
     exponent = Decimal(str(printed)).as_tuple().exponent
     if not isinstance(exponent, int):
@@ -39,5 +42,5 @@ def by_model(facts: Paper, values: Mapping[str, float], spec: str) -> str:
 
 
 def columns(**by_row: Mapping[str, float]) -> dict[str, Scalar]:
-    """Flatten columns over rows for an audit's ``values``: ``{"grok-1 printed": 0.15, …}``."""
+    """Flattens columns over rows for an audit's ``values``: ``{"grok-1 printed": 0.15, …}``."""
     return {f"{row} {column}": value for column, values in by_row.items() for row, value in values.items()}

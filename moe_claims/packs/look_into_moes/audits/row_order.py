@@ -1,7 +1,7 @@
 """Audit of the published code's order of rows, on our own measurements.
 
-The paper's numbers on Grok-1 cannot be put right without its outputs, which were not published. What
-the order of rows does to such numbers is measured on a small model of the same family instead.
+The paper's numbers on Grok-1 cannot be corrected without its outputs, which were not published. The effect
+of the order of rows on such numbers is measured on a small model of the same family instead.
 """
 
 from collections.abc import Mapping
@@ -12,18 +12,18 @@ from moe_claims.stats.student import StudentResult, student
 from moe_claims.types import Audit, AuditOutcome
 
 EQUIVALENT = 0.01
-"""Differences of similarity and of ρ within ± this change nothing that is reported."""
+"""Bound of equivalence: differences of similarity and of ρ within ± this do not change any reported result."""
 
 
 def row_order(measured: RowOrderMeasurement) -> Audit:
-    """Output similarity and norm–score association with rows as published, against rows by token.
+    """Compares output similarity and norm–score association with rows in the published order and with rows by token.
 
-    Unit: the sequence, each counting alike; paired differences (published less by token) of the means over
-    layers, Student's t. None is found where the 90 % intervals of both lie within ±0.01; else one is found
-    where either differs from 0 at a level of 5 % over both (2.5 % each).
+    Unit: the sequence, all with equal weight; paired differences (published minus by token) of the means over
+    layers, Student's t. The audit agrees if the 90 % intervals of both differences lie within ±0.01; otherwise it
+    disagrees if either difference is significant at 5 % over both (2.5 % each).
 
     Args:
-        measured: of a model of the Grok-1 family.
+        measured: measurement of a model of the Grok-1 family.
 
     Raises:
         ValueError: fewer than 2 sequences.
@@ -72,7 +72,7 @@ _SO = {
 
 
 def _over_layers(rows: RowsInOrder) -> dict[str, Floats]:
-    """Quantity → (S,) mean over layers."""
+    """(S,) means over layers of each quantity, by name."""
     by_layer = {"similarity": rows.similarity, "rho": rows.association, "diagonal": rows.diagonal}
     return {name: values.mean(axis=0) for name, values in by_layer.items()}
 
@@ -90,7 +90,7 @@ def _outcome(differences: Mapping[str, StudentResult]) -> AuditOutcome:
 
 
 def _tested(differences: Mapping[str, StudentResult]) -> dict[str, dict[str, float]]:
-    """Column → quantity → number: the differences with both intervals."""
+    """The differences with their 95 and 90 % intervals: column → quantity → number."""
     found: dict[str, dict[str, float]] = {"difference": {name: one.estimate for name, one in differences.items()}}
     for level in (1 - ALPHA, 1 - 2 * ALPHA):
         intervals = {name: one.interval(level, "sequences") for name, one in differences.items()}

@@ -1,7 +1,7 @@
-"""Audits of Tables 3 and 5: what R²_avg says about router and W_act, and what its signs say.
+"""Audits of Tables 3 and 5: the association R²_avg of router and W_act, and the signs of r.
 
-Every audit is a pure function of the published numbers and takes them as an optional argument,
-so that a test can alter them. r is the Pearson correlation, over the E(E − 1)/2 pairs of experts,
+Every audit is a pure function of the published numbers, which are an optional argument
+so that tests can change them. r is the Pearson correlation, over the E(E − 1)/2 pairs of experts,
 of the router rows' similarities with those of the W_act means, one per layer (section 4.2).
 """
 
@@ -28,11 +28,11 @@ from moe_claims.types import Audit, AuditOutcome
 CONSISTENT_R = 0.20
 """Smallest mean signed r of interest (claim ``neuron-experts-sign``)."""
 NEARLY_ALL = 0.90
-"""Share of layers from which a statement about the sign may be made without 'mostly'."""
+"""Share of layers with the stated sign below which a statement about all later layers is wrong."""
 
 
 def table3_against_table5(paper: Paper | None = None) -> Audit:
-    """Table 3's R²_avg for W_act against the mean of the squares of Table 5's r."""
+    """Audit of Table 3's R²_avg for W_act against the mean of the squares of Table 5's r."""
     facts = published() if paper is None else paper
     printed = {model: float(row["act"]) for model, row in facts["table3_r2_avg"].items()}
     recomputed = {model: float(np.mean(_r(facts, model) ** 2)) for model in printed}
@@ -51,12 +51,12 @@ def table3_against_table5(paper: Paper | None = None) -> Audit:
 
 
 def r2_null_expectation(paper: Paper | None = None) -> Audit:
-    """Table 3's values against what R²_avg is when the two patterns are unrelated.
+    """Audit of Table 3's values against the expectation of R²_avg for unrelated patterns.
 
-    For n pairs in free order r² has expectation 1/(n − 1) and, for patterns near normal, the
+    For n pairs in arbitrary order r² has expectation 1/(n − 1) and, for patterns near normal, the
     Beta(1/2, (n − 2)/2) distribution. Relabelling experts moves whole rows and columns: the pairs
-    split into E − 1 dimensions of expert means and E(E − 3)/2 of the rest, which relabelling never
-    mixes, so that E[r²] is the sum of the products of the variance shares over these dimensions:
+    split into E − 1 dimensions of expert means and E(E − 3)/2 other dimensions, which relabelling does
+    not mix, so E[r²] is the sum of the products of the variance shares over these dimensions:
     1/(n − 1) for patterns without structure, and up to 1/(E − 1) if a few experts stand apart in both.
     """
     facts = published() if paper is None else paper
@@ -94,7 +94,7 @@ def r2_null_expectation(paper: Paper | None = None) -> Audit:
 
 
 def r2_against_signed_mean(paper: Paper | None = None) -> Audit:
-    """R²_avg loses signs: does the mean signed r bear out an association in every model?
+    """Audit of R²_avg, which loses signs, against the mean signed r of every model.
 
     Null: expert labels permuted independently in every layer, under which the mean r over L layers
     has expectation 0 and a standard deviation of at most 1/√((E − 1)·L). Each model at 5 % over the
@@ -128,7 +128,7 @@ def r2_against_signed_mean(paper: Paper | None = None) -> Audit:
 
 
 def r2_range_of_mixtrals(paper: Paper | None = None) -> Audit:
-    """Stated range of R² over the Mixtrals' layers against Table 5."""
+    """Audit of the stated range of R² over the Mixtrals' layers against Table 5."""
     facts = published() if paper is None else paper
     low, high = facts["text_values"]["r2_act_range"]["mixtral"]
     r = np.concatenate([_r(facts, model) for model in ("mixtral-8x7b", "mixtral-8x22b")])
@@ -157,11 +157,11 @@ def r2_range_of_mixtrals(paper: Paper | None = None) -> Audit:
 
 
 def grok_negative_after_25(paper: Paper | None = None) -> Audit:
-    """Sign of Grok-1's r in the layers after the stated turn.
+    """Audit of the sign of Grok-1's r in the layers after layer 25, where the paper states that it turns negative.
 
-    A printed 0.00 has lost its sign: it counts as negative where that favours the statement and as
-    positive where that speaks against it. The counts are facts about all later layers that there are;
-    the exact interval takes layers as independent draws, which neighbours are not, and is too narrow.
+    A printed 0.00 has lost its sign: it counts as negative in the test for disagreement and as
+    positive in the test for agreement. The counts cover all later layers of the model. The exact interval
+    treats layers as independent draws, which neighbouring layers are not, and is therefore too narrow.
     """
     facts = published() if paper is None else paper
     turn = int(re.findall(r"\d+", facts["text_values"]["sign_of_r_gate_act"]["grok-1"])[0])
@@ -195,11 +195,11 @@ def grok_negative_after_25(paper: Paper | None = None) -> Audit:
 
 
 def table5_precision(paper: Paper | None = None) -> Audit:
-    """Whether Table 5's r are square roots of r² that had been rounded to two digits before.
+    """Audit of Table 5's precision: are its r square roots of values of r² that had been rounded to two digits?
 
-    Below 0.5 just half of the two-digit numbers are such roots (0.10, 0.14, 0.17, …), so that
-    the number of printed values among them is a sign test (last digits taken as uniform). Each model at
-    5 % over the number of models. A value of this kind knows r² to ±0.005 alone.
+    Below 0.5 exactly half of the two-digit numbers are such roots (0.10, 0.14, 0.17, …), so counting
+    the printed values among them is a sign test (last digits assumed uniform). Each model at
+    5 % over the number of models. Such a value determines r² to ±0.005 only.
     """
     facts = published() if paper is None else paper
     roots = {round(sqrt(hundredths / 100), 2) for hundredths in range(25)}
@@ -233,7 +233,7 @@ def _r(facts: Paper, model: str) -> npt.NDArray[np.float64]:
 
 
 def _square_error(r: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Largest error of r² when either r or r² itself was rounded to two digits (see ``table5_precision``)."""
+    """Largest error of r² if either r or r² itself was rounded to two digits (see ``table5_precision``)."""
     return np.maximum(2.0 * np.abs(r) * TWO_DIGITS + TWO_DIGITS**2, TWO_DIGITS)
 
 
@@ -243,13 +243,13 @@ def _null_r2(pairs: int) -> tuple[float, float]:
 
 
 def _label_freedom(facts: Paper, model: str) -> int:
-    """(E − 1)·L: the smallest number of dimensions that relabelling in every layer can leave to the mean r."""
+    """(E − 1)·L: the smallest number of dimensions that the mean r can have under relabelling in every layer."""
     experts: int = facts["models"][model]["routed_experts"]
     return (experts - 1) * _r(facts, model).size
 
 
 def _sign_p(facts: Paper, models: list[str]) -> dict[str, float]:
-    """One-sided sign test over layers, printed zeros dropped."""
+    """One-sided p of a sign test over layers without printed zeros, by model."""
     signs = {model: np.sign(_r(facts, model)) for model in models}
     return {m: sign_test(int(np.sum(s > 0)), int(np.sum(s != 0)), alternative="greater") for m, s in signs.items()}
 

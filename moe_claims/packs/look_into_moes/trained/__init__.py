@@ -1,1 +1,1 @@
-"""Claims on trainings made for the question, with seeds as the unit."""
+"""Claims on models trained to test them, with the seed as the unit."""

@@ -1,4 +1,4 @@
-"""Whether one dense layer hurts an MoE more the deeper it lies, save in the last place (paper, Table 6)."""
+"""Claim that a dense layer hurts an MoE more the deeper it is, except as the last layer (paper, Table 6)."""
 
 from dataclasses import dataclass
 from math import log
@@ -17,32 +17,33 @@ from moe_claims.stats.permutation import Floats
 from moe_claims.stats.regression_line import line
 from moe_claims.types import Finding, Scalar
 
-FEWEST_PLACES = 2
-"""Before the last layer: through fewer there is no line."""
+FEWEST_POSITIONS = 2
+"""Fewest positions of the dense layer before the last layer; a line needs two."""
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class Excess:
-    """What one dense layer costs: loss on held-out text over that of the all-MoE model of the same seed."""
+    """Excess loss of one dense layer: loss on held-out text minus that of the all-MoE model of the same seed."""
 
     layers: int
-    """L of every model."""
-    places: tuple[int, ...]
-    """(P,) of the dense layer, from 0, rising."""
+    """Number L of layers of every model."""
+    positions: tuple[int, ...]
+    """(P,) indices of the dense layer, from 0, in increasing order."""
     nats: Floats
-    """(S, P) per token."""
+    """(S, P) excess loss by seed and position, in nats per token."""
     parameters: int
-    """Of a model with a dense layer."""
+    """Number of parameters of a model with a dense layer."""
     width: int
-    """Neurons of the dense block."""
+    """Number of neurons of the dense block."""
 
 
 def needs_experts(variant: str, document: Document) -> Finding:
-    """Rise over depth (``slope-…``), or the last layer against the line through the others (``last-…``).
+    """The finding of one variant of ``depth-needs-experts``.
 
-    Both are of excess losses within a seed, so that what a seed's models have in common (its
-    windows of text, its initial weights, its all-MoE model) enters neither.
+    ``slope-…`` is the rise over depth, ``last-…`` the deviation of the last layer from the line through the
+    others. Both use excess losses within a seed, so what the models of a seed have in common (windows of text,
+    initial weights, all-MoE model) cancels.
 
     Raises:
         NotComparableError: the experiment has no such models.
@@ -51,28 +52,28 @@ def needs_experts(variant: str, document: Document) -> Finding:
     what, _, matched = variant.partition("-")
     found = excess(document, matched)
     last = found.layers - 1
-    before = [i for i, place in enumerate(found.places) if place < last]
-    if len(before) < FEWEST_PLACES:
+    before = [i for i, position in enumerate(found.positions) if position < last]
+    if len(before) < FEWEST_POSITIONS:
         raise NotComparableError(
-            f"a line over depth takes dense layers in at least {FEWEST_PLACES} places before the last; here "
+            f"a line over depth takes dense layers in at least {FEWEST_POSITIONS} places before the last; here "
             f"are {len(before)}"
         )
-    fit = line([found.places[i] for i in before], found.nats[:, before])
+    fit = line([found.positions[i] for i in before], found.nats[:, before])
     details = _details(document, found) | {"slope_per_layer": float(fit.slope.mean())}
     if what == "slope":
         return over_seeds(rise(fit.slope, found.layers), +1, details)
-    if found.places[-1] != last:
+    if found.positions[-1] != last:
         raise NotComparableError(f"no model of the experiment has its dense layer in the last place ({last})")
     return over_seeds(found.nats[:, -1] - fit.at(last), -1, details | {"line_at_last": float(fit.at(last).mean())})
 
 
 def rise(slope: Floats, layers: int) -> Floats:
-    """Slope per layer → rise from the first to the last-but-one of so many layers."""
+    """Slope per layer → rise from the first to the last-but-one of ``layers`` layers."""
     return np.asarray(slope * (layers - 2))
 
 
 def excess(document: Document, matched: str) -> Excess:
-    """The excess losses of the models whose dense block has as many ``total`` or ``activated`` parameters.
+    """The excess losses of models whose dense block matches the MoE layer in ``total`` or ``activated`` parameters.
 
     Raises:
         NotComparableError: there are none.
@@ -82,15 +83,15 @@ def excess(document: Document, matched: str) -> Excess:
         raise NotComparableError(f"no model of the experiment has a dense layer of as many {matched} parameters")
     loss = {(run["seed"], run["position"]): run["held_out_nats"] for run in runs}
     whole = {run["seed"]: run["held_out_nats"] for run in document["runs"] if run["position"] is None}
-    places = tuple(sorted({place for _, place in loss}))
-    nats = np.array([[loss[seed, place] - whole[seed] for place in places] for seed in sorted(whole)])
-    return Excess(document["layers"], places, nats, runs[0]["parameters"], runs[0]["dense_width"])
+    positions = tuple(sorted({position for _, position in loss}))
+    nats = np.array([[loss[seed, position] - whole[seed] for position in positions] for seed in sorted(whole)])
+    return Excess(document["layers"], positions, nats, runs[0]["parameters"], runs[0]["dense_width"])
 
 
 def _details(document: Document, found: Excess) -> dict[str, Scalar]:
     whole = [run for run in document["runs"] if run["position"] is None]
     return {
-        **{f"excess with dense layer {place}": float(found.nats[:, i].mean()) for i, place in enumerate(found.places)},
+        **{f"excess with dense layer {at}": float(found.nats[:, i].mean()) for i, at in enumerate(found.positions)},
         "held_out_nats_all_moe": float(np.mean([run["held_out_nats"] for run in whole])),
         "parameters_all_moe": whole[0]["parameters"],
         "parameters_with_dense_layer": found.parameters,
@@ -100,9 +101,10 @@ def _details(document: Document, found: Excess) -> dict[str, Scalar]:
 
 
 def printed_position(variant: str, facts: Paper | None = None) -> PrintedBeside:
-    """The same line through the rows of Table 6 before the last: one training each, so that chance is their scatter.
+    """The paper's value for a variant, from the line through the rows of Table 6 before the last.
 
-    Its layers count from 1. The exact p over all orders of the rows is the audit's.
+    Each row is one training, so the error is estimated from the scatter about the line. Layers in Table 6 count
+    from 1. The exact p over all orders of the rows is taken from the audit.
     """
     what, facts = variant.partition("-")[0], published() if facts is None else facts
     layers = int(facts["table7_architecture"]["num_layers"])
@@ -131,7 +133,7 @@ def printed_position(variant: str, facts: Paper | None = None) -> PrintedBeside:
 
 
 def _by_depth(column: str, facts: Paper) -> tuple[list[int], list[float]]:
-    """Places of the dense layer, rising, and what a column of Table 6 has of them."""
+    """Positions of the dense layer, in increasing order, and their values in a column of Table 6."""
     table = facts["table6_non_moe_layer"]
     depths = sorted(int(row) for row in table["rows"] if row != "none")
     return depths, [float(table["rows"][str(depth)][table["columns"].index(column)]) for depth in depths]
@@ -139,7 +141,7 @@ def _by_depth(column: str, facts: Paper) -> tuple[list[int], list[float]]:
 
 _LAST = Estimand(
     effect="excess loss of the last layer over the line through the others, in nats per token",
-    # As much as the rise: an exception is one that undoes what the layers before it cost.
+    # As large as the rise: the exception must undo the cost of the layers before.
     smallest=-0.01,
 )
 
@@ -150,8 +152,8 @@ DEPTH_NEEDS_EXPERTS = Claim(
     family="trained",
     needs="trainings",
     effect="rise of the excess loss from the first to the last-but-one layer, in nats per token",
-    # About what the paper has: perplexities of 8.50 with the dense layer in place 1 and of 8.59 in place 18 are
-    # ln(8.59 / 8.50) = 0.0105 nats apart (Table 6); the line through its four places rises by 0.013.
+    # About the paper's value: perplexities of 8.50 with dense layer 1 and of 8.59 with dense layer 18 are
+    # ln(8.59 / 8.50) = 0.0105 nats apart (Table 6); the line through its four positions rises by 0.013.
     smallest=0.01,
     estimands={"last-total": _LAST, "last-activated": _LAST},
     null="no difference on average: Student t over seeds",

@@ -1,4 +1,4 @@
-"""Claims on trainings made for the question: from results files to judged rows."""
+"""The evidence ``trained``: from results files of training experiments to judged rows."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,28 +21,28 @@ EXPERIMENTS: Mapping[str, str] = {
     DEPTH_NEEDS_EXPERTS.id: "dense-layer-position",
     TRAINING_SCHEME.id: "training-scheme",
 }
-"""By claim, the experiment whose results it is tested on."""
+"""Claim id → name of the experiment with its results."""
 
 
 @final
 @dataclass(frozen=True)
 class Trainings:
-    """Results of trainings that were made for a question, as evidence: the seed is the unit."""
+    """The evidence ``trained``: results of training experiments; the seed is the unit."""
 
     name: str = "trained"
     title: str = "Trained for the question: small MoEs, chance judged over seeds (Holm)"
 
     @property
     def claims(self) -> Mapping[str, Claim]:
-        """The claims on trainings, by id; one family of tests."""
+        """The claims on trainings by id; they are one family of tests."""
         return {claim.id: claim for claim in (DEPTH_NEEDS_EXPERTS, TRAINING_SCHEME)}
 
     def cases(self, claim: Claim, settings: Settings) -> Sequence[Case]:
-        """A test per variant."""
+        """One test per variant."""
         return [Case(self.name, claim.id, variant) for variant in claim.variants]
 
     def judged(self, pack: Pack, case: Case, session: Session) -> Judged:
-        """All rows on trainings; without those of an experiment whose file cannot be used, which are broken."""
+        """All rows on trainings; experiments with an unusable file are in ``Judged.broken``."""
         return judged_trainings(pack, session.settings.alpha, session.settings.experiments)
 
 
@@ -50,9 +50,9 @@ def judged_trainings(pack: Pack, alpha: float = 0.05, folder: Path | None = None
     """All rows on trainings; one family of tests (Holm at ``alpha``).
 
     Args:
-        pack: whose claims they are.
+        pack: pack that the claims belong to.
         alpha: error rate of the family.
-        folder: of the results files; None for those in the package. What cannot be used of them is ``broken``.
+        folder: folder of the results files; None for those in the package. Unusable files are in ``broken``.
     """
     return judged_documents(pack, _documents(folder), alpha)
 
@@ -62,7 +62,7 @@ def _documents(folder: Path | None) -> dict[str, Document | MoeClaimsError]:
     for experiment in EXPERIMENTS.values():
         try:
             found[experiment] = load(experiment, folder)
-        except MoeClaimsError as error:  # one file that cannot be used loses none of the other's rows
+        except MoeClaimsError as error:  # an unusable file must not lose the rows of the other
             found[experiment] = error
     return found
 
@@ -71,8 +71,8 @@ def judged_documents(pack: Pack, documents: Mapping[str, Document | MoeClaimsErr
     """Judges every variant of every claim on trainings.
 
     Args:
-        pack: whose claims they are.
-        documents: results by experiment, or why they cannot be used.
+        pack: pack that the claims belong to.
+        documents: results by experiment, or the error that explains why they cannot be used.
         alpha: error rate of the family.
     """
     claims = Trainings().claims.values()
@@ -88,7 +88,7 @@ def judged_documents(pack: Pack, documents: Mapping[str, Document | MoeClaimsErr
 
 
 def _completed(row: Result, printed: PrintedBeside) -> Result:
-    """A row with what the paper's own trainings say; without criteria where no error follows from what it prints."""
+    """A row with details on the paper's own trainings; without criteria if the paper gives no standard error."""
     criteria = row.criteria
     if criteria is not None and printed.published["standard_error"] is None:
         reason = "no error follows from what it prints, so the criteria cannot be computed"
@@ -97,7 +97,7 @@ def _completed(row: Result, printed: PrintedBeside) -> Result:
 
 
 def _printed_for(trial: Trial) -> PrintedBeside:
-    """What the paper has beside one variant of a claim on trainings."""
+    """The paper's value for one variant of a claim on trainings."""
     printed = printed_position if trial.claim.id == DEPTH_NEEDS_EXPERTS.id else printed_scheme
     return printed(str(trial.variant))
 
@@ -109,13 +109,13 @@ def _trial(claim: Claim, variant: str, document: Document | MoeClaimsError) -> T
     outcome: Finding | MoeClaimsError
     try:
         outcome = record.estimator(variant, document)
-    except MoeClaimsError as error:  # a variant that has no models loses none of the others
+    except MoeClaimsError as error:  # a variant without models must not stop the others
         outcome = error
     return Trial(record, variant, document["text"], outcome, model=_models(document))
 
 
 def _models(document: Document) -> str:
-    """Such as ``8-layer qwen2_moe MoEs of 16 experts``."""
+    """Description of the trained models, such as ``8-layer qwen2_moe MoEs of 16 experts``."""
     recipe: Mapping[str, Any] = document["recipe"] if "recipe" in document else document["recipes"]["moe"]
     settings = recipe["settings"]
     experts = next(settings[key] for key in EXPERT_COUNTS if key in settings)

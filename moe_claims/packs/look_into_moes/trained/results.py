@@ -1,6 +1,6 @@
-"""Results of trainings that were made for a question: read, and checked to be whole. Imports nothing heavy.
+"""Reads the results of training experiments and checks that they are complete. Imports nothing heavy.
 
-The files lie beside this module: ``dense-layer-position.json`` and ``training-scheme.json``, as the
+The files ``dense-layer-position.json`` and ``training-scheme.json`` lie beside this module; the
 scripts of the same names in the repository's ``experiments/`` write them.
 """
 
@@ -14,16 +14,16 @@ from typing import Any
 from moe_claims.errors import UsageError
 
 MATRICES = ("up", "act", "down")
-"""Kinds of an expert's matrices, in the order of every report."""
+"""Kinds of an expert's matrices, in the order of reports."""
 EXPERT_COUNTS = ("num_experts", "num_local_experts", "n_routed_experts")
-"""Names under which families' settings say how many experts a layer has."""
+"""Names of the setting for the number of experts per layer, in different model families."""
 _SCHEMES = ("scratch", "upcycled")
 _FEWEST_LAYERS = 3
-"""First, last but one and last: fewer have no course over depth that leaves the last out."""
+"""Fewest layers: first, last but one and last; a trend that leaves out the last needs two more."""
 
 
 class _UnusableError(Exception):
-    """What is wrong with a file, as the middle of a sentence."""
+    """A defect of a results file; the message is the middle of a sentence."""
 
 
 def load(name: str, folder: Path | None = None) -> dict[str, Any]:
@@ -31,14 +31,14 @@ def load(name: str, folder: Path | None = None) -> dict[str, Any]:
 
     Args:
         name: ``dense-layer-position`` or ``training-scheme``.
-        folder: where its file lies; None for the one in the package.
+        folder: folder of its file; None for the file in the package.
 
     Raises:
-        UsageError: the file is missing, is not of this experiment, or lacks what its claim needs.
+        UsageError: the file is missing, is of another experiment, or lacks something that its claim needs.
     """
     check = _CHECKS[name]
-    place = files("moe_claims.packs.look_into_moes.trained") if folder is None else folder
-    path = place / f"{name}.json"
+    base = files("moe_claims.packs.look_into_moes.trained") if folder is None else folder
+    path = base / f"{name}.json"
     remedy = (
         f"'python experiments/{name.replace('-', '_')}.py --text FILE --output {name}.json' in the repository makes it"
     )
@@ -114,7 +114,7 @@ def _check_scheme(found: Mapping[str, Any]) -> None:
 
 
 def _check_points(model: Mapping[str, Any], where: str) -> tuple[int, ...]:
-    """The steps, in order, of points that each have every layer of every matrix."""
+    """Checks that every point along training has all layers of all matrices, and returns their steps in order."""
     points = _rows(model, "points")
     steps = tuple(_get(point, "step", int) for point in points)
     if len(steps) < 2 or list(steps) != sorted(set(steps)):

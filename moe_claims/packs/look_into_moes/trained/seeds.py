@@ -1,4 +1,4 @@
-"""What claims on trainings share: the seed is the unit, and Student's t the test."""
+"""Shared parts of claims on trainings: the seed is the unit, and the test is Student's t."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from moe_claims.stats.student import student
 from moe_claims.types import Finding, Scalar
 
 FEWEST_SEEDS = 3
-"""Of two, the interval of a mean is 13 standard errors long on either side: it would decide nothing."""
+"""Fewest seeds: with two, the 95 % interval is ± 13 standard errors, which decides nothing."""
 
 Document = Mapping[str, Any]
 """Results of an experiment, as ``moe_claims.packs.look_into_moes.trained.results.load`` returns them."""
@@ -22,27 +22,27 @@ Document = Mapping[str, Any]
 @final
 @dataclass(frozen=True)
 class PrintedBeside:
-    """What the paper has beside a row on trainings."""
+    """The paper's value for a row on trainings."""
 
     published: Mapping[str, Any]
-    """As ``as_published`` returns it."""
+    """The value, as ``as_published`` returns it."""
     details: Mapping[str, Scalar] = field(default_factory=dict)
-    """Further numbers that go with it."""
+    """Further numbers for the details of the row."""
 
 
 def over_seeds(by_seed: Floats, direction: int, details: Mapping[str, Scalar]) -> Finding:
-    """(n,) one effect per seed → the finding on their mean.
+    """The finding on the mean of one effect per seed.
 
-    The exact p of flipping signs of whole seeds stands beside that of t, as a check that asks for
-    symmetry alone; of n seeds it cannot go below 2⁻ⁿ.
+    The exact p of a sign-flip test over seeds is in the details, as a check that assumes only
+    symmetry; with n seeds it is at least 2⁻ⁿ.
 
     Args:
-        by_seed: the effect within each seed.
+        by_seed: (n,) effect within each seed.
         direction: +1 or −1, the claimed sign.
         details: further numbers for the row.
 
     Raises:
-        NotMeasuredError: too few seeds for an interval to say anything.
+        NotMeasuredError: fewer than ``FEWEST_SEEDS`` seeds.
     """
     seeds = len(by_seed)
     if seeds < FEWEST_SEEDS:

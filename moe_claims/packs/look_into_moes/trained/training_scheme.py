@@ -1,4 +1,4 @@
-"""Whether experts copied from a dense model stay alike, and experts from scratch do not (paper, 4.1.1 and 4.1.2)."""
+"""Claim that experts copied from a dense model stay alike, and experts from scratch do not (paper, 4.1.1, 4.1.2)."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -19,16 +19,17 @@ from moe_claims.types import Finding, Scalar
 
 _SCHEMES = ("upcycled", "scratch")
 UNLIKE = 0.05
-"""Cosines and τ within ± this are as good as none, as in ``expert-similarity-level`` and ``neuron-order``."""
+"""Bound of equivalence to 0 for cosines and τ, as in ``expert-similarity-level`` and ``neuron-order``."""
 
 
 def stay_alike(variant: str, document: Document) -> Finding:
-    """``similarity``: matrix-level cosines; ``order``: Kendall τ of matched neurons; upcycled − from scratch.
+    """Difference between upcycled models and models from scratch at the end of training.
 
+    Variant ``similarity`` is about matrix-level cosines, ``order`` about Kendall's τ of matched neurons.
     The two MoEs of a seed see the same text in the same order, so the difference is taken within
-    the seed. The claim falls short unless experts from scratch are as good as unlike: the 90 %
-    interval of their mean within ±0.05. What the embedded models have at the same points, one of each scheme, is in the
-    details, without inference: one training each is no sample.
+    the seed. The claim falls short unless experts from scratch are equivalent to unlike ones: the 90 %
+    interval of their mean lies within ±0.05. The values of the two embedded models at the same points are in the
+    details, without inference, since they are one training each.
 
     Raises:
         NotMeasuredError: too few seeds.
@@ -54,7 +55,7 @@ def stay_alike(variant: str, document: Document) -> Finding:
 
 
 def _alike(scratch: Floats) -> str | None:
-    """What is said where experts from scratch are not equivalent to unlike ones."""
+    """The reason why the claim falls short, if experts from scratch are not equivalent to unlike ones; else None."""
     interval = student(scratch).interval(0.90, "seeds")
     if interval.inside(UNLIKE):
         return None
@@ -65,12 +66,12 @@ def _alike(scratch: Floats) -> str | None:
 
 
 def _course(points: list[Mapping[str, Any]], variant: str) -> Floats:
-    """(points, 3) mean over layers, by matrix, at every point along training."""
+    """(points, 3) mean over layers at every point along training, by matrix."""
     return np.array([[np.mean(point[variant][kind]) for kind in MATRICES] for point in points])
 
 
 def _embedded(zoo: Mapping[str, Any] | None, variant: str) -> dict[str, Scalar]:
-    """The course of the two embedded models, and their difference at the end."""
+    """Details on the two embedded models: their values along training, and their difference at the end."""
     if zoo is None:
         return {}
     found: dict[str, Scalar] = {}
@@ -89,7 +90,7 @@ def _embedded(zoo: Mapping[str, Any] | None, variant: str) -> dict[str, Scalar]:
 
 
 _UPCYCLED, _SCRATCH = "mixtral-8x7b", ("deepseek-moe-16b", "grok-1")
-"""By the paper's reading of how alike their experts are (sections 4.1.1 and 4.1.2)."""
+"""The paper's models by training scheme, which it infers from the similarity of experts (sections 4.1.1, 4.1.2)."""
 
 
 def printed_scheme(variant: str, facts: Paper | None = None) -> PrintedBeside:
@@ -97,18 +98,18 @@ def printed_scheme(variant: str, facts: Paper | None = None) -> PrintedBeside:
     facts = published() if facts is None else facts
     if variant == "similarity":
         said = facts["text_values"]["matrix_similarity"]
-        upcycled, place = said[_UPCYCLED]["mean_about"], "section 4.1.1"
+        upcycled, where = said[_UPCYCLED]["mean_about"], "section 4.1.1"
         scratch = [said[model]["expert_expert_about"] for model in _SCRATCH]
     else:
         table = facts["table2_reordering"]
-        upcycled, place = table[_UPCYCLED]["kendall_tau_mean"], "Table 2"
+        upcycled, where = table[_UPCYCLED]["kendall_tau_mean"], "Table 2"
         scratch = [table[model]["kendall_tau_mean"] for model in _SCRATCH]
     names = facts["models"]
     note = (
         f"{names[_UPCYCLED]['paper_name']} less the mean of "
         f"{' and '.join(names[model]['paper_name'] for model in _SCRATCH)}: finished models that differ in much else"
     )
-    return PrintedBeside(as_published(Printed(upcycled - mean(scratch), place, note), _UPCYCLED, "holds"))
+    return PrintedBeside(as_published(Printed(upcycled - mean(scratch), where, note), _UPCYCLED, "holds"))
 
 
 TRAINING_SCHEME = Claim(

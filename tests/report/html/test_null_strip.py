@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moe_claims.report.html.sketch import WIDTH, sketch
+from moe_claims.report.html.null_strip import WIDTH, null_strip
 
 LEVELS = [0.005, 0.025, 0.1, 0.3, 0.5, 0.7, 0.9, 0.975, 0.995]
 
@@ -19,7 +19,7 @@ def null(quantiles: list[float], observed: float, **changes: Any) -> dict[str, A
 
 @given(st.lists(st.floats(-1e3, 1e3), min_size=9, max_size=9).map(sorted), st.floats(-2e3, 2e3))
 def test_everything_is_in_order_and_within_the_strip(quantiles: list[float], observed: float) -> None:
-    found = sketch(null(quantiles, observed))
+    found = null_strip(null(quantiles, observed))
     assert found is not None
     starts = [start for start, _ in found.bands]
     ends = [start + width for start, width in found.bands]
@@ -30,7 +30,7 @@ def test_everything_is_in_order_and_within_the_strip(quantiles: list[float], obs
 
 
 def test_positions_are_proportional_and_said_in_words() -> None:
-    found = sketch(null([-4, -3, -2, -1, 0, 1, 2, 3, 4], 6.0))
+    found = null_strip(null([-4, -3, -2, -1, 0, 1, 2, 3, 4], 6.0))
     assert found is not None
     unit = (found.observed - found.median) / 6
     assert found.bands[0] == pytest.approx((found.median - 3 * unit, 6 * unit), abs=0.02)
@@ -41,20 +41,20 @@ def test_positions_are_proportional_and_said_in_words() -> None:
 
 
 def test_what_is_on_the_axis_and_how_it_was_made_are_said() -> None:
-    formula = sketch(null([0.0] * 9, 0.0, draws=None, is_effect=False, of_tests=3))
+    formula = null_strip(null([0.0] * 9, 0.0, draws=None, is_effect=False, of_tests=3))
     assert formula is not None
     assert formula.axis == "mean ρ"
     assert formula.said.endswith("(labels permuted; of 3 tests that must all reject, the one with the largest p)")
-    counted = sketch(null([0.0] * 9, 0.0, draws=24, exact=True))
+    counted = null_strip(null([0.0] * 9, 0.0, draws=24, exact=True))
     assert counted is not None
     assert (counted.axis, counted.said.endswith("(labels permuted, 24 arrangements)")) == (None, True)
 
 
 def test_a_null_without_spread_has_a_strip_too() -> None:
-    found = sketch(null([0.0] * 9, 0.0))
+    found = null_strip(null([0.0] * 9, 0.0))
     assert found is not None
     assert found.median == found.observed
 
 
 def test_no_null_no_strip() -> None:
-    assert sketch(None) is None
+    assert null_strip(None) is None

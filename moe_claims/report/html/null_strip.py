@@ -1,4 +1,4 @@
-"""A null distribution in a strip: bands between its quantiles, its median, and what was observed. Geometry only."""
+"""Geometry of null strips: a null distribution as bands between quantiles, with its median and the observed value."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,30 +6,30 @@ from typing import Any, final
 
 WIDTH = 160.0
 _ENDS = (0.005, 0.995)
-"""Levels that the strip reaches to. The extremes of all draws would leave little to see of the rest."""
+"""Quantile levels at the ends of the strip; up to the extremes of all draws, the rest would be too small to see."""
 _BANDS = ((0.025, 0.975), (0.1, 0.9), (0.3, 0.7))
-"""Levels of the lower and the upper end, the wider bands first."""
+"""Quantile levels of the lower and upper end of each band, wider bands first."""
 
 
 @final
 @dataclass(frozen=True)
-class Sketch:
-    """Positions from 0 to ``WIDTH``."""
+class NullStrip:
+    """Positions of one strip, from 0 to ``WIDTH``."""
 
     low: float
     high: float
     bands: tuple[tuple[float, float], ...]
-    """Position and width of the middle 95, 80 and 40 %."""
+    """(Position, width) of the bands that hold the middle 95, 80 and 40 %."""
     median: float
     observed: float
     axis: str | None
-    """What is on the axis; None where it is the effect."""
+    """Name of the statistic on the axis; None if it is the effect."""
     said: str
-    """The same in words, and how the null was made."""
+    """The same in words, with the method that generated the null."""
 
 
-def sketch(null: Mapping[str, Any] | None) -> Sketch | None:
-    """The strip of a null distribution as results hold it; None where there is none."""
+def null_strip(null: Mapping[str, Any] | None) -> NullStrip | None:
+    """The strip of a row's ``null_distribution``; None if the row has none."""
     if null is None:
         return None
     quantiles = dict(zip(null["levels"], null["quantiles"], strict=True))
@@ -42,7 +42,7 @@ def sketch(null: Mapping[str, Any] | None) -> Sketch | None:
     def at(value: float) -> float:
         return round(2 + (WIDTH - 4) * (value - low) / span, 2)
 
-    return Sketch(
+    return NullStrip(
         at(ends[0]),
         at(ends[1]),
         tuple((at(quantiles[a]), round(at(quantiles[b]) - at(quantiles[a]), 2)) for a, b in _BANDS),
