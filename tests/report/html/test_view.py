@@ -87,5 +87,5 @@ def test_a_claim_that_is_not_known_has_no_record(made: Callable[..., Document]) 
 
 def test_a_text_is_named_where_there_are_several() -> None:
     row = {"model": "m", "corpus": "gsm8k"}
-    assert (view.place(row, True), view.place(row, False)) == ("m · gsm8k", "m")
-    assert view.place(row | {"corpus": None}, True) == "m"
+    assert (view.model_and_text(row, True), view.model_and_text(row, False)) == ("m · gsm8k", "m")
+    assert view.model_and_text(row | {"corpus": None}, True) == "m"
