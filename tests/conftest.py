@@ -84,8 +84,9 @@ def other_than_the_table(newer_than_the_table: str) -> str:
 
 def _other_release(how: str, is_other: Callable[[tuple[int, ...], tuple[int, ...]], bool]) -> str:
     import transformers
-    from moe_claims.models.listing import MADE_WITH
     from packaging.version import Version
+
+    from moe_claims.models.families.listing import MADE_WITH
 
     installed, made_with = (Version(version).release[:2] for version in (transformers.__version__, MADE_WITH))
     if not is_other(installed, made_with):

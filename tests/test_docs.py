@@ -17,6 +17,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -47,7 +48,6 @@ SMALLER = {
     "trajectory tiny-scratch": "trajectory tiny-scratch --points 2 --tokens 400",
     " --points 4 --tokens 1000": "",
     "--model tiny-scratch --moe-profile quick": "--model tiny-scratch --moe-profile quick -k router_norm",
-    "--moe-tokens 2048": "--moe-tokens 400",
     # First, so that what a command says of its own wins; the main job of CI runs all claims on all of the text.
     "pytest claims/ --model": "pytest claims/ --moe-tokens 600 -k 'not row-order' --model",
     "pytest claims/ -n 2": "pytest claims/ -n 2 --moe-tokens 400",
@@ -144,7 +144,7 @@ def place_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
             models=[],
             corpora=[],
             results=[results.result_row(row) for row in judged_counts(PACK).results],
-            audits=[results.audit_row(audit) for audit in run_audits()],
+            audits=[results.audit_row(replace(audit, pack=PACK.id)) for audit in run_audits()],
             errors=[],
             order={},
         )

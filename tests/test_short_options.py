@@ -1,5 +1,6 @@
 """The repository's ``--model`` beside that of another: two clones, somebody's conftest.py, a plugin."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -16,7 +17,9 @@ TEST = "def test_values(pytestconfig):\n    print('VALUES', pytestconfig.getopti
 
 def _run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "pytest", "-q", "-s", "-p", "no:cacheprovider", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
+    # A worker of ours is none of theirs.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_XDIST")}
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder, env=environment)
 
 
 @pytest.fixture

@@ -140,7 +140,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_pycollect_makeitem(collector: pytest.Collector) -> Generator[None, Any, Any]:
-    """Drops cases of the test of all packs (``moe_pack``) that a test collected earlier has already."""
+    """Drops from the test of all packs what tests that were collected before it stand for.
+
+    These are the cases that one of them asks for, and all of a pack that has test files of its own, some of which are
+    in this run: what the user has left out of those stays out.
+    """
     found = yield
     if not isinstance(found, list):
         return found
@@ -148,9 +152,11 @@ def pytest_pycollect_makeitem(collector: pytest.Collector) -> Generator[None, An
     kept = []
     for item in found:
         mark, case = _mark(item), _case(item)
-        if mark == parametrize.EVERYTHING and case in seen:
-            continue
-        if case is not None:
+        if case is not None and mark == parametrize.EVERYTHING:
+            own = {pack.id for pack in _packs(collector.config) if pack.tests} & {asked.pack for asked in seen}
+            if case in seen or case.pack in own:
+                continue
+        elif case is not None:
             seen.add(case)
         kept.append(item)
     return kept

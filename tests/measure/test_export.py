@@ -199,7 +199,7 @@ def noted(owner, name, what):
     setattr(owner, name, outer)
 
 noted(weights, "_gram", "matrix")  # once per matrix that is small
-noted(layer_weights.Filling, "fill", "layer")
+noted(layer_weights.LayerLoader, "fill", "layer")
 
 replace, count = Path.replace, 0
 

@@ -33,6 +33,7 @@ NAMES = [
     "Verdict",
     "WeightMeasurement",
     "conclude",
+    "of_largest_p",
 ]
 """A name that goes or changes its meaning breaks packs of others: that takes a major version."""
 

@@ -99,6 +99,14 @@ def test_a_test_file_of_the_pack_takes_the_place_of_the_suites(
     assert collected(result) == [f"test_own[{TINY}-builtin]"]
 
 
+def test_what_the_user_leaves_out_of_a_packs_own_files_stays_out(run: Callable[..., pytest.RunResult]) -> None:
+    clone = Path(__file__).parents[2] / "claims" / "look_into_moes" / "test_audits.py"
+    if not clone.exists():
+        pytest.skip("the clone's own files are no part of a wheel")
+    result = run("--collect-only", "-q", f"--ignore={clone}")
+    assert not any("audit" in name or name.startswith("test_pack[") for name in collected(result))
+
+
 def test_the_row_has_the_name_and_the_seed_of_its_pack(
     run: Callable[..., pytest.RunResult], pytester: pytest.Pytester
 ) -> None:
