@@ -89,6 +89,7 @@ def test_weights(large: Path, tmp_path: Path) -> None:
     assert peak < 2 * LAYER + 10**9
 
 
+@pytest.mark.campaign("long")
 def test_forward(large: Path, tmp_path: Path) -> None:
     ids = tmp_path / "ids.json"
     ids.write_text(json.dumps([[5, 6, 7, 8], [9, 10, 11]]))

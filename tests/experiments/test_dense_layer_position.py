@@ -56,6 +56,7 @@ def test_seeds_are_whole_before_the_next_begins_and_names_are_unique(position: A
     assert len({position.recipe_of(job).name for job in found}) == len(found) == 22
 
 
+@pytest.mark.campaign("long")
 def test_the_command_writes_what_the_statistics_need_and_reads_back_finished_runs(
     position: Any,
     text: Path,

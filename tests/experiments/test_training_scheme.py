@@ -33,6 +33,7 @@ def tried(tmp_path_factory: pytest.TempPathFactory, text: Path) -> Path:
     return place
 
 
+@pytest.mark.campaign("long")
 def test_copies_begin_as_one_and_fresh_experts_apart(tried: Path) -> None:
     document = json.loads((tried / "training-scheme.json").read_text())
     (seed,) = document["seeds"]
@@ -49,6 +50,7 @@ def test_copies_begin_as_one_and_fresh_experts_apart(tried: Path) -> None:
     assert "points" not in seed["dense"]
 
 
+@pytest.mark.campaign("long")
 def test_the_two_differ_in_their_beginning_alone(tried: Path) -> None:
     runs = tried / "w" / "training-scheme"
     recipes = {

@@ -101,6 +101,7 @@ def _read(hub: Any, path: Path) -> set[str]:
     }
 
 
+@pytest.mark.campaign("long")
 def test_a_whole_run_over_the_network(
     served: tuple[Any, str], saved: Callable[..., Path], measure: Any, tmp_path: Path
 ) -> None:

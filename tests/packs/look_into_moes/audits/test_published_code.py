@@ -48,6 +48,7 @@ def test_the_order_of_rows_is_shown_on_the_builtin_text(
     check(published_code.row_order(settings), str(grok))
 
 
+@pytest.mark.campaign("long")
 def test_the_order_of_rows_is_shown_on_the_embedded_model(settings: Settings) -> None:
     audit = published_code.row_order(settings)
     check(audit, MODEL)
