@@ -80,6 +80,12 @@ print(json.dumps(failed))
 """
 
 
+def test_every_module_imports_without_a_warning() -> None:
+    code = "import importlib, json, sys\nfor name in json.loads(sys.argv[1]): importlib.import_module(name)"
+    _run(code, json.dumps(_modules()), options=("-W", "error"))
+
+
+@pytest.mark.campaign("long")
 def test_every_module_imports_alone_without_a_warning() -> None:
     # Alone of the package: what others would have imported first is forgotten before each.
     modules = _modules()

@@ -33,7 +33,7 @@ def two_kinds(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
-@pytest.mark.parametrize("which", ["few", "many"])
+@pytest.mark.parametrize("which", ["few", pytest.param("many", marks=pytest.mark.campaign("long"))])
 def test_every_kind_is_written(which: str, subject: Subjects, tmp_path: Path) -> None:
     written = write(subject(which), tmp_path / "new", ("png",))
     assert [one.kind for one in written] == list(KINDS)

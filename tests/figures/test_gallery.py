@@ -42,6 +42,7 @@ def _figures(folder: Path) -> list[dict[str, Any]]:
     return figures
 
 
+@pytest.mark.campaign("long")
 def test_a_synthetic_model_is_drawn_and_drawn_again_from_the_store(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

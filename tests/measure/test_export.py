@@ -217,6 +217,7 @@ sys.exit(main(command))
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
+@pytest.mark.campaign("long")
 def test_a_killed_one_goes_on(tmp_path: Path) -> None:
     def run(cache: str, when: int) -> tuple[int, list[str]]:
         log = tmp_path / f"{cache}-{when}.log"

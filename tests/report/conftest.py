@@ -10,23 +10,9 @@ import pytest
 
 from moe_claims.packs.look_into_moes.pack import PACK
 from moe_claims.report import results
-from moe_claims.types import Audit, AuditOutcome, Interval, Result, Verdict
+from moe_claims.types import Audit, AuditOutcome
 
-SETTLED: dict[str, Any] = {
-    "pack": PACK.id, "claim": "router-norm", "claim_version": 1, "variant": "total", "evidence": "live",
-    "family": "headline", "model": "a-model", "corpus": "builtin", "verdict": Verdict.REPLICATED, "reason": "p ≤ 0.001",
-    "effect_name": "mean Spearman ρ",
-    "effect": 0.63123456789012345, "interval": Interval(-0.1, 1 / 3, 0.95, "BCa bootstrap over sequences"),
-    "smallest": 0.10, "p_value": 1e-7, "p_adjusted": 0.0013, "null": "labels permuted", "unit": "sequence",
-    "n_units": 26,
-}  # fmt: skip
 AUDIT = Audit("an-audit", "It is so.", "Table 1", AuditOutcome.DISAGREES, "0.5", "0.6", "0.6 is not 0.5.", pack=PACK.id)
-
-
-@pytest.fixture(scope="session")
-def made_row() -> Callable[..., dict[str, Any]]:
-    """(**changes of a Result) → a row of ``results``."""
-    return lambda **changes: results.result_row(Result(**(SETTLED | changes)))
 
 
 @pytest.fixture(scope="session")

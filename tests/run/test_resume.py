@@ -134,7 +134,14 @@ def undisturbed(run: Callable[..., int], tmp_path_factory: pytest.TempPathFactor
 
 
 @pytest.mark.parametrize(
-    ("share", "moment"), [(0.02, "after"), (0.2, "before"), (0.36, "before"), (0.42, "after"), (0.87, "after")]
+    ("share", "moment"),
+    [
+        (0.02, "after"),
+        (0.2, "before"),
+        (0.87, "after"),
+        pytest.param(0.36, "before", marks=pytest.mark.campaign("long")),
+        pytest.param(0.42, "after", marks=pytest.mark.campaign("long")),
+    ],
 )
 def test_a_killed_run_repeats_one_layer_at_most(
     share: float, moment: str, run: Callable[..., int], undisturbed: Path, tmp_path: Path

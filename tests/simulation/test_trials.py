@@ -42,6 +42,7 @@ def test_the_log_is_resumed_and_never_mixed(tmp_path: Path, monkeypatch: pytest.
         trials.run([SETUP], 1, workers=1, log=log, label="trying")
 
 
+@pytest.mark.campaign("long")
 def test_workers_make_what_one_process_makes(tmp_path: Path) -> None:
     small = Setup(f"{SETUP.model}&layers=7&context=12", claims=("router-norm", "weight-diversity-depth"))
     alone = trials.run([small], 2, workers=1, log=tmp_path / "alone.jsonl", label="trying")

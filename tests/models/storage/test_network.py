@@ -69,7 +69,7 @@ def _on_disk(folder: Path) -> Mapping[str, int]:
     return {path.name: path.stat().st_size for path in folder.rglob("*") if path.is_file()}
 
 
-@pytest.mark.parametrize("layout", ["original", "fused-sharded"])
+@pytest.mark.parametrize("layout", ["original", pytest.param("fused-sharded", marks=pytest.mark.campaign("long"))])
 def test_weights_over_the_network(
     layout: str, served: tuple[Any, str], saved: Callable[..., Path], measure: Any, tmp_path: Path
 ) -> None:
