@@ -82,6 +82,7 @@ def test_the_limit_is_one() -> None:
     assert "MemoryError" in done.stderr
 
 
+@pytest.mark.campaign("long")  # takes 3.4 GB of disk
 def test_weights(large: Path, tmp_path: Path) -> None:
     arrays, peak = _measured(large, tmp_path / "x.npz", "--what", "weights")
     assert arrays["similarity.matrix.up"].shape == (LAYERS, EXPERTS, EXPERTS)

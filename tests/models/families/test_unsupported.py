@@ -3,6 +3,7 @@
 import re
 import warnings
 from collections.abc import Collection, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,9 @@ def _settings(config: Any) -> Iterator[str]:
             yield from _settings(value)
 
 
-def _unnamed(named: Collection[str]) -> list[str]:
-    """Model types whose config counts experts, and folders with modules of experts, that are not among the named."""
+@cache
+def _with_experts() -> tuple[frozenset[str], frozenset[str]]:
+    """Model types of transformers whose config counts experts, and folders with modules of experts."""
     import transformers
     from transformers import CONFIG_MAPPING
 
@@ -40,6 +42,14 @@ def _unnamed(named: Collection[str]) -> list[str]:
     models = Path(transformers.__file__).parent / "models"
     folders = {file.parent.name for file in models.glob("*/modeling_*.py") if EXPERTS.search(file.read_text("utf-8"))}
     assert len(counting) > 40 and len(folders) > 40
+    return frozenset(counting), frozenset(folders)
+
+
+def _unnamed(named: Collection[str]) -> list[str]:
+    """Those of ``_with_experts`` that are not among the named."""
+    from transformers import CONFIG_MAPPING
+
+    counting, folders = _with_experts()
     accounted = {CONFIG_MAPPING[name].__module__.split(".")[-2] for name in named if name in CONFIG_MAPPING}
     return sorted((counting - set(named)) | (folders - accounted))
 
