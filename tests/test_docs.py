@@ -60,6 +60,8 @@ QUICK_ONES = re.compile(r"python -m moe_claims (claims|models|report|findings)\b
 """Commands that run no model, and end in seconds."""
 APART = ("README.md",)
 """Pages whose commands do not need each other, so that any worker may run each."""
+ALONE = re.compile(r"python -m moe_claims (power|calibrate)\b")
+"""Commands of minutes that need no other of their page."""
 LONG = pytest.mark.campaign("docs")
 
 
@@ -87,7 +89,7 @@ def cases() -> list[Any]:
     """
     found = []
     for number, (page, command) in enumerate(commands()):
-        scope = f"{page} {number}" if page in APART else page
+        scope = f"{page} {number}" if page in APART or ALONE.match(command) else page
         marks = [] if QUICK_ONES.match(command) else [LONG]
         found.append(pytest.param(page, command, marks=marks, id=f"{scope}::{command}"))
     return found

@@ -212,11 +212,6 @@ def _pair(before: Row, after: Row, key: Key, texts_before: Texts, texts_after: T
     if void is None and corpus is not None and other_tokens(earlier.get(corpus), later.get(corpus)):
         notes.append("the same text, read as other tokens")
     bars = [effect["smallest_of_interest"] for effect in effects]
-    if before["claim_version"] != after["claim_version"]:
-        versions = before["claim_version"], after["claim_version"]
-        notes.append(
-            f"the claim is of version {versions[1]} and was of {versions[0]}: its estimand or null has changed"
-        )
     if bars[0] != bars[1]:
         notes.append(f"the smallest effect of interest was {bars[0]:g} and is {bars[1]:g}")
     apart = None
@@ -231,6 +226,9 @@ def _pair(before: Row, after: Row, key: Key, texts_before: Texts, texts_after: T
 def _void(before: Row, after: Row, key: Key, earlier: Mapping[str, Row], later: Mapping[str, Row]) -> str | None:
     """Reason why two rows cannot be compared; None if they can."""
     evidence, claim, variant, _, corpus = key
+    versions = before["claim_version"], after["claim_version"]
+    if versions[0] != versions[1]:
+        return f"version {versions[0]} of the claim then, {versions[1]} now: its estimand or null has changed"
     estimands = before["effect"]["name"], after["effect"]["name"]
     if estimands[0] != estimands[1]:
         return f"another effect: '{estimands[0]}' then, '{estimands[1]}' now"

@@ -15,6 +15,7 @@ from moe_claims.errors import MoeClaimsError
 from moe_claims.figures import style
 from moe_claims.figures.catalogue import KINDS, Kind
 from moe_claims.figures.data import Subject
+from moe_claims.packs.look_into_moes.pack import PACK
 
 FORMATS = {"png": ("png",), "svg": ("svg",), "both": ("png", "svg")}
 """Value of ``--format`` → suffixes of the files to write."""
@@ -43,6 +44,7 @@ class Written:
         return {
             "id": self.kind.id,
             "title": self.kind.title,
+            "paper": PACK.paper,
             "counterpart": self.kind.counterpart,
             "claims": list(self.kind.claims),
             "caption": self.caption,

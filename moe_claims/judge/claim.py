@@ -3,12 +3,15 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Literal, final
+from math import isfinite
+from typing import Literal, final, get_args
 
 from moe_claims.types import Finding
 
 Needs = Literal["weights", "text", "texts", "counts", "trainings"]
 PaperSays = Literal["holds", "absent", "opposite"]
+Family = Literal["headline", "secondary", "public", "trained"]
+Rule = Literal["difference", "level"]
 Estimator = Callable[..., Finding]
 """``(variant, measured, rng) → Finding`` for a claim on a model that is measured in this run. Other kinds of evidence
 (published counts, trainings) define the signature of their own estimators."""
@@ -57,7 +60,7 @@ class Claim:
     """The statement of the paper, in one sentence."""
     section: str
     """Section, table or figure in which the paper says so."""
-    family: Literal["headline", "secondary", "public", "trained"]
+    family: Family
     """Family of tests that the correction for multiple testing runs over, within the claim's pack."""
     needs: Needs
     """``weights`` alone, a ``text`` run through the model, all ``texts`` of the run together, published
@@ -80,7 +83,7 @@ class Claim:
     """Effect and smallest effect by variant, for variants that differ from the claim's ``effect`` and ``smallest``."""
     on_text: tuple[str, ...] = ()
     """Variants that need a text although the others do not."""
-    rule: Literal["difference", "level"] = "difference"
+    rule: Rule = "difference"
     """``difference``: the effect is tested against no effect. ``level``: the claim is that the effect reaches
     ``smallest``, and the whole confidence interval must lie at or above it."""
     negligible: float | None = None
@@ -92,6 +95,31 @@ class Claim:
     model."""
     printed: Callable[[str, str | None], Printed | None] | None = None
     """Function from the pack's key of a model and a variant to the value that the paper prints, or None."""
+
+    def check(self) -> None:
+        """Checks what annotations cannot, since a record may come from a third party.
+
+        Raises:
+            ValueError: a field holds what no verdict could be reached with; the message names it.
+        """
+        wrong = {
+            "version is not a whole number, 1 or more": not isinstance(self.version, int) or self.version < 1,
+            "smallest is not a number apart from 0": not _usable(self.smallest),
+            "negligible is not a number above 0": self.negligible is not None and not self.negligible > 0,
+            f"family is '{self.family}', not one of {', '.join(get_args(Family))}": self.family not in get_args(Family),
+            f"rule is '{self.rule}', not one of {', '.join(get_args(Rule))}": self.rule not in get_args(Rule),
+            f"needs is '{self.needs}', not one of {', '.join(get_args(Needs))}": self.needs not in get_args(Needs),
+            "variants are none, or one is there twice": len(set(self.variants)) < max(1, len(self.variants)),
+            "estimands or on_text name an unknown variant": not {*self.estimands, *self.on_text} <= set(self.variants),
+            "an estimand's smallest is not a number apart from 0": not all(
+                _usable(other.smallest) for other in self.estimands.values()
+            ),
+            f"paper_says is not one of {', '.join(get_args(PaperSays))}": not set(self.paper_says.values())
+            <= set(get_args(PaperSays)),
+        }
+        for what, is_so in wrong.items():
+            if is_so:
+                raise ValueError(f"claim '{self.id}': {what}")
 
     @property
     def direction(self) -> int:
@@ -130,6 +158,10 @@ class Claim:
     def row_keys(self) -> tuple[str, ...]:
         """Keys of the claim's rows, one per variant: ``id`` or ``id[variant]``."""
         return tuple(key_of(self.id, variant) for variant in self.variants)
+
+
+def _usable(smallest: float) -> bool:
+    return isfinite(smallest) and smallest != 0
 
 
 def key_of(claim: str, variant: str | None) -> str:

@@ -16,12 +16,13 @@ import numpy as np
 from moe_claims._util.progress import track
 from moe_claims.errors import MoeClaimsError, NotComparableError, NotMeasuredError
 from moe_claims.judge.claim import Claim, key_of
+from moe_claims.judge.finding_check import NotAFindingError, checked
 from moe_claims.judge.judged import Broken, Judged
 from moe_claims.judge.pack import Pack
 from moe_claims.judge.replication import against_published
 from moe_claims.judge.sample_size import Corrected
 from moe_claims.judge.verdict import Decision, control_of, decide, plain
-from moe_claims.measure.measured import Measured
+from moe_claims.measure.measured import Measured, freeze
 from moe_claims.measure.measurement import RoutedMeasurement
 from moe_claims.stats.corrections import benjamini_hochberg, holm
 from moe_claims.types import Finding, Result, Scalar, Verdict
@@ -73,6 +74,8 @@ def try_all(
         claims: some of the pack's claims; None for all on models.
         model: name of the model, for the rows.
     """
+    for given in measured.values():
+        freeze(given)
     trials = []
     first = next(iter(measured.values()))
     for claim in track(tuple(pack.claims if claims is None else claims), "testing", unit="claims"):
@@ -93,16 +96,19 @@ def try_all(
 def _estimated(
     claim: Claim, variant: str | None, measured: Measured, rng: np.random.Generator
 ) -> Finding | MoeClaimsError:
+    fault = "this is a fault of the estimator, not of the model"
     try:
-        return claim.estimator(variant, measured, rng)
+        return checked(claim.estimator(variant, measured, rng))
     except MoeClaimsError as error:  # unusable input of one claim must not stop the others
         return error
-    except Exception as error:  # nor must a bug in an estimator, which may come from a third party
-        at = extract_tb(error.__traceback__)[-1]
-        return MoeClaimsError(
-            f"{claim.code} raised {type(error).__name__}: {error} (line {at.lineno} of {Path(at.filename).name}); "
-            "this is a fault of the estimator, not of the model"
-        )
+    except NotAFindingError as error:  # nor must a finding that cannot be,
+        return MoeClaimsError(f"{claim.code} {error}; {fault}")
+    except (Exception, SystemExit) as error:  # or a bug in an estimator, which may come from a third party
+        frames = extract_tb(error.__traceback__)
+        own = [frame for frame in frames if frame.name == claim.code.rpartition(":")[2]]
+        at = (own or frames)[-1]
+        where = f"line {at.lineno} of {Path(at.filename).name}"
+        return MoeClaimsError(f"{claim.code} raised {type(error).__name__}: {error} ({where}); {fault}")
 
 
 _CORRECTIONS: Mapping[str, Callable[[Sequence[float]], Any]] = {
@@ -194,7 +200,7 @@ def rows_of(
     results, broken = [], []
     for trial, p, decision in zip(trials, p_values, judge(trials, p_values, pack, hub_id), strict=True):
         if decision is None:
-            broken.append(Broken(trial.claim.id, trial.variant, trial.corpus, str(trial.outcome)))
+            broken.append(Broken(trial.claim.id, trial.variant, trial.corpus, str(trial.outcome), trial.model))
         else:
             results.append(_row(pack, evidence, trial, decision, p, published(trial)))
     return Judged(tuple(results), tuple(broken))

@@ -18,11 +18,18 @@ class Broken:
     corpus: str | None
     message: str
     """The error, in one line."""
+    model: str = ""
+    """Name of the model; empty where it is not known, because a file of results cannot be used."""
 
     @property
     def key(self) -> str:
         """``claim[variant]``."""
         return key_of(self.claim, self.variant)
+
+    @property
+    def test(self) -> str:
+        """``claim[variant]``, and the text where there is one."""
+        return self.key + (f" on '{self.corpus}'" if self.corpus else "")
 
 
 @final
@@ -56,6 +63,7 @@ class Judged:
             if (row.claim, row.variant) == (claim, variant) and here:
                 return row
         for one in self.broken:
-            if (one.claim, one.variant) == (claim, variant) and corpus in (None, one.corpus):
+            here = model in (None, one.model) and corpus in (None, one.corpus)
+            if (one.claim, one.variant) == (claim, variant) and here:
                 return one.message
         raise LookupError(f"no row of {key_of(claim, variant)} on {model or 'any model'} and {corpus or 'any text'}")

@@ -150,12 +150,19 @@ class Pack:
     def __post_init__(self) -> None:
         if not _ID.fullmatch(self.id):
             raise ValueError(f"a pack's id is lower-case letters, digits and underscores, not '{self.id}'")
+        names = [evidence.name for evidence in self.evidence]
+        if "live" in names or len(set(names)) < len(names):
+            raise ValueError(f"further evidence needs names of its own, each once and none 'live', not {names}")
         for evidence in self.kinds.values():
-            for claim in evidence.claims.values():
+            for name, claim in evidence.claims.items():
                 if not _CLAIM_ID.fullmatch(claim.id):
                     raise ValueError(f"a claim's id is lower-case letters, digits and hyphens, not '{claim.id}'")
-                if claim.version < 1 or claim.smallest == 0:
-                    raise ValueError(f"{claim.id}: a version is 1 or more, and a smallest effect of interest is not 0")
+                if name != claim.id:
+                    raise ValueError(f"evidence '{evidence.name}' lists the claim '{claim.id}' as '{name}'")
+                claim.check()
+        for audit in self.audits:
+            if not _CLAIM_ID.fullmatch(audit) or any(claim.id == audit for _, claim in self.records()):
+                raise ValueError(f"an audit's id is lower-case letters, digits and hyphens, and no claim's: '{audit}'")
         if len(self.live) < len(self.claims):
             raise ValueError(f"pack '{self.id}' has two claims of one id")
         for claim in self.claims:

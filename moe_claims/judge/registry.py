@@ -5,10 +5,14 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
+from math import isfinite
+from pathlib import Path
+from traceback import extract_tb
 from typing import final
 
-from moe_claims.errors import UsageError
+from moe_claims.errors import MoeClaimsError, UsageError
 from moe_claims.judge.claim import Claim
+from moe_claims.judge.finding_check import scalars
 from moe_claims.judge.pack import Pack
 from moe_claims.settings import Settings
 from moe_claims.types import Audit
@@ -153,13 +157,15 @@ def resolve(key: str, packs: Sequence[Pack]) -> tuple[Pack, str]:
         pack = load(name)
         if wanted in _names(pack):
             return pack, wanted
-        raise UsageError(f"there is no claim '{key}': {_hint(wanted, [pack])}")
+        raise UsageError(f"there is no claim '{key}': {_hint(wanted, [pack], f'{name}/')}")
     having = [pack for pack in packs if wanted in _names(pack)]
     if len(having) > 1:
         both = " and ".join(pack.key(wanted) for pack in having)
         raise UsageError(f"'{wanted}' may be {both}: write one of them")
     if not having:
-        raise UsageError(f"there is no claim '{wanted}': {_hint(wanted, packs)}")
+        elsewhere = [load(name).key(wanted) for name in usable() if wanted in _names(load(name))]
+        hint = f"did you mean '{elsewhere[0]}'?" if elsewhere else _hint(wanted, packs)
+        raise UsageError(f"there is no claim '{wanted}': {hint}")
     return having[0], wanted
 
 
@@ -167,9 +173,9 @@ def _names(pack: Pack) -> list[str]:
     return list(dict.fromkeys([*(claim.id for _, claim in pack.records()), *pack.audits]))
 
 
-def _hint(wanted: str, packs: Sequence[Pack]) -> str:
+def _hint(wanted: str, packs: Sequence[Pack], prefix: str = "") -> str:
     close = get_close_matches(wanted, [name for pack in packs for name in _names(pack)], n=1)
-    return f"did you mean {close[0]}?" if close else "'python -m moe_claims claims' lists them"
+    return f"did you mean '{prefix}{close[0]}'?" if close else "'python -m moe_claims claims' lists them"
 
 
 def audit(pack: Pack, name: str, settings: Settings) -> Audit:
@@ -178,4 +184,21 @@ def audit(pack: Pack, name: str, settings: Settings) -> Audit:
     Raises:
         MoeClaimsError: something that the audit needs is missing or cannot be computed.
     """
-    return replace(pack.audits[name](settings), pack=pack.id)
+    auditor = pack.audits[name]
+    said = f"the audit '{pack.id}/{name}'"
+    try:
+        found = auditor(settings)
+        values = scalars(found.values) if isinstance(found, Audit) else {}
+    except MoeClaimsError:
+        raise
+    except (Exception, SystemExit) as error:
+        at = extract_tb(error.__traceback__)[-1]
+        raise MoeClaimsError(
+            f"{said} raised {type(error).__name__}: {error} (line {at.lineno} of {Path(at.filename).name})"
+        ) from error
+    if not isinstance(found, Audit) or found.id != name:
+        what = f"one of the id '{found.id}'" if isinstance(found, Audit) else f"a {type(found).__name__}"
+        raise MoeClaimsError(f"{said} returned {what} and not an Audit of its own id")
+    if any(isinstance(value, float) and not isfinite(value) for value in values.values()):
+        raise MoeClaimsError(f"{said} returned a value that is not a finite number: give None where there is none")
+    return replace(found, pack=pack.id, values=values)

@@ -30,9 +30,9 @@ class Collected:
         }
         self.stopped = False
 
-    def pytest_keyboard_interrupt(self) -> None:
-        """Notes that the run was interrupted."""
-        self.stopped = True
+    def pytest_keyboard_interrupt(self, excinfo: "pytest.ExceptionInfo[BaseException]") -> None:
+        """Notes that somebody stopped the run; pytest stops it in the same way after errors of collection."""
+        self.stopped = type(excinfo.value) is KeyboardInterrupt
 
     def pytest_runtest_logreport(self, report: "pytest.TestReport") -> None:
         """Adds the rows of a test report; identical rows, such as cards of one model, are kept once."""

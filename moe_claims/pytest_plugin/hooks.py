@@ -201,11 +201,18 @@ def moe_result(request: pytest.FixtureRequest, moe_case: "parametrize.Wanted") -
             found = _audit(request, moe_case) if moe_case.case is None else _row(request, moe_case)
     except MoeClaimsError as error:
         found = str(error)
+    except Exception as error:  # shown whole by pytest, and named in the report too
+        _attach_error(request, moe_case, f"{type(error).__name__}: {error}")
+        raise
     if isinstance(found, str):  # outside the handler, so that pytest prints one line and no chain of exceptions
-        model = None if moe_case.case is None or moe_case.case.evidence != "live" else moe_case.case.model
-        attach(request.node, "error", {"model": model, "claim": moe_case.name, "message": found})
+        _attach_error(request, moe_case, found)
         pytest.fail(found, pytrace=False)
     return found
+
+
+def _attach_error(request: pytest.FixtureRequest, wanted: "parametrize.Wanted", message: str) -> None:
+    model = None if wanted.case is None or wanted.case.evidence != "live" else wanted.case.model
+    attach(request.node, "error", {"model": model, "claim": wanted.test, "message": one_line(message)})
 
 
 def _row(request: pytest.FixtureRequest, wanted: "parametrize.Wanted") -> "Result | str":

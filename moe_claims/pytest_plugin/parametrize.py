@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
 
+from moe_claims.judge.claim import key_of
 from moe_claims.judge.pack import Case, Pack
 
 if TYPE_CHECKING:
@@ -34,6 +35,14 @@ class Wanted:
     """Case of a claim; None for an audit."""
     audit: str | None = None
     """Id of an audit; None for a claim."""
+
+    @property
+    def test(self) -> str:
+        """The test in full: ``pack/claim[variant]``, and the text where there is one; or ``pack/audit``."""
+        if self.case is None:
+            return self.name
+        where = f" on '{self.case.corpus}'" if self.case.corpus else ""
+        return key_of(self.name, self.case.variant) + where
 
     @property
     def name(self) -> str:

@@ -35,7 +35,8 @@ def listing(packs: Sequence[Pack], width: int = 120) -> str:
         for family, title in _FAMILIES.items():
             entries = [_entry(pack, claim, width) for claim in ordered if claim.family == family]
             sections += [title, *entries] if entries else []
-    legend = "† is tested on published counts of real models too. The whole record of a claim: claims --full ID"
+    legend = "† is tested on further evidence too. " if any(" † · " in section for section in sections) else ""
+    legend += "The whole record of a claim: claims --full ID"
     return "\n\n".join([*sections, fill(f"{count} claims. {legend}", width)])
 
 
@@ -108,7 +109,7 @@ def _record(pack: Pack, claim: Claim, evidence: str, width: int) -> str:
         "paper": "; ".join(f"{model}: {_SAYS[says]}" for model, says in claim.paper_says.items()),
         "estimator": claim.code,
     }
-    lines = [claim.id + _ON.get(evidence, f" on evidence '{evidence}'")]
+    lines = [pack.key(claim.id) + _ON.get(evidence, f" on evidence '{evidence}'")]
     for label, text in rows.items():
         if text:
             head = f"  {label:<12}"

@@ -130,7 +130,10 @@ def document(
     """
 
     def rank(row: Row, *names: str) -> tuple[tuple[int, str], ...]:
-        return tuple((order.get(str(row.get(n)), len(order)), str(row.get(n) or "")) for n in names)
+        # A variant's rank is within its claim, an audit's within its pack.
+        inside = {"variant": f"{row.get('claim')}[{row.get('variant')}]", "id": f"{row.get('pack')}/{row.get('id')}"}
+        keys = [inside[n] if n in inside and "pack" in row else str(row.get(n)) for n in names]
+        return tuple((order.get(key, len(order)), str(row.get(n) or "")) for n, key in zip(names, keys, strict=True))
 
     return {
         "schema_version": SCHEMA_VERSION,
@@ -212,6 +215,8 @@ def read(path: Path) -> dict[str, Any]:
 def _brought_up(old: Row) -> dict[str, Any]:
     """A document of version 3 or 4 converted to the current version: all rows belong to the first pack."""
     pack = _FIRST_PACK["id"]
+    if not all(isinstance(row["claim"], str) for row in (*old["results"], *old["errors"])):
+        raise TypeError("a claim without a name")
     return {
         **old,
         "schema_version": SCHEMA_VERSION,
@@ -257,12 +262,17 @@ def check(document: Any, who: str) -> None:
 def _unlisted(document: Row) -> str | None:
     """The first row or audit whose pack or evidence the document does not list, so that no report would show it."""
     evidence = {pack["id"]: ("live", *pack["evidence"]) for pack in document["packs"]}
+    if len(evidence) < len(document["packs"]):
+        return "packs lists one twice"
     for part in ("results", "audits"):
         for place, row in enumerate(document[part]):
             if row["pack"] not in evidence:
                 return f"{part}[{place}].pack is not one of packs"
             if row.get("evidence", "live") not in evidence[row["pack"]]:
                 return f"{part}[{place}].evidence is not live and not one of its pack's"
+    for number, row in enumerate(document["results"]):
+        if row["claim"].rpartition("/")[0] != row["pack"]:
+            return f"results[{number}].claim is not of its pack"
     return None
 
 

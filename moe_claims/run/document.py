@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from moe_claims import __version__
+from moe_claims.judge.claim import key_of
 from moe_claims.judge.pack import Pack
 from moe_claims.models.device import device_of
 from moe_claims.settings import Settings
@@ -42,7 +43,12 @@ def order_of(settings: Settings, packs: Sequence[Pack], rows: Iterable[Mapping[s
     """
     # Published evidence comes before live measurements; packs first, and within a pack its audits and claims.
     kinds = [kind for pack in packs for kind in pack.kinds if kind != "live"]
-    names = [*kinds, "live", *(pack.id for pack in packs), *(audit for pack in packs for audit in pack.audits)]
+    names = [
+        *kinds,
+        "live",
+        *(pack.id for pack in packs),
+        *(pack.key(audit) for pack in packs for audit in pack.audits),
+    ]
     names += [ref.name for ref in settings.models]
     elsewhere = [row for row in rows if row["evidence"] != "live"]
     for pack in packs:
@@ -55,5 +61,6 @@ def order_of(settings: Settings, packs: Sequence[Pack], rows: Iterable[Mapping[s
                 key = pack.key(claim.id)
                 names += [row["model"] for row in elsewhere if (row["evidence"], row["claim"]) == (kind, key)]
         for _, claim in pack.records():
-            names += [pack.key(claim.id), *(variant for variant in claim.variants if variant)]
+            key = pack.key(claim.id)
+            names += [key, *(key_of(key, variant) for variant in claim.variants if variant)]
     return {name: rank for rank, name in enumerate(dict.fromkeys([*names, *settings.texts]))}

@@ -73,7 +73,7 @@ class Session:
             raise answer
         return answer
 
-    def _judge(self, ref: ModelRef, packs: Sequence[Pack]) -> dict[str, Judged]:
+    def _judge(self, ref: ModelRef, packs: Sequence[Pack]) -> dict[str, Judged | MoeClaimsError]:
         """Opens, measures and judges one model: pack id → result."""
         model = open_model(ref, download=self._settings.download)
         measured, corpora = self._measurer.measure(model)
@@ -84,12 +84,18 @@ class Session:
             except MoeClaimsError as error:  # reported with the verdicts, which do not depend on it
                 control = error
         seed, alpha = self._settings.seed, self._settings.alpha
-        found = {
-            pack.id: evaluate(pack, ref.name, model.hub_id, measured, control, seed=seed, alpha=alpha) for pack in packs
-        }
+        found: dict[str, Judged | MoeClaimsError] = {}
+        for pack in packs:
+            try:
+                found[pack.id] = evaluate(pack, ref.name, model.hub_id, measured, control, seed=seed, alpha=alpha)
+            except Exception as error:  # a fault of one pack must not take the rows of the others
+                found[pack.id] = MoeClaimsError(
+                    f"pack '{pack.id}' cannot be judged on '{ref.name}': {type(error).__name__}: {error}"
+                )
         pictures = self._pictures(model, measured)
+        around: dict[str, Any] = {"card": model.card(), "corpora": tuple(corpora), "pictures": pictures}
         return {
-            name: replace(judged, card=model.card(), corpora=tuple(corpora), pictures=pictures)
+            name: judged if isinstance(judged, MoeClaimsError) else replace(judged, **around)
             for name, judged in found.items()
         }
 
@@ -99,4 +105,7 @@ class Session:
         try:
             return self._draw_figures(model, measured)
         except (MoeClaimsError, OSError) as error:  # verdicts do not depend on figures
-            return {"model": model.card(), "figures": [], "reason": str(error)}
+            reason = str(error)
+        except Exception as error:
+            reason = f"a figure could not be drawn: {type(error).__name__}: {error}"
+        return {"model": model.card(), "figures": [], "reason": reason}

@@ -123,7 +123,9 @@ def results_of(settings: Settings) -> dict[str, Any]:
             continue
         for pack, judged in found:
             rows += [results.result_row(row) for row in judged.results]
-            errors += [{"model": ref.name, "claim": pack.key(one.key), "message": one.message} for one in judged.broken]
+            errors += [
+                {"model": ref.name, "claim": pack.key(one.test), "message": one.message} for one in judged.broken
+            ]
         _, any_of_them = found[0]
         cards += [any_of_them.card] if any_of_them.card is not None else []
         corpora += any_of_them.corpora

@@ -105,7 +105,7 @@ BAD = [
     (["measure", TINY, "--text", "nothing.txt", "--output", "x.npz"], "unknown text 'nothing.txt'"),
     (["measure", TINY, "--token-ids", "nothing.json", "--output", "x.npz"], "there is no file 'nothing.json'"),
     (["report", "nothing.json"], "there is no results file 'nothing.json'"),
-    (["claims", "--full", "routr-norm"], "there is no claim 'routr-norm': did you mean router-norm?"),
+    (["claims", "--full", "routr-norm"], "there is no claim 'routr-norm': did you mean 'router-norm'?"),
     (["calibrate", "--seeds", "0"], "--seeds and --workers are whole numbers"),
 ]
 

@@ -223,10 +223,10 @@ def test_audits_have_other_outcomes_and_none_is_worse(a_results_file: Make) -> N
 
 def test_another_version_of_a_claim_is_told(a_results_file: Make) -> None:
     (pair,) = compared(a_results_file({}), a_results_file({"claim_version": 2})).pairs
-    assert (pair.void, pair.change) == (None, "same")
-    assert pair.notes == ("the claim is of version 2 and was of 1: its estimand or null has changed",)
+    assert pair.void == "version 1 of the claim then, 2 now: its estimand or null has changed"
+    assert (pair.change, pair.apart) == ("void", None)
     (pair,) = compared(a_results_file({"claim_version": 2}), a_results_file({"claim_version": 2})).pairs
-    assert pair.notes == ()
+    assert (pair.void, pair.notes) == (None, ())
 
 
 @pytest.mark.parametrize("version", [3, 4])

@@ -39,6 +39,7 @@ def test_the_list_holds_every_figure_with_its_caption(tmp_path: Path) -> None:
     assert first == {
         "id": "matrix-similarity",
         "title": KINDS[0].title,
+        "paper": "arXiv 2406.18219",
         "counterpart": "Figure 1 (section 4.1.1)",
         "claims": list(KINDS[0].claims),
         "caption": KINDS[0].caption + " And a note.",

@@ -123,13 +123,73 @@ def test_a_control_with_a_fault_leaves_the_verdict(measured: dict[str, Measured]
     assert rows["good"].controls["random_init"]["verdict"] == rows["good"].verdict.value
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
-def test_an_interruption_is_no_fault_of_an_estimator(error: Any, measured: dict[str, Measured]) -> None:
+def test_an_interruption_is_no_fault_of_an_estimator(measured: dict[str, Measured]) -> None:
     def interrupted(variant: str | None, measured: Measured, rng: np.random.Generator) -> Finding:
-        raise error
+        raise KeyboardInterrupt
 
-    with pytest.raises(error):
+    with pytest.raises(KeyboardInterrupt):
         try_all(pack("made_up", record("one", interrupted)), measured, 0)
+
+
+def test_an_estimator_that_would_leave_the_process_is_one_broken_row(measured: dict[str, Measured]) -> None:
+    def leaves(variant: str | None, measured: Measured, rng: np.random.Generator) -> Finding:
+        raise SystemExit(3)
+
+    (trial,) = try_all(pack("made_up", record("one", leaves)), measured, 0)
+    assert "raised SystemExit: 3" in str(trial.outcome)
+
+
+GOOD = Finding(
+    effect=0.5, interval=Interval(0.4, 0.6, 0.95, "m"), equivalence=Interval(0.42, 0.58, 0.9, "m"), p_value=0.01,
+    p_opposite=0.99, smallest_p=0.001, n_units=5, details={"count": np.int64(3)},
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("returned", "said"),
+    [
+        (None, "returned a NoneType and not a Finding"),
+        ("x", "returned a str and not a Finding"),
+        (replace(GOOD, p_value=7.0), "returned p_value 7, which does not lie between 0 and 1"),
+        (replace(GOOD, p_opposite=float("nan")), "returned p_opposite nan, which does not lie between 0 and 1"),
+        (replace(GOOD, effect=float("nan")), "returned an effect that is not a number (NaN)"),
+        (replace(GOOD, effect="0.5"), "returned effect as a str: give a number"),
+        (replace(GOOD, interval=None), "returned interval as a NoneType: give an Interval"),
+        (
+            replace(GOOD, interval=Interval(0.6, 0.4, 0.95, "m")),
+            "returned the interval [0.6, 0.4]: give finite ends, the lower first",
+        ),
+        (replace(GOOD, n_units=2.5), "returned n_units 2.5: give how many there are"),
+        (replace(GOOD, details={"x": [1]}), "returned 'x' as a list: give a number, a text or None"),
+    ],
+)
+def test_what_no_finding_can_be_is_said_of_its_claim_alone(
+    returned: Any, said: str, measured: dict[str, Measured]
+) -> None:
+    good = record("good", lambda variant, measured, rng: GOOD)
+    bad = record("bad", lambda variant, measured, rng: returned)
+    judged = evaluate(pack("made_up", good, bad), "m", None, measured, None, seed=0, alpha=0.05)
+    (broken,) = judged.broken
+    assert broken.claim == "bad" and said in broken.message and "fault of the estimator" in broken.message
+    (row,) = judged.results
+    assert (row.claim, row.details["count"]) == ("good", 3)
+    assert type(row.details["count"]) is int
+
+
+def test_an_estimator_cannot_change_what_others_are_given(measured: dict[str, Measured]) -> None:
+    def writes(variant: str | None, measured: Measured, rng: np.random.Generator) -> Finding:
+        measured.weights.router[...] = 0
+        return GOOD
+
+    def clears(variant: str | None, measured: Measured, rng: np.random.Generator) -> Finding:
+        measured.weights.matrix.clear()  # type: ignore[attr-defined]
+        return GOOD
+
+    before = measured["builtin"].weights.router.copy()
+    for estimator, said in ((writes, "read-only"), (clears, "has no attribute 'clear'")):
+        (trial,) = try_all(pack("made_up", record("one", estimator)), measured, 0)
+        assert said in str(trial.outcome)
+    assert (measured["builtin"].weights.router == before).all()
 
 
 def test_what_does_not_apply_is_a_row_and_nothing_broken(measured: dict[str, Measured]) -> None:

@@ -24,9 +24,9 @@ ROWS = (
 JUDGED = Judged(
     ROWS,
     (
-        Broken("three", "x", "text", "the text is empty"),
-        Broken("three", "x", "other text", "the text is too long"),
-        Broken("four", None, None, "no weights"),
+        Broken("three", "x", "text", "the text is empty", "a"),
+        Broken("three", "x", "other text", "the text is too long", "a"),
+        Broken("four", None, None, "no weights", "a"),
     ),
 )
 
@@ -46,6 +46,9 @@ def test_what_broke_is_found_by_its_text() -> None:
     assert JUDGED.find("three", "x", "a", "other text") == "the text is too long"
     assert JUDGED.find("three", "x", "a", "text") == "the text is empty"
     assert JUDGED.find("four", None, "a", None) == "no weights"
+    assert JUDGED.find("three", "x", None, "text") == "the text is empty"
+    with pytest.raises(LookupError):
+        JUDGED.find("four", None, "b", None)  # what broke on one model is nothing about another
     assert [one.key for one in JUDGED.broken] == ["three[x]", "three[x]", "four"]
 
 

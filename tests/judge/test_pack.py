@@ -47,14 +47,27 @@ def test_an_id_that_cannot_be_used_is_refused(name: str) -> None:
         assert str(caught.value) == f"a claim's id is lower-case letters, digits and hyphens, not '{name}'"
 
 
-@pytest.mark.parametrize("changes", [{"version": 0}, {"version": -1}, {"smallest": 0.0}])
-def test_a_version_or_a_smallest_effect_that_means_nothing_is_refused(changes: dict[str, Any]) -> None:
-    said = "one: a version is 1 or more, and a smallest effect of interest is not 0"
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"version": 0}, "version is not a whole number, 1 or more"),
+        ({"smallest": 0.0}, "smallest is not a number apart from 0"),
+        ({"smallest": float("nan")}, "smallest is not a number apart from 0"),
+        ({"negligible": -1.0}, "negligible is not a number above 0"),
+        ({"rule": "Level"}, "rule is 'Level', not one of difference, level"),
+        ({"variants": ()}, "variants are none, or one is there twice"),
+        ({"variants": ("a", "a")}, "variants are none, or one is there twice"),
+        ({"on_text": ("nosuch",)}, "estimands or on_text name an unknown variant"),
+        ({"paper_says": {"m": "abzent"}}, "paper_says is not one of holds, absent, opposite"),
+    ],
+)
+def test_a_record_that_no_verdict_could_be_reached_with_is_refused(changes: dict[str, Any], said: str) -> None:
+    said = f"claim 'one': {said}"
     for make in (
         lambda wrong: pack(wrong),
         lambda wrong: pack(replace(CLAIM, id="good"), evidence=(Counts({"one": wrong}),)),
     ):
-        with pytest.raises(ValueError, match="version") as caught:
+        with pytest.raises(ValueError, match="claim 'one'") as caught:
             make(replace(CLAIM, **changes))
         assert str(caught.value) == said
 

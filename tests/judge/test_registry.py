@@ -214,9 +214,12 @@ def test_a_claim_is_found_by_its_name_alone_unless_two_packs_have_it(entries: An
 @pytest.mark.parametrize(
     ("key", "said"),
     [
-        ("router-nor", "there is no claim 'router-nor': did you mean router-norm?"),
+        ("router-nor", "there is no claim 'router-nor': did you mean 'router-norm'?"),
         ("xyzzy", "there is no claim 'xyzzy': 'python -m moe_claims claims' lists them"),
-        ("look_into_moes/router-nor", "there is no claim 'look_into_moes/router-nor': did you mean router-norm?"),
+        (
+            "look_into_moes/router-nor",
+            "there is no claim 'look_into_moes/router-nor': did you mean 'look_into_moes/router-norm'?",
+        ),
         ("look_into_moe/router-norm", "there is no pack 'look_into_moe': did you mean 'look_into_moes'?"),
     ],
 )

@@ -122,7 +122,7 @@ def test_the_row_has_the_name_and_the_seed_of_its_pack(
 @pytest.mark.parametrize(
     ("mark", "said"),
     [
-        ("moe_claim('router-nrom')", "there is no claim 'router-nrom': did you mean router-norm?"),
+        ("moe_claim('router-nrom')", "there is no claim 'router-nrom': did you mean 'router-norm'?"),
         ("moe_claim('router-norm', evidence='public')", "'router-norm' is not tested on evidence 'public': live"),
         ("moe_claim('nowhere/x')", "there is no pack 'nowhere'"),
     ],

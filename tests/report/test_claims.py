@@ -100,7 +100,7 @@ def test_variants_with_an_effect_of_their_own_say_so() -> None:
 
 
 def test_a_claim_that_does_not_exist_is_refused_with_the_nearest() -> None:
-    with pytest.raises(UsageError, match=r"there is no claim 'router-nor': did you mean router-norm\?"):
+    with pytest.raises(UsageError, match=r"there is no claim 'router-nor': did you mean 'router-norm'\?"):
         resolve("router-nor", [PACK])
     with pytest.raises(UsageError, match="there is no claim 'xyzzy': 'python -m moe_claims claims' lists them"):
         resolve("xyzzy", [PACK])

@@ -48,11 +48,15 @@ def shown(models: Sequence[Mapping[str, Any]], folder: Path) -> list[dict[str, s
     return [
         {
             "title": f"{figure['title']}: {name}",
-            "caption": f"{figure['caption']} Counterpart in the paper: {figure['counterpart']}.",
+            "caption": f"{figure['caption']} {_counterpart(figure)}",
             "uri": _uri(folder, str(figure["files"][0])),
         }
         for name, figure in sorted(drawn, key=lambda one: order.index(one[1]["id"]))
     ]
+
+
+def _counterpart(figure: Mapping[str, Any]) -> str:
+    return f"Counterpart in {figure.get('paper', 'the paper')}: {figure['counterpart']}."
 
 
 def _uri(folder: Path, name: str) -> str:
