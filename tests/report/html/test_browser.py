@@ -13,6 +13,7 @@ from moe_claims.report import html
 REQUIRED = "MOE_CLAIMS_BROWSER"
 """Set in CI: there a browser must be, and elsewhere the tests are skipped without one."""
 WIDTHS = (360, 1440)
+pytestmark = pytest.mark.campaign("long")
 
 
 def missing(reason: str) -> None:
