@@ -195,18 +195,17 @@ def test_selecting_one_claim_changes_no_number_and_quick_runs_no_control(run, py
     assert document["environment"]["profile"] == "quick"
 
 
-def test_workers_give_the_same_report(
-    run, grok_shown: None, pytester: pytest.Pytester, no_figures: tuple[str, ...]
-) -> None:
+def test_workers_give_the_same_report(grok_shown: None, pytester: pytest.Pytester, no_figures: tuple[str, ...]) -> None:
     # Audits of the published code on the same small model in the other processes.
     with (pytester.path / "no_figures.py").open("a") as file:
         file.write("from moe_claims.packs.look_into_moes.audits import published_code\n")
         file.write(f"published_code.MODEL = {published_code.MODEL!r}\n")
     model = ("--moe-model", TINY, *QUICK)
-    run(*model, "--moe-report", "alone")
-    options = ("--import-mode=importlib", "-p", "no:cacheprovider", "--moe-cache", str(pytester.path / "other"))
+    options = ("--import-mode=importlib", "-p", "no:cacheprovider", *model, *no_figures)
+    # Fresh processes both: what ran before in this one, such as a number of threads, is no matter of workers.
+    pytester.runpytest_subprocess(claims_folder(), *options, "--moe-cache", "one", "--moe-report", "alone")
     workers = pytester.runpytest_subprocess(
-        claims_folder(), *options, *model, *no_figures, "--moe-report", "pair", "-n", "2"
+        claims_folder(), *options, "--moe-cache", "other", "--moe-report", "pair", "-n", "2"
     )
     assert workers.ret in (0, 1)
     assert without_time(load(pytester.path / "alone")) == without_time(load(pytester.path / "pair"))
