@@ -82,7 +82,7 @@ def test_the_limit_is_one() -> None:
     assert "MemoryError" in done.stderr
 
 
-@pytest.mark.campaign("long")  # takes 3.4 GB of disk
+@pytest.mark.campaign("long")
 def test_weights(large: Path, tmp_path: Path) -> None:
     arrays, peak = _measured(large, tmp_path / "x.npz", "--what", "weights")
     assert arrays["similarity.matrix.up"].shape == (LAYERS, EXPERTS, EXPERTS)
@@ -100,5 +100,6 @@ def test_forward(large: Path, tmp_path: Path) -> None:
     )
     assert arrays["output_norms"].shape == (LAYERS, 7, EXPERTS)
     np.testing.assert_allclose(arrays["nats"], np.log(VOCABULARY), rtol=1e-3)
-    assert peak < 2 * 2 * (LAYER + 8 * WIDTH * WIDTH) + 7 * 10**8  # two layers, twice as wide as they are stored
+    # Two layers, twice as wide as they are stored, and 1 GB for libraries and what they map, as for the weights.
+    assert peak < 2 * 2 * (LAYER + 8 * WIDTH * WIDTH) + 10**9
     assert peak < LIMIT + 10**8
