@@ -37,9 +37,9 @@ if not all(row["null_distribution"] for row in document["results"] if row["p_val
 if (folder / "report.md").read_text(encoding="utf-8") != markdown.render(document):
     sys.exit("report.md does not follow from results.json")
 page = (folder / "report.html").read_text(encoding="utf-8")
-if find_spec("matplotlib") is not None and len(folders.of(folder)) < 4 * len(JUDGED):
+if find_spec("matplotlib") is not None and len(folders.page_figures(folder)) < 4 * len(JUDGED):
     sys.exit("report.html lacks figures")
-if page != html.render(document, folders.of(folder)):
+if page != html.render(document, folders.page_figures(folder)):
     sys.exit("report.html does not follow from results.json")
 if len(page.encode()) > 8_000_000:
     sys.exit("report.html is larger than 8 MB")
