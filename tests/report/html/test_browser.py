@@ -90,10 +90,16 @@ def test_lines_are_sorted_by_the_verdicts_of_a_model_and_back(page: Any) -> None
     assert page.locator("th[aria-sort]").count() == 1
 
 
+def _wait_for_rows(page: Any, number: int) -> None:
+    """On a busy machine the page may filter a moment after it was asked to."""
+    page.wait_for_function(f"document.querySelectorAll('#verdicts tbody tr:not([hidden])').length === {number}")
+
+
 def test_lines_are_filtered_and_their_sections_with_them(page: Any) -> None:
     everything = shown(page)
     page.fill("#filter-text", "ROUTER-norm")
     found = [name for name in everything if "router-norm" in name]
+    _wait_for_rows(page, len(found))
     assert shown(page) == found
     assert page.locator("#shown").inner_text() == f"{len(found)} of {len(everything)} rows"
     visible = page.eval_on_selector_all(
@@ -102,6 +108,7 @@ def test_lines_are_filtered_and_their_sections_with_them(page: Any) -> None:
     )
     assert visible == list(dict.fromkeys(name.partition(" ")[0] for name in found))
     page.select_option("#filter-family", "secondary")
+    _wait_for_rows(page, sum(name.startswith("corpus-robust") for name in found))
     assert shown(page) == [name for name in found if name.startswith("corpus-robust")]
     page.get_by_role("button", name="Show all").click()
     page.wait_for_function("document.querySelectorAll('#verdicts tbody tr[hidden]').length === 0")
