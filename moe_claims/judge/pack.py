@@ -49,7 +49,6 @@ class Session(Protocol):
     @property
     def settings(self) -> Settings:
         """The run's options."""
-        ...
 
     def judged(self, pack: "Pack", model: str) -> Judged:
         """All rows of a pack on one of the run's models.
@@ -57,7 +56,6 @@ class Session(Protocol):
         Raises:
             MoeClaimsError: the model cannot be opened or its weights measured.
         """
-        ...
 
 
 class Evidence(Protocol):
@@ -66,21 +64,17 @@ class Evidence(Protocol):
     @property
     def name(self) -> str:
         """One word, stored in the field ``evidence`` of result rows."""
-        ...
 
     @property
     def title(self) -> str:
         """Heading of these rows in reports."""
-        ...
 
     @property
     def claims(self) -> Mapping[str, Claim]:
         """The claims that this evidence can test, by id."""
-        ...
 
     def cases(self, claim: Claim, settings: Settings) -> Sequence[Case]:
         """The tests of one of these claims in a run."""
-        ...
 
     def judged(self, pack: "Pack", case: Case, session: Session) -> Judged:
         """The rows of the family that a case belongs to, whose p-values are corrected together.
@@ -88,7 +82,6 @@ class Evidence(Protocol):
         Raises:
             MoeClaimsError: the rows cannot be computed.
         """
-        ...
 
 
 @final
