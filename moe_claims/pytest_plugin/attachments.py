@@ -14,6 +14,7 @@ import pytest
 from moe_claims.pytest_plugin import parametrize, properties
 
 _FOUND = pytest.StashKey[list[tuple[str, str]]]()
+_TABLES = pytest.StashKey[list[str]]()
 _ATTRIBUTE = "moe_claims"
 """Name of the attribute of a test report that holds the pairs (kind, JSON)."""
 
@@ -36,17 +37,21 @@ def attach(item: pytest.Item, kind: str, content: Mapping[str, Any]) -> None:
 
 
 def put_on_report(item: pytest.Item, report: pytest.TestReport) -> None:
-    """Moves the rows attached since the last report to this test report."""
+    """Moves the rows attached since the last report to this test report, and as tables to pytest-html's page."""
     found = item.stash.get(_FOUND, [])
-    if not found:
-        return
-    del item.stash[_FOUND]
-    setattr(report, _ATTRIBUTE, [list(pair) for pair in found])
+    if found:
+        del item.stash[_FOUND]
+        setattr(report, _ATTRIBUTE, [list(pair) for pair in found])
     pytest_html = item.config.pluginmanager.getplugin("html")
-    if getattr(item.config.option, "htmlpath", None) and hasattr(pytest_html, "extras"):
-        tables = [table for table in (properties.html(kind, json.loads(content)) for kind, content in found) if table]
+    if not getattr(item.config.option, "htmlpath", None) or not hasattr(pytest_html, "extras"):
+        return
+    tables = item.stash.setdefault(_TABLES, [])
+    tables += [table for table in (properties.html(kind, json.loads(content)) for kind, content in found) if table]
+    # Before 4.2, pytest-html shows of a test only what is on the report of the phase that settled its outcome.
+    if report.when == "call" or not report.passed:
         before = getattr(report, "extras", [])
         setattr(report, "extras", [*before, *map(pytest_html.extras.html, tables)])  # noqa: B010 - an attribute of pytest-html
+        del item.stash[_TABLES]
 
 
 def attachments_of(report: pytest.TestReport) -> list[tuple[str, str]]:

@@ -1,5 +1,7 @@
 """Flips and resamples of whole sequences against Fisher's and SciPy's numbers."""
 
+from inspect import signature
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,6 +15,7 @@ from moe_claims.stats.trend import kendall_tau
 from moe_claims.types import Interval
 
 SEEDS = st.integers(0, 2**32 - 1)
+RNG = "rng" if "rng" in signature(bootstrap).parameters else "random_state"  # before SciPy 1.15
 
 
 def first(means: Floats) -> Floats:
@@ -148,7 +151,7 @@ def test_interval_is_scipys(method: str, spread: bool, sequences: int) -> None:
             batch=5_000,
             method=method,
             confidence_level=level,
-            rng=np.random.default_rng(2),
+            **{RNG: np.random.default_rng(2)},
         ).confidence_interval
         # A 2.5 % quantile of 40,000 normal draws has an error of 0.35 % of the interval's width, two of them 0.5 %.
         width = theirs.high - theirs.low
