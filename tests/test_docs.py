@@ -39,9 +39,9 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 PAGES.remove(ROOT / "docs" / "howto-claim.md")  # tests/packs/test_third_party.py installs and runs what it shows
 INSTALLS = ("pip install", "git clone", "cd ")
 SMALLER = {
-    "--seeds 200": "--seeds 1",
+    "--seeds 200": "--seeds 1 --claim corpus-robust",
     "--output docs/calibration.md": "--output calibration.md",
-    "--seeds 25": "--seeds 1",
+    "--seeds 25": "--seeds 1 --claim router-norm-extremes",
     "--output docs/power.md": "--output power.md",
     "--text enwik8.gz": "--text enwik8.gz --steps 1",
     "--seeds 5": "--seeds 1",

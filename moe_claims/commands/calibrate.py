@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from moe_claims.commands import Commands
+from moe_claims.commands import Commands, add_trials, claims_asked, written
 from moe_claims.errors import UsageError
 
 
@@ -15,8 +15,7 @@ def add(commands: Commands) -> None:
         default=200,
         help="models of each kind, a quarter as many at random initialisation (default 200)",
     )
-    parser.add_argument("--workers", type=int, default=2, help="processes (default 2)")
-    parser.add_argument("--log", type=Path, default=Path("calibration.jsonl"), help="results so far; resumes there")
+    add_trials(parser, log="calibration.jsonl")
     parser.add_argument("--output", type=Path, help="Markdown file to write (default: print it)")
     parser.set_defaults(run=run)
 
@@ -26,8 +25,5 @@ def run(given: argparse.Namespace) -> str:
 
     if given.seeds < 1 or given.workers < 1:
         raise UsageError("--seeds and --workers are whole numbers, 1 or more")
-    text = calibrate(seeds=given.seeds, workers=given.workers, log=given.log)
-    if given.output is None:
-        return text
-    given.output.write_text(text, encoding="utf-8")
-    return f"written to {given.output}"
+    claims = claims_asked(given.claim)
+    return written(calibrate(seeds=given.seeds, workers=given.workers, log=given.log, claims=claims), given.output)

@@ -3,15 +3,14 @@
 import argparse
 from pathlib import Path
 
-from moe_claims.commands import Commands
+from moe_claims.commands import Commands, add_trials, claims_asked, written
 from moe_claims.errors import UsageError
 
 
 def add(commands: Commands) -> None:
     parser = commands.add_parser("power", help="how often each claim is found at which size of effect, with a figure")
     parser.add_argument("--seeds", type=int, default=25, help="models of each strength (default 25)")
-    parser.add_argument("--workers", type=int, default=2, help="processes (default 2)")
-    parser.add_argument("--log", type=Path, default=Path("power.jsonl"), help="results so far; resumes there")
+    add_trials(parser, log="power.jsonl")
     parser.add_argument("--output", type=Path, required=True, help="Markdown file to write; the figure lies beside it")
     parser.set_defaults(run=run)
 
@@ -24,8 +23,7 @@ def run(given: argparse.Namespace) -> str:
     if given.seeds < 1 or given.workers < 1:
         raise UsageError("--seeds and --workers are whole numbers, 1 or more")
     figure = given.output.with_suffix(".png")
-    curves = power(seeds=given.seeds, workers=given.workers, log=given.log)
+    curves = power(seeds=given.seeds, workers=given.workers, log=given.log, claims=claims_asked(given.claim))
     draw(curves, figure)
     depth = depth_power(curves=4 * given.seeds)
-    given.output.write_text(summary(curves, depth, given.seeds, figure.name), encoding="utf-8")
-    return f"written to {given.output} and {figure}"
+    return f"{written(summary(curves, depth, given.seeds, figure.name), given.output)} and {figure}"

@@ -150,4 +150,4 @@ def _inches(entries: int) -> float:
 
 def _sharp(values: Floats, inches: float) -> str:
     """Interpolation of a map: none, unless there are more cells than pixels, which are then averaged."""
-    return "nearest" if values.shape[0] <= 100 * inches else "auto"
+    return "nearest" if values.shape[0] <= 100 * inches else style.AVERAGED

@@ -27,9 +27,8 @@ def side_by_side(title: str, name: str, layers: Integers, panels: Sequence[tuple
     for column, (heading, values, colours) in enumerate(panels):
         left, top = _LEFT + column * (_WIDTH + _GAP), style.HEADING + 0.25
         axis = style.box(figure, left, top, _WIDTH, high)
-        image = colours.drawn(
-            axis, values, aspect="auto", interpolation="nearest" if values.shape[1] <= 400 else "auto"
-        )
+        interpolation = "nearest" if values.shape[1] <= 400 else style.AVERAGED
+        image = colours.drawn(axis, values, aspect="auto", interpolation=interpolation)
         axis.set_title(heading)
         positions, labels = style.ticks(values.shape[1])
         axis.set_xticks(positions, labels)

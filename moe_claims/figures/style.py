@@ -18,6 +18,8 @@ ROLE_NAMES = {"up": "W_up", "act": "W_act", "down": "W_down"}
 ROLE_LINES = {"up": (BLUE, "o", "-"), "act": (VERMILION, "s", "--"), "down": (GREEN, "^", ":")}
 """Colour, marker and line style of each matrix kind; each of the three identifies it."""
 
+AVERAGED = "antialiased"
+"""Interpolation of a map with more cells than pixels; from matplotlib 3.10 on also called ``auto``."""
 _FONT = "DejaVu Sans"
 _LONGEST = 60
 _STEPS = (1, 2, 4, 8, 16, 32, 64, 128, 256)

@@ -211,7 +211,9 @@ class _Pairs:
         from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
         costs = 2 / UNIT - self.steps  # above 0, since SciPy takes 0 for no pair
-        graph = csr_array((costs, (self.keys // count, self.keys % count)), shape=(count, count))
+        # SciPy 1.13 reads no wider indices.
+        pair = ((self.keys // count).astype(np.int32), (self.keys % count).astype(np.int32))
+        graph = csr_array((costs, pair), shape=(count, count))
         return np.asarray(min_weight_full_bipartite_matching(graph)[1], dtype=np.int64)
 
     def prices(self, partner: Indices) -> tuple[Floats, Floats] | None:

@@ -72,22 +72,25 @@ chosen, independently; curves that vary smoothly over depth without a trend; a r
 follows all three matrices equally; a dense model that is one more expert."""
 
 
-def calibrate(*, seeds: int, workers: int, log: Path) -> str:
+def calibrate(*, seeds: int, workers: int, log: Path, claims: Sequence[str] = tuple(LIVE)) -> str:
     """Runs the models that are missing in the log, and returns a summary as Markdown.
 
     Args:
         seeds: number of models of each kind; a quarter as many for the random-initialisation control.
         workers: number of processes.
         log: file of JSON lines, one per model; an interrupted calibration resumes from it.
+        claims: the claims that are asked about. Only kinds that are about one of them are run, each with all of its
+            claims, so that the correction and the log are those of the whole calibration.
 
     Raises:
         UsageError: the log was written by another version.
     """
-    asserted = [kind.setup for kind in KINDS if kind.truth is not None]
-    fresh = [kind.setup for kind in KINDS if kind.truth is None]
+    kinds = [kind for kind in KINDS if set(kind.claims) & set(claims)]
+    asserted = [kind.setup for kind in kinds if kind.truth is not None]
+    fresh = [kind.setup for kind in kinds if kind.truth is None]
     rows = dict(run(asserted, seeds, workers=workers, log=log, label="calibrating"))
     rows |= run(fresh, -(-seeds // 4), workers=workers, log=log, label="random initialisation")
-    return summary(rows, seeds)
+    return summary(rows, seeds, claims)
 
 
 @final
@@ -151,8 +154,8 @@ def acceptable(kind: Kind, replicated: Rate) -> bool:
     return clopper_pearson(replicated.hits, replicated.trials).high <= just.high
 
 
-def summary(rows: Mapping[str, Sequence[Row]], seeds: int) -> str:
-    """The calibration as Markdown: one table per kind of model."""
+def summary(rows: Mapping[str, Sequence[Row]], seeds: int, claims: Sequence[str] = tuple(LIVE)) -> str:
+    """The calibration of some claims as Markdown: one table per kind of model that is about one of them."""
     from importlib.metadata import version
 
     versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers", "numpy", "scipy"))
@@ -166,16 +169,21 @@ def summary(rows: Mapping[str, Sequence[Row]], seeds: int) -> str:
         "replicated in at least 95 % of seeds, null models in at most 5 %; of random initialisation nothing is "
         "asserted: a claim replicated there is an artefact of the architecture, and marked so here and in every "
         "report.",
-        f"Made by `python -m moe_claims calibrate --seeds {seeds} --output docs/calibration.md` with "
-        f"moe_claims {__version__}, {versions}.",
-        *(_table(kind, rows[kind.setup.name]) for kind in KINDS),
+        f"Made by `python -m moe_claims calibrate --seeds {seeds}{asked_for(claims)} --output docs/calibration.md` "
+        f"with moe_claims {__version__}, {versions}.",
+        *(_table(kind, rows[kind.setup.name], claims) for kind in KINDS if set(kind.claims) & set(claims)),
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def _table(kind: Kind, rows: Sequence[Row]) -> str:
+def asked_for(claims: Sequence[str]) -> str:
+    """The options of a command that choose these claims; empty for all of them."""
+    return "" if tuple(claims) == tuple(LIVE) else "".join(f" --claim {claim}" for claim in claims)
+
+
+def _table(kind: Kind, rows: Sequence[Row], claims: Sequence[str]) -> str:
     lines = ["| claim | replicated | p ≤ 0.05 | applies | as it should be |", "|---|---|---|---|---|"]
-    for claim in kind.claims:
+    for claim in (claim for claim in kind.claims if claim in claims):
         for key in LIVE[claim].row_keys():
             found = rates(rows, key)
             small = found.small.text() if found.small.trials else "–"

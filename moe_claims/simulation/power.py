@@ -14,7 +14,7 @@ from moe_claims import __version__, texts
 from moe_claims.judge.claim import Claim, key_of
 from moe_claims.models.synthetic.build import Shape
 from moe_claims.packs.look_into_moes.pack import LIVE
-from moe_claims.simulation.calibration import EXTREMES, TEXTS, UPCYCLED, Rate
+from moe_claims.simulation.calibration import EXTREMES, TEXTS, UPCYCLED, Rate, asked_for
 from moe_claims.simulation.power_over_depth import DepthPower, effect_that_is_reached, layers_that_reach
 from moe_claims.simulation.power_over_depth import summary as depth_summary
 from moe_claims.simulation.trials import ALPHA, ONE_TEXT, THREE_TEXTS, Row, Setup, run
@@ -111,20 +111,24 @@ def _cross(x: Sequence[float], y: Sequence[float], at: float) -> float | None:
     return None
 
 
-def power(*, seeds: int, workers: int, log: Path) -> list[Curve]:
-    """The power curves of all claims; runs the models of all strengths that are missing in the log.
+def power(*, seeds: int, workers: int, log: Path, claims: Sequence[str] = tuple(LIVE)) -> list[Curve]:
+    """The power curves of some claims; runs the models of all strengths that are missing in the log.
 
     Args:
         seeds: number of models of each strength.
         workers: number of processes.
         log: file of JSON lines, one per model; an interrupted run resumes from it.
+        claims: the claims that are asked about; those that their kinds of models are analysed with are analysed too,
+            so that the correction and the log are those of the whole.
 
     Raises:
         UsageError: the log was written by another version.
     """
-    setups = [setup_of(strength, kind) for kind, strengths in STRENGTHS.items() for strength in strengths]
+    asked = [LIVE[claim] for claim in claims]
+    kinds = {_kind_of(claim) for claim in asked}
+    setups = [setup_of(strength, kind) for kind in STRENGTHS if kind in kinds for strength in STRENGTHS[kind]]
     rows = run(setups, seeds, workers=workers, log=log, label="measuring power")
-    return [curve(claim, variant, rows) for claim in LIVE.values() for variant in claim.variants]
+    return [curve(claim, variant, rows) for claim in asked for variant in claim.variants]
 
 
 def curve(claim: Claim, variant: str | None, rows: Mapping[str, Sequence[Row]]) -> Curve:
@@ -156,6 +160,7 @@ def summary(curves: Sequence[Curve], depth: Sequence[DepthPower], seeds: int, fi
         seeds: number of models of each strength.
         figure: file name of the figure.
     """
+    claims = tuple(dict.fromkeys(one.claim.id for one in curves))
     lines = [
         "| claim | smallest effect of interest | power there | effect found in 80 % | 80 % at the smallest effect |",
         "|---|---|---|---|---|",
@@ -175,7 +180,8 @@ def summary(curves: Sequence[Curve], depth: Sequence[DepthPower], seeds: int, fi
         "is read from the simulations below. For others it is the normal approximation, in which errors fall with the "
         "root of the number of layers (where chance lies in labels or layers) or of sequences; it takes the level of 5 "
         "% before any correction, and so asks for rather too many.",
-        f"Made by `python -m moe_claims power --seeds {seeds} --output docs/power.md` with moe_claims {__version__}.",
+        f"Made by `python -m moe_claims power --seeds {seeds}{asked_for(claims)} --output docs/power.md` with "
+        f"moe_claims {__version__}.",
         f"![Share of models in which each claim is found, over its mean effect]({figure})",
         "\n".join(lines),
         depth_summary(depth),

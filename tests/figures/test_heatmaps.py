@@ -69,7 +69,7 @@ def test_every_number_is_drawn(experts: int, images_of: Callable[[Any], list[Any
 def test_cells_that_are_smaller_than_dots_are_averaged_and_none_is_dropped(
     images_of: Callable[[Any], list[Any]],
 ) -> None:
-    for experts, how in ((64, "nearest"), (512, "auto")):
+    for experts, how in ((64, "nearest"), (512, style.AVERAGED)):
         values = _similarities(experts, 1)
         figure = heatmaps.grid("t", "m", [heatmaps.Row("r", values, heatmaps.signed([values], "cosine"))], ["a"])
         assert images_of(figure)[0].get_interpolation() == how
