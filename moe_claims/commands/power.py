@@ -16,7 +16,7 @@ def add(commands: Commands) -> None:
 
 
 def run(given: argparse.Namespace) -> str:
-    from moe_claims.simulation.power import power, summary
+    from moe_claims.simulation.power import needs_layers, power, summary
     from moe_claims.simulation.power_figure import draw
     from moe_claims.simulation.power_over_depth import depth_power
 
@@ -25,5 +25,5 @@ def run(given: argparse.Namespace) -> str:
     figure = given.output.with_suffix(".png")
     curves = power(seeds=given.seeds, workers=given.workers, log=given.log, claims=claims_asked(given.claim))
     draw(curves, figure)
-    depth = depth_power(curves=4 * given.seeds)
+    depth = depth_power(curves=4 * given.seeds) if any(map(needs_layers, curves)) else []
     return f"{written(summary(curves, depth, given.seeds, figure.name), given.output)} and {figure}"

@@ -156,7 +156,7 @@ def summary(curves: Sequence[Curve], depth: Sequence[DepthPower], seeds: int, fi
 
     Args:
         curves: curves, one per claim and variant.
-        depth: power of the tests over depth by number of layers.
+        depth: power of the tests over depth by number of layers; empty if no curve needs layers.
         seeds: number of models of each strength.
         figure: file name of the figure.
     """
@@ -184,7 +184,7 @@ def summary(curves: Sequence[Curve], depth: Sequence[DepthPower], seeds: int, fi
         f"moe_claims {__version__}.",
         f"![Share of models in which each claim is found, over its mean effect]({figure})",
         "\n".join(lines),
-        depth_summary(depth),
+        *([depth_summary(depth)] if depth else []),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -203,7 +203,7 @@ def _reached_with(one: Curve, depth: Sequence[DepthPower]) -> str:
         return "by no size: a claim of level"
     if one.at_smallest is not None and one.at_smallest >= WANTED:
         return "with this text and these layers"
-    tested = one.variant if one.claim.id in TEXTS else one.claim.id
+    tested = _tested(one)
     if tested in _OVER_DEPTH:
         return _layers_wanted(LIVE[tested], depth)
     times = None if one.at_smallest is None else times_as_many(one.at_smallest)
@@ -212,6 +212,16 @@ def _reached_with(one: Curve, depth: Sequence[DepthPower]) -> str:
     if "layer" in one.claim.unit:
         return f"with about {math.ceil(times * Shape().layers)} layers"
     return f"with about {math.ceil(times * _sequences())} sequences"
+
+
+def needs_layers(one: Curve) -> bool:
+    """Whether what would raise the power is a number of layers, which is read from simulations without models."""
+    return _tested(one) in _OVER_DEPTH
+
+
+def _tested(one: Curve) -> str | None:
+    """The claim that a claim or variant tests."""
+    return one.variant if one.claim.id in TEXTS else one.claim.id
 
 
 def _sequences() -> int:

@@ -69,6 +69,7 @@ def test_power_of_one_claim_runs_its_kind_of_models(ran: Ran, tmp_path: Path) ->
     text = (tmp_path / "power.md").read_text()
     assert "power --seeds 1 --claim router-norm-extremes --output" in text
     assert (tmp_path / "power.png").exists()
+    assert "What the number of layers allows" not in text  # which is about other claims
 
 
 @pytest.mark.parametrize("command", ["calibrate", "power"])
