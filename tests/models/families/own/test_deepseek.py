@@ -14,7 +14,6 @@ import torch
 from moe_claims.commands.main import main
 from moe_claims.errors import ModelError
 from moe_claims.models.checkpoint import Checkpoint
-from moe_claims.models.config import as_object
 from moe_claims.models.forward.layerwise import LayerwiseModel
 from moe_claims.models.storage.tensor_source import MemorySource
 
@@ -238,20 +237,3 @@ def test_another_scoring_is_refused(drawn: Any) -> None:
     )
     with pytest.raises(ModelError, match=f"^{re.escape(expected)}$"):
         LayerwiseModel(Checkpoint("m", config, MemorySource(drawn(_shapes(CONFIG)))))
-
-
-def test_it_can_be_trained_and_continued() -> None:
-    from transformers import AutoModelForCausalLM
-    from transformers.cache_utils import Cache
-
-    torch.manual_seed(0)
-    model = AutoModelForCausalLM.from_config(as_object(CONFIG), dtype=torch.float32)
-    ids = torch.randint(3, 64, (2, 7))
-    whole = model(input_ids=ids, labels=ids, output_router_logits=True)
-    assert len(whole.router_logits) == 3 and float(whole.aux_loss.detach()) > 0
-    whole.loss.backward()
-    assert all(parameter.grad is not None for parameter in model.parameters())
-    first = model(input_ids=ids[:, :5], use_cache=True)
-    (cached,) = [named for named in first.items() if isinstance(named[1], Cache)]  # by a name of the release's own
-    rest = model(input_ids=ids[:, 5:], **dict([cached]), use_cache=True)
-    assert torch.allclose(rest.logits, whole.logits[:, 5:], atol=1e-5)

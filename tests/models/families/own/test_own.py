@@ -62,3 +62,21 @@ def test_transformers_loads_what_it_saved_in_both_layouts(model_type: str, origi
     assert not report["missing_keys"] and not report["unexpected_keys"] and not report["mismatched_keys"]
     for name, tensor in model.state_dict().items():
         assert torch.equal(loaded.state_dict()[name], tensor), name
+
+
+@pytest.mark.parametrize("model_type", TYPES)
+def test_it_can_be_trained_and_continued(model_type: str) -> None:
+    from transformers.cache_utils import Cache
+
+    own.register()
+    model = _model(model_type)
+    ids = torch.randint(3, 64, (2, 7))
+    whole = model(input_ids=ids, labels=ids, output_router_logits=True)
+    assert len(whole.router_logits) == 2 - getattr(model.config, "first_k_dense_replace", 0)
+    assert float(whole.aux_loss.detach()) > 0
+    whole.loss.backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+    first = model(input_ids=ids[:, :5], use_cache=True)
+    (cached,) = [named for named in first.items() if isinstance(named[1], Cache)]  # by a name of the release's own
+    rest = model(input_ids=ids[:, 5:], **dict([cached]), use_cache=True)
+    assert torch.allclose(rest.logits, whole.logits[:, 5:], atol=1e-5)
