@@ -12,6 +12,7 @@ def add(commands: Commands) -> None:
     parser.add_argument("name", help="of a model whose checkpoints are known: tiny-scratch, or org/name")
     parser.add_argument("--revisions", help="comma-separated, such as step500,step1000 (default: those known)")
     parser.add_argument("--points", type=int, default=8, help="of the known ones, at most this many (default 8)")
+    parser.add_argument("--pack", action="append", metavar="NAME", help="judge its claims; repeatable (default: ours)")
     add_text(parser, repeatable=True)
     add_running(parser)
     parser.add_argument("--cache", help="folder of stored measurements (default: the user's cache folder)")
@@ -31,7 +32,7 @@ def run(given: argparse.Namespace) -> str:
     wanted = None if given.revisions is None else [part.strip() for part in given.revisions.split(",")]
     pyplot()  # what it lacks is said now, not after the measuring
     refs, known = models(given.name, wanted, given.points)
-    options = ("text", "tokens", "device", "dtype", "download", "cache")
+    options = ("pack", "text", "tokens", "device", "dtype", "download", "cache")
     settings = settings_from({"model": [ref.name for ref in refs], **{name: getattr(given, name) for name in options}})
     document = results_of(settings)
     results.write(given.output / "results.json", document)

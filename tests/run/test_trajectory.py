@@ -13,8 +13,11 @@ from hypothesis import strategies as st
 
 from moe_claims.commands.main import main
 from moe_claims.errors import UsageError
+from moe_claims.judge.pack import Pack
 from moe_claims.models import embedded
+from moe_claims.packs.look_into_moes.pack import LIVE
 from moe_claims.report import results, trajectory
+from moe_claims.run import session
 from moe_claims.run.trajectory import chosen, models
 from moe_claims.zoo.points import pack
 from moe_claims.zoo.recipes import recipe
@@ -44,6 +47,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     found = pack(SMALL, work, folder)
     assert found["relative_error"] < 0.1
     assert embedded.points_of(folder) == [1, 2, 4]
+    shutil.copytree(folder, place / "models" / "tiny-dense")  # a whole installation has a dense reference
     return place
 
 
@@ -96,8 +100,6 @@ def test_the_command_follows_claims_over_a_training(
     installed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(embedded, "files", lambda _: installed)
-    # The dense reference is part of a whole installation.
-    shutil.copytree(installed / "models" / "tiny-scratch", installed / "models" / "tiny-dense", dirs_exist_ok=True)
     output = tmp_path / "along"
     arguments = ["trajectory", "tiny-scratch", "--points", "3", "--tokens", "400"]
     assert main([*arguments, "--cache", str(tmp_path / "cache"), "--output", str(output)]) == 0
@@ -113,6 +115,20 @@ def test_the_command_follows_claims_over_a_training(
     assert "- Points: 3 of 4 known checkpoints, at steps 1, 4, 8" in page
     assert "low precision" in page
     assert (output / "trajectory.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_claims_of_another_pack_are_followed_where_it_is_asked_for(
+    installed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    theirs = Pack("theirs", "Another Paper", "a made-up place", (LIVE["neuron-experts"],))
+    monkeypatch.setattr(embedded, "files", lambda _: installed)
+    monkeypatch.setattr(session, "chosen", lambda names: (theirs,) if names == ("theirs",) else ())
+    arguments = ["trajectory", "tiny-scratch", "--points", "2", "--cache", str(tmp_path / "cache")]
+    assert main([*arguments, "--pack", "theirs", "--output", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.startswith("neuron-experts: ")
+    document = results.read(tmp_path / "results.json")
+    assert [pack["title"] for pack in document["packs"]] == ["Another Paper"]
+    assert {row["claim"] for row in document["results"]} == {"theirs/neuron-experts"}
 
 
 def test_a_checkpoint_that_cannot_be_read_loses_none_of_the_others(

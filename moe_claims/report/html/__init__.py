@@ -72,16 +72,16 @@ def _hash(text: str) -> str:
     return "'sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() + "'"
 
 
-def _elsewhere(document: Row) -> list[tuple[str, str, list[view.Section]]]:
-    """(Anchor, title, sections) of every kind of evidence other than live measurements."""
-    titles: dict[str, str] = {}
-    for pack in document["packs"]:
-        titles |= {name: title for name, title in pack["evidence"].items() if name not in titles}
-    found = [
-        (f"evidence-{place}", title, view.sections(document["results"], name, f"evidence-{place}-claim"))
-        for place, (name, title) in enumerate(titles.items())
-    ]
-    return [one for one in found if one[2]]
+def _elsewhere(document: Row) -> list[tuple[str, str, str, list[view.Section]]]:
+    """(Anchor, short title, title, sections) of every pack's evidence other than live measurements."""
+    found = []
+    for pack, said in formatting.packs(document):
+        rows = [row for row in document["results"] if row["pack"] == pack["id"]]
+        for name, title in pack["evidence"].items():
+            anchor = f"evidence-{len(found)}"
+            if sections := view.sections(rows, name, f"{anchor}-claim"):
+                found.append((anchor, f"{title.partition(':')[0]}{said}", f"{title}{said}", sections))
+    return found
 
 
 def _tallies(document: Row) -> list[tuple[str, str]]:

@@ -162,3 +162,19 @@ def test_characters_that_hide_or_turn_others_are_made_visible(text: str, shown: 
 def test_what_is_no_text_is_left_alone() -> None:
     assert inert(3) == 3
     assert inert(None) is None
+
+
+def test_two_packs_that_name_their_evidence_alike_have_a_part_each(document: Document) -> None:
+    counted = [row for row in document["results"] if row["evidence"] == "public"]
+    theirs = [row | {"pack": "theirs", "claim": f"theirs/{formatting.claim(row)}"} for row in counted]
+    packs = [
+        document["packs"][0],
+        {"id": "theirs", "title": "Counts", "paper": "arXiv 1", "evidence": {"public": "Counts by others: all"}},
+    ]
+    page = Page(html.render(document | {"packs": packs, "results": [*document["results"], *theirs]}))
+    parts = [attributes["id"] for _, attributes in page.tags if (attributes.get("id") or "").startswith("evidence-")]
+    anchors = [name for name in parts if name is not None and name.count("-") == 1]
+    links = [attributes["href"] for tag, attributes in page.tags if tag == "a" and "href" in attributes]
+    assert len(anchors) == 3 and all(f"#{anchor}" in links for anchor in anchors)
+    assert page.text.count("Counts by others (arXiv 1)") == 2  # its link and its tally
+    assert page.text.count("Counts by others: all (arXiv 1)") == 1
