@@ -74,7 +74,7 @@ def _hash(text: str) -> str:
 
 def _elsewhere(document: Row) -> list[tuple[str, str, str, list[view.Section]]]:
     """(Anchor, short title, title, sections) of every pack's evidence other than live measurements."""
-    found = []
+    found: list[tuple[str, str, str, list[view.Section]]] = []
     for pack, said in formatting.packs(document):
         rows = [row for row in document["results"] if row["pack"] == pack["id"]]
         for name, title in pack["evidence"].items():
