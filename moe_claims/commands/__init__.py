@@ -5,7 +5,6 @@ returns the text to print, or an ``Answer`` if the exit status depends on the re
 """
 
 import argparse
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, final
@@ -52,21 +51,6 @@ def add_trials(parser: argparse.ArgumentParser, *, log: str) -> None:
     parser.add_argument("--claim", action="append", metavar="ID", help="this claim alone; repeatable (default: all)")
     parser.add_argument("--workers", type=int, default=2, help="processes (default 2)")
     parser.add_argument("--log", type=Path, default=Path(log), help=f"results so far; resumes there (default {log})")
-
-
-def claims_asked(given: Sequence[str] | None) -> tuple[str, ...]:
-    """The claims of a command that runs synthetic models; for None, all that are judged on a model's activations.
-
-    Raises:
-        UsageError: one is no such claim.
-    """
-    from moe_claims.judge.registry import resolve
-    from moe_claims.packs.look_into_moes.pack import LIVE, PACK
-
-    asked = {resolve(key, [PACK]) for key in given or LIVE}
-    if others := sorted(pack.key(claim) for pack, claim in asked if pack is not PACK or claim not in LIVE):
-        raise UsageError(f"--claim {others[0]}: no synthetic models are made for it")
-    return tuple(claim for claim in LIVE if (PACK, claim) in asked)
 
 
 def written(text: str, output: Path | None) -> str:

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from moe_claims.commands import Commands, add_trials, claims_asked, written
+from moe_claims.commands import Commands, add_trials, written
 from moe_claims.errors import UsageError
 
 
@@ -22,6 +22,7 @@ def add(commands: Commands) -> None:
 
 def run(given: argparse.Namespace) -> str:
     from moe_claims.simulation.calibration import calibrate
+    from moe_claims.simulation.trials import claims_asked
 
     if given.seeds < 1 or given.workers < 1:
         raise UsageError("--seeds and --workers are whole numbers, 1 or more")

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from moe_claims.commands import Commands, add_trials, claims_asked, written
+from moe_claims.commands import Commands, add_trials, written
 from moe_claims.errors import UsageError
 
 
@@ -19,6 +19,7 @@ def run(given: argparse.Namespace) -> str:
     from moe_claims.simulation.power import needs_layers, power, summary
     from moe_claims.simulation.power_figure import draw
     from moe_claims.simulation.power_over_depth import depth_power
+    from moe_claims.simulation.trials import claims_asked
 
     if given.seeds < 1 or given.workers < 1:
         raise UsageError("--seeds and --workers are whole numbers, 1 or more")

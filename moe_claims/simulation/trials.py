@@ -42,6 +42,20 @@ class Setup:
         return " | ".join((self.model, self.dense or "-", self.second or "-", ",".join(self.texts), claims))
 
 
+def claims_asked(keys: Sequence[str] | None) -> tuple[str, ...]:
+    """The claims with these names, in the order of the pack; for None, all that are tested on synthetic models.
+
+    Raises:
+        UsageError: one is no such claim.
+    """
+    from moe_claims.judge.registry import resolve
+
+    asked = {resolve(key, [PACK]) for key in keys or LIVE}
+    if others := sorted(pack.key(claim) for pack, claim in asked if pack is not PACK or claim not in LIVE):
+        raise UsageError(f"--claim {others[0]}: no synthetic models are made for it")
+    return tuple(claim for claim in LIVE if (PACK, claim) in asked)
+
+
 def trial(setup: Setup, seed: int) -> Row:
     """Measures and judges one synthetic model, and returns its row of the log.
 
