@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, final
 
+import pytest
+
 from moe_claims.pytest_plugin.attachments import attachments_of
 from moe_claims.settings import Settings
 
 if TYPE_CHECKING:
-    import pytest
-
     from moe_claims.judge.pack import Pack
 
 
@@ -30,11 +30,11 @@ class Collected:
         }
         self.stopped = False
 
-    def pytest_keyboard_interrupt(self, excinfo: "pytest.ExceptionInfo[BaseException]") -> None:
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         """Notes that somebody stopped the run; pytest stops it in the same way after errors of collection."""
         self.stopped = type(excinfo.value) is KeyboardInterrupt
 
-    def pytest_runtest_logreport(self, report: "pytest.TestReport") -> None:
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Adds the rows of a test report; identical rows, such as cards of one model, are kept once."""
         for kind, content in attachments_of(report):
             self.parts[kind][content] = json.loads(content)
@@ -71,3 +71,7 @@ class Collected:
     def __bool__(self) -> bool:
         """Whether any row was collected."""
         return any(self.parts.values())
+
+
+COLLECTED = pytest.StashKey[Collected]()
+"""The rows of the run."""

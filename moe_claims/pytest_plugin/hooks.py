@@ -4,37 +4,27 @@ In runs without claims the plugin prints nothing, imports nothing heavy, and add
 ``--moe-…``.
 """
 
-import sys
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from moe_claims.errors import MoeClaimsError, UsageError
 from moe_claims.printable import one_line
-from moe_claims.pytest_plugin import attachments, parametrize, untrusted_paths
+from moe_claims.pytest_plugin import attachments, parametrize, terminal, untrusted_paths
 from moe_claims.pytest_plugin.attachments import attach, put_on_report
-from moe_claims.pytest_plugin.collector import Collected
-from moe_claims.settings import OPTIONS, Settings, option_value, settings_from
+from moe_claims.pytest_plugin.collector import COLLECTED, Collected
+from moe_claims.pytest_plugin.run_options import packs_of, settings_of
+from moe_claims.pytest_plugin.terminal import DOCUMENT, FILES, NO_SUMMARY, progress_shown
+from moe_claims.settings import OPTIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from moe_claims.judge.pack import Pack
     from moe_claims.run.session import Session
     from moe_claims.types import Audit, Result
 
-_SETTINGS = pytest.StashKey[Settings]()
-_PACKS = pytest.StashKey["Sequence[Pack]"]()
 _REFUSED = pytest.StashKey[pytest.UsageError]()
 _ASKED = pytest.StashKey["set[parametrize.Wanted]"]()
 _SESSION = pytest.StashKey["Session"]()
-_COLLECTED = pytest.StashKey[Collected]()
-_DOCUMENT = pytest.StashKey[dict[str, Any]]()
-_FILES = pytest.StashKey[list[Path]]()
-_NO_SUMMARY = pytest.StashKey[str | None]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -73,53 +63,13 @@ def pytest_configure(config: pytest.Config) -> None:
     """Registers the marks and the collector of results, and checks options that were given."""
     for line in parametrize.MARKERS.values():
         config.addinivalue_line("markers", line)
-    config.stash[_COLLECTED] = Collected()
-    config.pluginmanager.register(config.stash[_COLLECTED], "moe-claims-collector")
+    config.stash[COLLECTED] = Collected()
+    config.pluginmanager.register(config.stash[COLLECTED], "moe-claims-collector")
     config.pluginmanager.register(attachments, "moe-claims-attachments")
+    config.pluginmanager.register(terminal, "moe-claims-terminal")
     # So that a bad option is an error at once, with exit status 4.
     if any(config.getoption(option.dest) for option in OPTIONS) and settings_of(config).packs is not None:
-        _packs(config)
-
-
-def settings_of(config: pytest.Config) -> Settings:
-    """The run's options, checked on first use.
-
-    Raises:
-        pytest.UsageError: an option has an unusable value.
-    """
-    if _SETTINGS not in config.stash:
-        values = {
-            option.name: option_value(
-                option, config.getoption(option.dest), config.getini(f"moe_{option.name.replace('-', '_')}")
-            )
-            for option in OPTIONS
-        }
-        try:
-            settings = settings_from(values)
-            if settings.device == "cuda":  # the one option that only torch can check
-                from moe_claims.models.device import device_of
-
-                device_of(settings.device)
-        except UsageError as error:
-            raise pytest.UsageError(str(error)) from None
-        config.stash[_SETTINGS] = settings
-    return config.stash[_SETTINGS]
-
-
-def _packs(config: pytest.Config) -> "Sequence[Pack]":
-    """The packs of the run, loaded on first use.
-
-    Raises:
-        pytest.UsageError: one is not installed or cannot be loaded.
-    """
-    if _PACKS not in config.stash:
-        from moe_claims.judge.registry import chosen
-
-        try:
-            config.stash[_PACKS] = chosen(settings_of(config).packs)
-        except UsageError as error:
-            raise pytest.UsageError(str(error)) from None
-    return config.stash[_PACKS]
+        packs_of(config)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -128,7 +78,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     for marker in metafunc.definition.iter_markers():
         if marker.name in parametrize.MARKERS:
             try:
-                found = parametrize.of(marker, settings_of(config), lambda: _packs(config))
+                found = parametrize.of(marker, settings_of(config), lambda: packs_of(config))
             except UsageError as error:  # the test names what is not there
                 raise pytest.Collector.CollectError(str(error)) from None
             except pytest.UsageError as error:  # an option of ini file or environment, which is wrong for all tests
@@ -153,7 +103,7 @@ def pytest_pycollect_makeitem(collector: pytest.Collector) -> Generator[None, An
     for item in found:
         mark, case = _mark(item), _case(item)
         if case is not None and mark == parametrize.EVERYTHING:
-            own = {pack.id for pack in _packs(collector.config) if pack.tests} & {asked.pack for asked in seen}
+            own = {pack.id for pack in packs_of(collector.config) if pack.tests} & {asked.pack for asked in seen}
             if case in seen or case.pack in own:
                 continue
         elif case is not None:
@@ -197,7 +147,7 @@ def moe_result(request: pytest.FixtureRequest, moe_case: "parametrize.Wanted") -
     """The judged row of this test's claim, model and text, or its audit; models are measured on first use."""
     found: Result | Audit | str
     try:
-        with _progress_shown(request.config):
+        with progress_shown(request.config):
             found = _audit(request, moe_case) if moe_case.case is None else _row(request, moe_case)
     except MoeClaimsError as error:
         found = str(error)
@@ -254,22 +204,8 @@ def _session(config: pytest.Config) -> "Session":
         from moe_claims.run.session import Session
 
         settings = settings_of(config)
-        config.stash[_SESSION] = Session(settings, ReportFigures(settings), _packs(config))
+        config.stash[_SESSION] = Session(settings, ReportFigures(settings), packs_of(config))
     return config.stash[_SESSION]
-
-
-@contextmanager
-def _progress_shown(config: pytest.Config) -> Iterator[None]:
-    """Context in which progress is printed despite pytest's capturing, except with ``-q`` and in xdist workers."""
-    from moe_claims._util.progress import set_quiet
-
-    set_quiet(config.option.verbose < 0 or hasattr(config, "workerinput"))
-    capture = config.pluginmanager.getplugin("capturemanager")
-    if capture is None:
-        yield
-    else:
-        with capture.global_and_fixture_disabled():
-            yield
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -290,54 +226,14 @@ def pytest_runtest_makereport(
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Writes the report, in the controller process."""
-    collected = session.config.stash[_COLLECTED]
+    collected = session.config.stash[COLLECTED]
     if not collected or hasattr(session.config, "workerinput"):
         return
     from moe_claims.report import report_folder
     from moe_claims.report.step_summary import add_summary
 
     settings = settings_of(session.config)
-    document = collected.document(settings, _packs(session.config))
-    session.config.stash[_FILES] = report_folder.write(settings.report, document, collected.pictures(settings))
-    session.config.stash[_DOCUMENT] = document
-    session.config.stash[_NO_SUMMARY] = add_summary(document, settings.report)
-
-
-def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Prints the table of results and the paths of the report."""
-    document = config.stash.get(_DOCUMENT, None)
-    if document is None:
-        return
-    from moe_claims.report import table
-
-    writer = terminalreporter
-    papers = ", ".join(one_line(pack["paper"]) for pack in document["packs"])
-    writer.section(f"reproducibility of {papers or 'nothing'}", sep="=")
-    encoding = getattr(sys.stdout, "encoding", None) or "ascii"
-    text = table.render(document, width=writer._tw.fullwidth)
-    writer.write_line(text.encode(encoding, "replace").decode(encoding))
-    writer.write_line("\nreport: " + ", ".join(one_line(path) for path in config.stash[_FILES]))
-    reasons = (found.get("reason") for found in config.stash[_COLLECTED].rows("pictures"))
-    for reason in dict.fromkeys(filter(None, reasons)):
-        writer.write_line(f"no figures in the report: {one_line(reason)}", yellow=True)
-    if warning := config.stash.get(_NO_SUMMARY, None):
-        writer.write_line(f"warning: {one_line(warning)}", yellow=True)
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_unconfigure(config: pytest.Config) -> None:
-    """Prints the last lines: what is kept of an interrupted run, and what a failed test means."""
-    document = config.stash.get(_DOCUMENT, None)
-    reporter = config.pluginmanager.getplugin("terminalreporter")
-    if reporter is not None and config.stash[_COLLECTED].stopped and _SETTINGS in config.stash:
-        kept = one_line(settings_of(config).cache)
-        reporter.write_line(f"stopped: what was measured is kept in '{kept}', and the same command goes on from there")
-    if document is None or reporter is None:
-        return
-    from moe_claims.report.formatting import SIGNS, tally
-
-    rows = document["results"]
-    said = tally(rows, "verdict", SIGNS)
-    broken = len({error["message"] for error in document["errors"]})
-    line = f"claims: {said or 'none judged'}. A claim that does not replicate is a finding, not a malfunction"
-    reporter.write_line(line + (f"; {broken} thing(s) could not be measured." if broken else "."))
+    document = collected.document(settings, packs_of(session.config))
+    session.config.stash[FILES] = report_folder.write(settings.report, document, collected.pictures(settings))
+    session.config.stash[DOCUMENT] = document
+    session.config.stash[NO_SUMMARY] = add_summary(document, settings.report)
