@@ -76,10 +76,9 @@ def _elsewhere(document: Row) -> list[tuple[str, str, str, list[view.Section]]]:
     """(Anchor, short title, title, sections) of every pack's evidence other than live measurements."""
     found: list[tuple[str, str, str, list[view.Section]]] = []
     for pack, said in formatting.packs(document):
-        rows = [row for row in document["results"] if row["pack"] == pack["id"]]
         for name, title in pack["evidence"].items():
             anchor = f"evidence-{len(found)}"
-            if sections := view.sections(rows, name, f"{anchor}-claim"):
+            if sections := view.sections(document["results"], name, f"{anchor}-claim", pack["id"]):
                 found.append((anchor, f"{title.partition(':')[0]}{said}", f"{title}{said}", sections))
     return found
 

@@ -129,15 +129,18 @@ def matrix(results: Sequence[Row]) -> Matrix:
     return Matrix(columns, tuple(lines))
 
 
-def sections(results: Sequence[Row], evidence: str, anchor: str | None = None) -> list[Section]:
+def sections(
+    results: Sequence[Row], evidence: str, anchor: str | None = None, pack: str | None = None
+) -> list[Section]:
     """One section per claim of one kind of evidence, such as ``live``.
 
     Args:
         results: rows of the document.
         evidence: name of the evidence.
         anchor: prefix of the anchors; by default ``evidence``, which is safe for ``live`` only.
+        pack: only claims of this pack; by default those of all packs.
     """
-    chosen = [row for row in results if row["evidence"] == evidence]
+    chosen = [row for row in results if row["evidence"] == evidence and pack in (None, row["pack"])]
     packs = len({row["pack"] for row in results}) > 1
     return [
         Section(
