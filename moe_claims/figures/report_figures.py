@@ -57,6 +57,23 @@ class ReportFigures:
         written = files.write(subject, folder, ("png",), kinds)
         return {"model": model.card(), "figures": [one.as_entry(self._root) for one in written]}
 
+    def files(self, entry: Mapping[str, Any]) -> dict[str, bytes]:
+        """The files of an entry, by their names in the folder of its model."""
+        paths = [self._root / name for figure in entry["figures"] for name in figure["files"]]
+        return {path.name: path.read_bytes() for path in paths}
+
+    def restore(self, model: str, entry: Mapping[str, Any], files: Mapping[str, bytes]) -> dict[str, Any]:
+        """Writes the files of an entry that an earlier run drew; returns the entry for this report."""
+        folder = self._root / self._folders[model]
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            (folder / name).write_bytes(content)
+        figures = [
+            {**figure, "files": [f"{folder.name}/{name.rpartition('/')[2]}" for name in figure["files"]]}
+            for figure in entry["figures"]
+        ]
+        return {**entry, "figures": figures}
+
 
 def _reference(found: Measured) -> Reference | MoeClaimsError:
     if isinstance(found.dense, DenseWeights):

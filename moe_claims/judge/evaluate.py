@@ -4,113 +4,24 @@ All kinds of evidence (models measured in the run, published counts, trainings) 
 objects, and ``rows_of`` turns them into rows.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
-from traceback import extract_tb
-from typing import Any, final
-from zlib import crc32
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
-import numpy as np
-
-from moe_claims._util.progress import track
 from moe_claims.errors import MoeClaimsError, NotComparableError, NotMeasuredError
-from moe_claims.judge.claim import Claim, key_of
-from moe_claims.judge.finding_check import NotAFindingError, checked
+from moe_claims.judge.claim import key_of
 from moe_claims.judge.judged import Broken, Judged
 from moe_claims.judge.pack import Pack
 from moe_claims.judge.replication import against_published
 from moe_claims.judge.sample_size import Corrected
+from moe_claims.judge.trial import NOT_ASKED, Asked, Trial, try_all
 from moe_claims.judge.verdict import Decision, control_of, decide, plain
-from moe_claims.measure.measured import Measured, freeze
-from moe_claims.measure.measurement import RoutedMeasurement
+from moe_claims.measure.measured import Measured
 from moe_claims.stats.corrections import benjamini_hochberg, holm
 from moe_claims.types import Finding, Result, Scalar, Verdict
 
 Published = Mapping[str, Any] | None
-
-
-@final
-@dataclass(frozen=True)
-class Trial:
-    """One variant of a claim, estimated but not yet judged."""
-
-    claim: Claim
-    variant: str | None
-    corpus: str | None
-    """Name of the text; None for a claim on weights alone."""
-    outcome: Finding | MoeClaimsError
-    """The finding, or the error that explains why there is none."""
-    sequences: int | None = None
-    """Number of sequences that the model was run on, for a claim on one text."""
-    model: str = ""
-    """Name of the model, for the row."""
-    group: str = ""
-    """Trials with the same family and the same group are corrected together."""
-
-    @property
-    def key(self) -> str:
-        """``claim[variant]``."""
-        return key_of(self.claim.id, self.variant)
-
-    @property
-    def finding(self) -> Finding | None:
-        """The finding, or None."""
-        return self.outcome if isinstance(self.outcome, Finding) else None
-
-
-def try_all(
-    pack: Pack, measured: Mapping[str, Measured], seed: int, claims: Iterable[Claim] | None = None, *, model: str = ""
-) -> list[Trial]:
-    """Estimates every claim of a pack, or the given claims, on every text; claims on weights once.
-
-    Each test has its own generator, seeded by the run's seed and the test's name, so that
-    its numbers depend neither on the other tests nor on their order.
-
-    Args:
-        pack: pack that the claims belong to.
-        measured: measurements by text; the weights are the same in all of them.
-        seed: seed of the run.
-        claims: some of the pack's claims; None for all on models.
-        model: name of the model, for the rows.
-    """
-    for given in measured.values():
-        freeze(given)
-    trials = []
-    first = next(iter(measured.values()))
-    for claim in track(tuple(pack.claims if claims is None else claims), "testing", unit="claims"):
-        for variant in claim.variants:
-            texts: list[tuple[str | None, Measured]] = [(None, first)]
-            if claim.needs_of(variant) == "text":
-                texts = list(measured.items())
-            for corpus, given in texts:
-                rng = np.random.default_rng((seed, crc32(pack.seed_name(claim.id, variant).encode())))
-                sequences = None
-                if corpus is not None and isinstance(given.text, RoutedMeasurement):
-                    sequences = len(given.text.lengths)
-                outcome = _estimated(claim, variant, given, rng)
-                trials.append(Trial(claim.of(variant), variant, corpus, outcome, sequences, model))
-    return trials
-
-
-def _estimated(
-    claim: Claim, variant: str | None, measured: Measured, rng: np.random.Generator
-) -> Finding | MoeClaimsError:
-    fault = "this is a fault of the estimator, not of the model"
-    try:
-        return checked(claim.estimator(variant, measured, rng))
-    except MoeClaimsError as error:  # unusable input of one claim must not stop the others
-        return error
-    except NotAFindingError as error:  # nor must a finding that cannot be,
-        return MoeClaimsError(f"{claim.code} {error}; {fault}")
-    except (Exception, SystemExit) as error:  # or a bug in an estimator, which may come from a third party
-        frames = extract_tb(error.__traceback__)
-        own = [frame for frame in frames if frame.name == claim.code.rpartition(":")[2]]
-        at = (own or frames)[-1]
-        where = f"line {at.lineno} of {Path(at.filename).name}"
-        return MoeClaimsError(f"{claim.code} raised {type(error).__name__}: {error} ({where}); {fault}")
-
-
 _CORRECTIONS: Mapping[str, Callable[[Sequence[float]], Any]] = {
     "headline": holm,
     "secondary": benjamini_hochberg,
@@ -127,14 +38,18 @@ def corrected(trials: Sequence[Trial], alpha: float) -> list[Corrected | None]:
     """
     found: list[Corrected | None] = [None] * len(trials)
     families: dict[tuple[str, str], list[tuple[int, Finding]]] = {}
+    left_out: Counter[tuple[str, str]] = Counter()
     for at, trial in enumerate(trials):
+        family: tuple[str, str] = (trial.claim.family, trial.group)
         if trial.finding is not None:
-            families.setdefault((trial.claim.family, trial.group), []).append((at, trial.finding))
-    for (family, _), members in families.items():
-        correct = _CORRECTIONS[family]
-        values = [finding.p_value for _, finding in members]
+            families.setdefault(family, []).append((at, trial.finding))
+        elif trial.outcome is NOT_ASKED:
+            left_out[family] += 1
+    for family, members in families.items():
+        correct, others = _CORRECTIONS[family[0]], [1.0] * left_out[family]
+        values = [*(finding.p_value for _, finding in members), *others]
         towards = correct(values)
-        against = correct([finding.p_opposite for _, finding in members])
+        against = correct([*(finding.p_opposite for _, finding in members), *others])
         for i, (at, finding) in enumerate(members):
             best = correct([*values[:i], finding.smallest_p, *values[i + 1 :]])[i]
             found[at] = Corrected(float(towards[i]), float(against[i]), float(best), alpha)
@@ -199,6 +114,8 @@ def rows_of(
     p_values = corrected(trials, alpha)
     results, broken = [], []
     for trial, p, decision in zip(trials, p_values, judge(trials, p_values, pack, hub_id), strict=True):
+        if trial.outcome is NOT_ASKED:
+            continue
         if decision is None:
             broken.append(Broken(trial.claim.id, trial.variant, trial.corpus, str(trial.outcome), trial.model))
         else:
@@ -215,6 +132,7 @@ def evaluate(
     *,
     seed: int,
     alpha: float,
+    asked: Collection[Asked] | None = None,
 ) -> Judged:
     """Judges one model on the claims of one pack.
 
@@ -227,8 +145,9 @@ def evaluate(
             there are none, or None if no control was asked for.
         seed: seed of every resampling.
         alpha: error rate of a family of tests.
+        asked: the tests that the run asks for; None for all.
     """
-    trials = try_all(pack, measured, seed, model=model)
+    trials = try_all(pack, measured, seed, model=model, asked=asked)
     judged = rows_of(
         pack,
         "live",
@@ -239,23 +158,31 @@ def evaluate(
     )
     if control is None:
         return judged
-    beside = _controls(pack, control, hub_id, seed, alpha)
+    beside = _controls(pack, control, hub_id, seed, alpha, asked)
     return replace(judged, results=tuple(_with_control(pack, row, beside, hub_id) for row in judged.results))
 
 
 def _controls(
-    pack: Pack, control: Mapping[str, Measured] | MoeClaimsError, hub_id: str | None, seed: int, alpha: float
+    pack: Pack,
+    control: Mapping[str, Measured] | MoeClaimsError,
+    hub_id: str | None,
+    seed: int,
+    alpha: float,
+    asked: Collection[Asked] | None,
 ) -> dict[tuple[str, str | None], dict[str, Any]] | str:
     """Verdicts of the control by (``claim[variant]``, text), or the reason why there is no control."""
     if isinstance(control, MoeClaimsError):
         return str(control)
-    trials = try_all(pack, control, seed)
+    trials = try_all(pack, control, seed, asked=asked)
     decisions = judge(trials, corrected(trials, alpha), pack, hub_id)
     return {
-        (trial.key, trial.corpus): control_of(decision, trial.finding)
+        (trial.key, trial.corpus): _no_control(trial) if decision is None else control_of(decision, trial.finding)
         for trial, decision in zip(trials, decisions, strict=True)
-        if decision is not None
     }
+
+
+def _no_control(trial: Trial) -> dict[str, Any]:
+    return {"verdict": None, "effect": None, "reason": str(trial.outcome)}
 
 
 def _with_control(
@@ -264,7 +191,7 @@ def _with_control(
     found = controls if isinstance(controls, str) else controls.get((key_of(row.claim, row.variant), row.corpus))
     if found is None:
         return row
-    if isinstance(found, str):
+    if isinstance(found, str):  # the control could not be made
         found = {"verdict": None, "effect": None, "reason": found}
     replicated = found["verdict"] == row.verdict == Verdict.REPLICATED
     # If the paper reports no effect, none in a freshly initialised model is expected and no artefact.

@@ -1,9 +1,9 @@
 """What an estimator is given: the measurements of one model on one text, and of the models it is compared with."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, is_dataclass
 from types import MappingProxyType
-from typing import Any, TypeVar, final
+from typing import Any, Generic, TypeVar, final
 
 import numpy as np
 
@@ -17,29 +17,103 @@ from moe_claims.measure.measurement import (
 from moe_claims.models.families.table import Role
 
 M = TypeVar("M")
+M_co = TypeVar("M_co", covariant=True)
+
+
+@final
+class Deferred(Generic[M_co]):
+    """A measurement that is made when it is first asked for, once; so is the error that stops it."""
+
+    def __init__(self, measure: Callable[[], M_co]) -> None:
+        self._measure = measure
+        self._found: M_co | MoeClaimsError | None = None
+
+    @property
+    def made(self) -> bool:
+        """Whether it has been asked for."""
+        return self._found is not None
+
+    def get(self) -> M_co | MoeClaimsError:
+        """The measurement, or the error that stopped it."""
+        found = self._found
+        if found is None:
+            try:
+                found = self._measure()
+            except MoeClaimsError as error:  # claims on other parts are tested all the same
+                found = error
+            self._found = found
+        return found
+
+
+@final
+class _Part(Generic[M]):
+    """A field of ``Measured``: given as a value or as ``Deferred``, and read as the value."""
+
+    def __init__(self, *default: M | Deferred[M], raises: bool = False) -> None:
+        """A field with a default value, or one that must be given; ``raises``: reading it raises the error it holds."""
+        self._default, self._raises, self._name = default, raises, ""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = f"_{name}"
+
+    def __get__(self, instance: "Measured | None", owner: type) -> M:
+        if instance is None:  # asked by ``dataclass``, for the default
+            if not self._default:
+                raise AttributeError(self._name)
+            return self._default[0]  # type: ignore[return-value]
+        value = getattr(instance, self._name)
+        if isinstance(value, Deferred):
+            value = value.get()
+        if self._raises and isinstance(value, MoeClaimsError):
+            raise value
+        found: M = _protected(value) if instance.read_only else value
+        return found
+
+    def __set__(self, instance: "Measured", value: M | Deferred[M]) -> None:
+        object.__setattr__(instance, self._name, value)
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """The measurements of one model, on at most one text.
+    """The measurements of one model, on at most one text, each made when it is first read.
 
     Each field but ``weights`` holds a measurement, or the error that stopped it, or None where it was not asked for.
     The properties give the measurement, and raise that error where there is none.
     """
 
-    weights: WeightMeasurement
-    """Similarities of the experts' weights."""
-    text: RoutedMeasurement | MoeClaimsError | None = None
+    weights: _Part[WeightMeasurement] = _Part(raises=True)
+    """Similarities of the experts' weights. Reading it raises the error that stopped the measurement."""
+    text: _Part[RoutedMeasurement | MoeClaimsError | None] = _Part(None)
     """What the model's routers and experts did on the text."""
-    matching: Mapping[Role, MatchingMeasurement] | MoeClaimsError | None = None
+    matching: _Part[Mapping[Role, MatchingMeasurement] | MoeClaimsError | None] = _Part(None)
     """The neurons of its experts matched one to one, by matrix kind."""
-    dense: DenseWeights | MoeClaimsError | None = None
+    dense: _Part[DenseWeights | MoeClaimsError | None] = _Part(None)
     """Its experts' weights against those of a dense model of the same shape."""
-    second: RoutedMeasurement | MoeClaimsError | None = None
+    second: _Part[RoutedMeasurement | MoeClaimsError | None] = _Part(None)
     """What a second model did on the very same tokens."""
-    texts: Mapping[str, RoutedMeasurement | MoeClaimsError] = field(default_factory=dict)
+    texts: _Part[Mapping[str, RoutedMeasurement | MoeClaimsError]] = _Part(Deferred(dict))
     """By name, what the model did on every text of the run, ``text`` among them."""
+    read_only: bool = False
+    """Whether no array can be written to. All estimators, those of third parties too, are handed the same arrays: one
+    that wrote into them would change the numbers of others without a word."""
+
+    def on(self, text: RoutedMeasurement) -> "Measured":
+        """The same model on another text; makes no measurement."""
+        return self._with(text=text)
+
+    def protected(self) -> "Measured":
+        """The same measurements, made where they were, that cannot be written to; makes none."""
+        return self._with(read_only=True)
+
+    def has(self, part: str) -> bool:
+        """Whether a part was measured already, such as ``text``, or was given."""
+        value = getattr(self, f"_{part}")
+        return value.made if isinstance(value, Deferred) else value is not None
+
+    def _with(self, **changed: Any) -> "Measured":
+        parts = {part.name: getattr(self, f"_{part.name}") for part in fields(self) if part.name != "read_only"}
+        return Measured(**{"read_only": self.read_only, **parts, **changed})
 
     @property
     def routed(self) -> RoutedMeasurement:
@@ -94,22 +168,15 @@ def _there(part: M | MoeClaimsError) -> M:
     return part
 
 
-def freeze(measured: object) -> None:
-    """Makes every array of a measurement read-only, and every mapping in it too, in place.
-
-    All estimators, those of third parties too, are handed the same arrays: one that wrote into them would change
-    the numbers of others without a word.
-    """
-    for part in fields(measured) if is_dataclass(measured) else ():
-        value = getattr(measured, part.name)
-        if isinstance(value, dict):
-            object.__setattr__(measured, part.name, MappingProxyType(value))
-        for one in value.values() if isinstance(value, Mapping) else (value,):
-            _freeze_one(one)
-
-
-def _freeze_one(value: Any) -> None:
+def _protected(value: Any) -> Any:
+    """The same value, with read-only arrays and mappings."""
     if isinstance(value, np.ndarray):
         value.setflags(write=False)
+    elif isinstance(value, Mapping):
+        return MappingProxyType({name: _protected(one) for name, one in value.items()})
     elif is_dataclass(value):
-        freeze(value)
+        for part in fields(value):
+            before = getattr(value, part.name)
+            if (after := _protected(before)) is not before:
+                object.__setattr__(value, part.name, after)
+    return value

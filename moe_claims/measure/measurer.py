@@ -1,15 +1,15 @@
 """A model measured as a run asks for it: weights, neurons, behaviour on every text, and what it is compared with."""
 
 from collections.abc import Mapping
-from functools import cached_property
-from typing import Any, final
+from functools import cached_property, partial
+from typing import Any, TypeVar, final
 
 from moe_claims import texts
 from moe_claims.errors import MoeClaimsError, NotComparableError
 from moe_claims.measure.executor import Executor
 from moe_claims.measure.matching import layers_to_match
-from moe_claims.measure.measured import Measured
-from moe_claims.measure.measurement import DenseWeights, MatchingMeasurement, RoutedMeasurement
+from moe_claims.measure.measured import Deferred, Measured
+from moe_claims.measure.measurement import DenseWeights, MatchingMeasurement, RoutedMeasurement, WeightMeasurement
 from moe_claims.measure.part_measurer import PartMeasurer
 from moe_claims.measure.sequences import corpus_card, read_text
 from moe_claims.measure.store import Keeper
@@ -18,6 +18,8 @@ from moe_claims.models.device import device_of
 from moe_claims.models.families.table import Role
 from moe_claims.models.loading import OpenModel, open_model
 from moe_claims.settings import Settings
+
+M = TypeVar("M")
 
 
 @final
@@ -65,56 +67,76 @@ class Measurer:
         except MoeClaimsError as error:
             return error
 
-    def measure(self, model: OpenModel, *, neurons: bool = True) -> tuple[dict[str, Measured], list[dict[str, Any]]]:
-        """Everything that the settings ask for of a model.
+    def measure(self, model: OpenModel) -> tuple[dict[str, Measured], list[dict[str, Any]]]:
+        """Everything that the settings ask for of a model; each part is measured when it is first read.
 
         Args:
             model: the model to measure.
-            neurons: whether its neurons are matched, which takes longest.
 
         Returns:
-            By the name of each text, the measurements on it and those of the weights; and a card for the report for
-            each text that the model was run on. A part that could not be measured is the error that stopped it.
-
-        Raises:
-            MoeClaimsError: the weights cannot be measured.
+            By the name of each text, the measurements on it and those of the weights; and a list which a card for the
+            report is added to for each text once the model was run on it. A part that could not be measured is the
+            error that stopped it.
         """
-        weights = self.parts.weights(model)
-        matching, against_dense = self._matching(model) if neurons else None, self._against_dense(model)
-        dense: DenseModel | None = None
-        # A dense reference that does not fit, or whose weights cannot be read, is not run: it would stop the text too.
-        if isinstance(self._dense, DenseModel) and isinstance(against_dense, DenseWeights):
-            dense = self._dense
-        behaviour: dict[str, RoutedMeasurement | MoeClaimsError] = {}
-        second: dict[str, RoutedMeasurement | MoeClaimsError | None] = {}
-        cards = []
-        for name in self.settings.texts:
-            try:
-                sequences = self.sequences(model, name)
-                found = behaviour[name] = self.parts.routed(model, sequences, dense)
-                cards.append(corpus_card(model, sequences, found))
-                second[name] = self._second_routed(model, sequences, dense)
-            except MoeClaimsError as error:  # claims on weights are tested all the same
-                behaviour[name] = second[name] = error
+        weights: Deferred[WeightMeasurement] = Deferred(lambda: self.parts.weights(model))
+        matching: Deferred[Mapping[Role, MatchingMeasurement]] = Deferred(
+            lambda: self.parts.matching(model, layers_to_match(model.checkpoint, self.settings.layers))
+        )
+        dense: Deferred[DenseWeights] | None = None
+        if self._dense is not None:
+            dense = Deferred(lambda: self.parts.against(model, _raised(self._dense)))
+        cards: list[dict[str, Any]] = []
+
+        def fitting() -> DenseModel | None:
+            # One that does not fit, or whose weights cannot be read, is not run: it would stop the text too.
+            fits = dense is not None and not isinstance(dense.get(), MoeClaimsError)
+            return self._dense if fits and isinstance(self._dense, DenseModel) else None
+
+        def run(name: str) -> RoutedMeasurement:
+            sequences = self.sequences(model, name)
+            found = self.parts.routed(model, sequences, fitting())
+            cards.append(corpus_card(model, sequences, found))
+            return found
+
+        def run_second(name: str) -> RoutedMeasurement:
+            return self._second_routed(model, self.sequences(model, name), fitting())
+
+        behaviour: dict[str, Deferred[RoutedMeasurement]] = {
+            name: Deferred(partial(run, name)) for name in self.settings.texts
+        }
+        every: Deferred[dict[str, RoutedMeasurement | MoeClaimsError]] = Deferred(
+            lambda: {name: text.get() for name, text in behaviour.items()}
+        )
         return {
-            name: Measured(weights, text, matching, against_dense, second[name], behaviour)
+            name: Measured(
+                weights,
+                text,
+                matching,
+                dense,
+                None if self._second is None else Deferred(partial(run_second, name)),
+                every,
+            )
             for name, text in behaviour.items()
         }, cards
 
-    def _matching(self, model: OpenModel) -> Mapping[Role, MatchingMeasurement] | MoeClaimsError:
-        try:
-            return self.parts.matching(model, layers_to_match(model.checkpoint, self.settings.layers))
-        except MoeClaimsError as error:
-            return error
+    def depends_on(self, model: OpenModel) -> dict[str, Any]:
+        """Everything that the measurements of a model depend on besides code and libraries, as plain JSON values.
 
-    def _against_dense(self, model: OpenModel) -> DenseWeights | MoeClaimsError | None:
-        dense = self._dense
-        if dense is None or isinstance(dense, MoeClaimsError):
-            return dense
-        try:
-            return self.parts.against(model, dense)
-        except MoeClaimsError as error:
-            return error
+        Raises:
+            MoeClaimsError: a text cannot be read, or a model that it is compared with cannot be opened.
+        """
+        dense = None if self._dense is None else _raised(self._dense)
+        second = None if self._second is None else _raised(self._second)
+        given = self.settings
+        return {
+            "weights": model.identity,
+            "config": model.checkpoint.config,
+            "device": self.parts.device,
+            "texts": {name: self.sequences(model, name).sha256 for name in given.texts},
+            "dense": None if dense is None else dense.identity,
+            "second": None if second is None else [second.identity, second.checkpoint.config, second.ref.name],
+            "options": [given.dtype, given.tokens, given.layers],
+        }
 
     def sequences(self, model: OpenModel, name: str) -> texts.Sequences:
         """A text as the model reads it, as many tokens as the settings ask for.
@@ -126,23 +148,26 @@ class Measurer:
 
     def _second_routed(
         self, model: OpenModel, sequences: texts.Sequences, dense: DenseModel | None
-    ) -> RoutedMeasurement | MoeClaimsError | None:
-        second = self._second
-        if second is None or isinstance(second, MoeClaimsError):
-            return second
-        try:
-            check_same_shape(model, second)
-            same = self.sequences(second, sequences.name)
-            if same.ids != sequences.ids:
-                raise NotComparableError(
-                    f"'{second.ref.name}' reads '{sequences.name}' as other tokens than '{model.ref.name}': "
-                    "--moe-second-model takes a model with the same tokenizer"
-                )
-            # Measured as it would be on its own account, so that it is in the store for that.
-            answers = dense if dense is not None and dense.fits(second.checkpoint) else None
-            return self.parts.routed(second, same, answers)
-        except MoeClaimsError as error:
-            return error
+    ) -> RoutedMeasurement:
+        second = _raised(self._second)
+        check_same_shape(model, second)
+        same = self.sequences(second, sequences.name)
+        if same.ids != sequences.ids:
+            raise NotComparableError(
+                f"'{second.ref.name}' reads '{sequences.name}' as other tokens than '{model.ref.name}': "
+                "--moe-second-model takes a model with the same tokenizer"
+            )
+        # Measured as it would be on its own account, so that it is in the store for that.
+        answers = dense if dense is not None and dense.fits(second.checkpoint) else None
+        return self.parts.routed(second, same, answers)
+
+
+def _raised(opened: M | MoeClaimsError | None) -> M:
+    """What was opened; raises the error that stopped it."""
+    if isinstance(opened, MoeClaimsError):
+        raise opened
+    assert opened is not None
+    return opened
 
 
 def check_same_shape(model: OpenModel, second: OpenModel) -> None:

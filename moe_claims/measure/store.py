@@ -7,12 +7,14 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Protocol, final
+from typing import Any, Protocol, TypeVar, final
 
 import numpy as np
 from numpy.typing import NDArray
 
 Arrays = Mapping[str, NDArray[Any]]
+T = TypeVar("T")
+Load = Callable[[Arrays], T]
 Measure = Callable[[Sequence[int]], Iterable[Arrays]]
 """Takes the positions of the missing keys in a list of keys, and yields their arrays in that order as they come."""
 _KEY = "store.key"
@@ -103,6 +105,28 @@ class Store:
                     _write(self._path(keys[number]), arrays)
                     found[number] = arrays
             return [arrays for arrays in found if arrays is not None]
+
+    def get_or_make(self, key: str, make: Callable[[], T], dump: Callable[[T], Arrays | None], load: Load[T]) -> T:
+        """What was kept under a key, or what is made now, which one process does while others wait.
+
+        Args:
+            key: of the value.
+            make: makes the value.
+            dump: the value as arrays; None if it is not to be kept.
+            load: the value from these arrays.
+        """
+        with self._lock(key):
+            arrays = _read(self._path(key))
+            if arrays is not None:
+                return load(arrays)
+            made = make()
+            arrays = dump(made)
+            if arrays is not None:
+                try:
+                    _write(self._path(key), arrays)
+                except OSError as error:  # what was made is worth more than its copy
+                    warnings.warn(f"not kept in '{self.folder}' ({error.strerror}): it is made again", stacklevel=2)
+            return made
 
     def snapshot(self, key: str) -> Snapshot:
         """The state of the measurement with this key, in a file beside the measurements."""

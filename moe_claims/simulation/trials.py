@@ -65,7 +65,8 @@ def trial(setup: Setup, seed: int) -> Row:
     import torch
 
     from moe_claims._util.progress import set_quiet
-    from moe_claims.judge.evaluate import corrected, judge, try_all
+    from moe_claims.judge.evaluate import corrected, judge
+    from moe_claims.judge.trial import try_all
     from moe_claims.measure.measurer import Measurer
     from moe_claims.measure.store import Forgetful
     from moe_claims.models.loading import open_model
@@ -78,9 +79,7 @@ def trial(setup: Setup, seed: int) -> Row:
         for field, name in (("model", setup.model), ("dense-reference", setup.dense), ("second-model", setup.second))
     }
     settings = settings_from({**names, "model": [names["model"]], "text": list(setup.texts), "device": "cpu"})
-    measured, _ = Measurer(settings, Forgetful()).measure(
-        open_model(settings.models[0]), neurons="neuron-order" in setup.claims
-    )
+    measured, _ = Measurer(settings, Forgetful()).measure(open_model(settings.models[0]))
     tried = try_all(PACK, measured, seed, [LIVE[claim] for claim in setup.claims])
     p_values = corrected(tried, ALPHA)
     rows = {}

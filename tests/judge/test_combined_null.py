@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from moe_claims.judge.combined_null import of_largest_p
-from moe_claims.judge.evaluate import Trial, try_all
+from moe_claims.judge.trial import Trial, try_all
 from moe_claims.measure.measured import Measured
 from moe_claims.packs.look_into_moes.pack import LIVE, PACK, TRAINED
 from moe_claims.packs.look_into_moes.routing_counts import judged_counts

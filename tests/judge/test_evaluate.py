@@ -10,8 +10,9 @@ import pytest
 
 from moe_claims.errors import NotComparableError
 from moe_claims.judge.claim import Claim
-from moe_claims.judge.evaluate import Trial, corrected, evaluate, judge, rows_of, try_all
+from moe_claims.judge.evaluate import corrected, evaluate, judge, rows_of
 from moe_claims.judge.pack import Pack
+from moe_claims.judge.trial import Trial, try_all
 from moe_claims.measure.measured import Measured
 from moe_claims.packs.look_into_moes.pack import LIVE, PACK
 from moe_claims.stats.corrections import benjamini_hochberg, holm

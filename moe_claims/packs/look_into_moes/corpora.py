@@ -39,7 +39,7 @@ def robust(claims: Mapping[str, Claim], variant: str | None, measured: Measured,
     if len(texts) < 2:
         raise NotComparableError("robustness over texts needs two or more: --moe-text builtin --moe-text builtin-math")
     found = {
-        name: in_units_of(claim, claim.estimator(claim.variants[0], replace(measured, text=routed), rng))
+        name: in_units_of(claim, claim.estimator(claim.variants[0], measured.on(routed), rng))
         for name, routed in texts.items()
     }
     effects = [finding.effect for finding in found.values()]

@@ -13,9 +13,10 @@ import numpy as np
 
 from moe_claims.judge.claim import Claim
 from moe_claims.judge.combined_null import of_largest_p
-from moe_claims.judge.evaluate import Trial, rows_of
+from moe_claims.judge.evaluate import rows_of
 from moe_claims.judge.judged import Judged
 from moe_claims.judge.pack import Case, Pack, Session
+from moe_claims.judge.trial import Trial
 from moe_claims.packs.look_into_moes.paper import published, routing_counts
 from moe_claims.settings import Settings
 from moe_claims.stats.domain_tests import (

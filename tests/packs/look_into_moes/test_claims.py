@@ -9,7 +9,8 @@ import pytest
 
 from moe_claims.errors import ModelError, NotComparableError, NotMeasuredError
 from moe_claims.judge import evaluate
-from moe_claims.judge.evaluate import Trial, corrected, judge, try_all
+from moe_claims.judge.evaluate import corrected, judge
+from moe_claims.judge.trial import Trial, try_all
 from moe_claims.measure.measured import Measured
 from moe_claims.measure.measurement import RoutedMeasurement, WeightMeasurement
 from moe_claims.packs.look_into_moes import depth, neuron_experts, router_norm

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest, entropy, false_discovery_control, ttest_1samp
 
 from moe_claims.judge.claim import Claim
-from moe_claims.judge.evaluate import Trial, rows_of
+from moe_claims.judge.evaluate import rows_of
+from moe_claims.judge.trial import Trial
 from moe_claims.packs.look_into_moes.pack import COUNTED, PACK
 from moe_claims.packs.look_into_moes.paper import routing_counts
 from moe_claims.packs.look_into_moes.routing_counts import (

@@ -7,9 +7,10 @@ from typing import Any, final
 
 from moe_claims.errors import MoeClaimsError
 from moe_claims.judge.claim import Claim
-from moe_claims.judge.evaluate import Trial, rows_of
+from moe_claims.judge.evaluate import rows_of
 from moe_claims.judge.judged import Judged
 from moe_claims.judge.pack import Case, Pack, Session
+from moe_claims.judge.trial import Trial
 from moe_claims.packs.look_into_moes.trained.dense_layer_position import DEPTH_NEEDS_EXPERTS, printed_position
 from moe_claims.packs.look_into_moes.trained.results import EXPERT_COUNTS, load
 from moe_claims.packs.look_into_moes.trained.seeds import Document, PrintedBeside
