@@ -21,9 +21,13 @@ class UsageError(MoeClaimsError):
     """An option, a name or a file that the user gave cannot be used."""
 
 
-@final
 class ModelError(MoeClaimsError):
-    """A model was found but cannot be measured (missing shard, NaN weights, not an MoE …)."""
+    """A model cannot be measured (missing shard, NaN weights, not an MoE …)."""
+
+
+@final
+class ModelNotFoundError(ModelError):
+    """A model's name cannot be resolved: there is no such repository or revision, or it cannot be had."""
 
 
 @final

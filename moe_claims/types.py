@@ -10,6 +10,9 @@ from enum import StrEnum
 from typing import Any, Literal, final
 
 Scalar = float | int | str | bool | None
+NOT_ASKED_IN_FAMILY = "not_asked_in_family"
+"""In the details of a result: how many tests of its family the run did not ask for; each counts as p = 1 in the
+correction. Not there if it asked for all."""
 Tail = Literal["lower", "upper"]
 
 

@@ -19,7 +19,7 @@ from moe_claims.judge.trial import NOT_ASKED, Asked, Trial, try_all
 from moe_claims.judge.verdict import Decision, control_of, decide, plain
 from moe_claims.measure.measured import Measured
 from moe_claims.stats.corrections import benjamini_hochberg, holm
-from moe_claims.types import Finding, Result, Scalar, Verdict
+from moe_claims.types import NOT_ASKED_IN_FAMILY, Finding, Result, Scalar, Verdict
 
 Published = Mapping[str, Any] | None
 _CORRECTIONS: Mapping[str, Callable[[Sequence[float]], Any]] = {
@@ -52,7 +52,7 @@ def corrected(trials: Sequence[Trial], alpha: float) -> list[Corrected | None]:
         against = correct([*(finding.p_opposite for _, finding in members), *others])
         for i, (at, finding) in enumerate(members):
             best = correct([*values[:i], finding.smallest_p, *values[i + 1 :]])[i]
-            found[at] = Corrected(float(towards[i]), float(against[i]), float(best), alpha)
+            found[at] = Corrected(float(towards[i]), float(against[i]), float(best), alpha, len(others))
     return found
 
 
@@ -210,6 +210,8 @@ def _row(
         details = {name: plain(v) if isinstance(v, float) else v for name, v in finding.details.items()}
         details |= {"p_opposite": finding.p_opposite, "smallest_p": finding.smallest_p}
         details["smallest_p_adjusted"] = p.at_best
+        if p.not_asked:
+            details[NOT_ASKED_IN_FAMILY] = p.not_asked
         if finding.summary is not None:
             reason = f"{finding.summary}; {reason}"
     return Result(

@@ -33,6 +33,8 @@ class Corrected:
     """The smallest p-value that the test can reach, corrected with the other tests unchanged."""
     alpha: float
     """Error rate of the family of tests."""
+    not_asked: int = 0
+    """Number of tests of the family that the run did not ask for, and that count as p = 1."""
 
 
 def what_would_settle(

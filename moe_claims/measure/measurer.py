@@ -119,6 +119,10 @@ class Measurer:
             for name, text in behaviour.items()
         }, cards
 
+    def not_opened(self) -> list[MoeClaimsError]:
+        """Opens the models that others are compared with; returns the errors of those that cannot be opened."""
+        return [found for found in (self._dense, self._second) if isinstance(found, MoeClaimsError)]
+
     def depends_on(self, model: OpenModel) -> dict[str, Any]:
         """Everything that the measurements of a model depend on besides code and libraries, as plain JSON values.
 

@@ -11,7 +11,7 @@ import pytest
 
 from moe_claims.errors import MoeClaimsError, UsageError
 from moe_claims.printable import one_line
-from moe_claims.pytest_plugin import attachments, parametrize, terminal, untrusted_paths
+from moe_claims.pytest_plugin import attachments, parametrize, selection, terminal, untrusted_paths
 from moe_claims.pytest_plugin.attachments import attach, put_on_report
 from moe_claims.pytest_plugin.collector import COLLECTED, Collected
 from moe_claims.pytest_plugin.run_options import packs_of, settings_of
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 _REFUSED = pytest.StashKey[pytest.UsageError]()
 _ASKED = pytest.StashKey["set[parametrize.Wanted]"]()
 _SESSION = pytest.StashKey["Session"]()
+_TESTS = pytest.StashKey["list[parametrize.Wanted]"]()
+_BROKEN = pytest.StashKey[list[str]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -132,6 +134,53 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if id(item) not in gone]
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Notes what the run asks for, and resolves and opens it before anything is measured.
+
+    Raises:
+        pytest.UsageError: something cannot be resolved, one line each; nothing is measured.
+    """
+    config = session.config
+    found = [case for item in session.items if _mark(item) and (case := _case(item))]
+    if not found:
+        return
+    config.stash[_TESTS] = found
+    if not config.option.collectonly and not hasattr(config, "workerinput"):
+        _checked_before(config, *selection.needed(found, settings_of(config)))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Resolves and opens what was named on the command line of a run whose tests only its workers know.
+
+    Raises:
+        pytest.UsageError: something cannot be resolved, one line each; no worker is started.
+    """
+    config = session.config
+    distributed = config.getoption("dist", "no") != "no" and not hasattr(config, "workerinput")
+    named = ("model", "text", "layers", "device", "dense-reference", "second-model")
+    if distributed and any(config.getoption(option.dest) for option in OPTIONS if option.name in named):
+        settings = settings_of(config)
+        _checked_before(config, [ref.name for ref in settings.models], list(settings.texts))
+
+
+def _checked_before(config: pytest.Config, models: list[str], corpora: list[str]) -> None:
+    if not models:
+        return
+    from moe_claims.run.preflight import preflight
+
+    found = preflight(_session(config), models, corpora)
+    if found.mistakes:
+        raise pytest.UsageError("\n".join(found.mistakes))
+    config.stash[_BROKEN] = [f"{one_line(name)} cannot be measured: {message}" for name, message in found.broken]
+
+
+def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
+    """The models that are known to be broken, before those that are not are measured."""
+    return config.stash.get(_BROKEN, [])
+
+
 def _mark(item: pytest.Item) -> str | None:
     return next((name for name in parametrize.MARKERS if item.get_closest_marker(name)), None)
 
@@ -203,8 +252,10 @@ def _session(config: pytest.Config) -> "Session":
         from moe_claims.figures.report_figures import ReportFigures
         from moe_claims.run.session import Session
 
-        settings = settings_of(config)
-        config.stash[_SESSION] = Session(settings, ReportFigures(settings), packs_of(config))
+        settings, packs = settings_of(config), packs_of(config)
+        tests = config.stash.get(_TESTS, None)
+        wanted = None if tests is None else selection.asked_for(tests, packs, settings)
+        config.stash[_SESSION] = Session(settings, ReportFigures(settings), packs, wanted)
     return config.stash[_SESSION]
 
 

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
+from moe_claims.types import NOT_ASKED_IN_FAMILY
+
 SIGNS = {
     "replicated": "✓",
     "direction-only": "~",
@@ -275,6 +277,12 @@ def notes(rows: Sequence[Row]) -> list[str]:
     controls = [row["controls"]["random_init"] for row in rows if "random_init" in row["controls"]]
     for reason in dict.fromkeys(control["reason"] for control in controls if control["verdict"] is None):
         found.append(f"random initialisation was not run: {reason}")
+    for left_out in dict.fromkeys(row["details"].get(NOT_ASKED_IN_FAMILY) for row in rows):
+        if left_out:
+            found.append(
+                f"{left_out} more test{'s' if left_out > 1 else ''} of this family were not asked for and count as p = "
+                "1, so that no adjusted p is smaller than in the whole run"
+            )
     with_paper = {row["evidence"] == "trained" for row in rows if row["published"]}
     if with_paper:
         of = "with models of another size" if True in with_paper else "for this very model"

@@ -113,6 +113,10 @@ class Session:
             self._opened[model] = open_model(self._models[model], download=self._settings.download)
         return self._opened[model]
 
+    def compared_with(self) -> list[MoeClaimsError]:
+        """Opens the dense reference and the second model; returns the errors of those that cannot be opened."""
+        return self._measurer.not_opened()
+
     def _judge(self, ref: ModelRef, packs: Sequence[Pack]) -> dict[str, Judged | MoeClaimsError]:
         """The judgement of one model, kept or made now: pack id → result."""
         model = self.opened(ref.name)

@@ -3,7 +3,7 @@
 import os.path
 from pathlib import Path
 
-from moe_claims.errors import ModelError
+from moe_claims.errors import ModelError, ModelNotFoundError
 from moe_claims.models.storage import shards
 
 PATTERNS = ("config.json", "*.safetensors", "*.safetensors.index.json", "tokenizer.json")
@@ -26,12 +26,14 @@ def cached(hub_id: str, revision: str | None) -> tuple[Path, str] | None:
             snapshot_download(hub_id, revision=revision, local_files_only=True, allow_patterns=list(PATTERNS))
         )
     except HFValidationError:
-        raise ModelError(f"'{hub_id}' cannot be the name of a repository on the hub: check its spelling") from None
+        raise ModelNotFoundError(
+            f"'{hub_id}' cannot be the name of a repository on the hub: check its spelling"
+        ) from None
     except LocalEntryNotFoundError:
         if constants.HF_HUB_OFFLINE:
             at = f"{hub_id}@{revision}" if revision else hub_id
             chosen = f" --revision {revision}" if revision else ""
-            raise ModelError(
+            raise ModelNotFoundError(
                 f"'{at}' is not in the local cache and HF_HUB_OFFLINE is set: download it on a connected machine "
                 f"('hf download {hub_id}{chosen}') or give the folder of a copy"
             ) from None
@@ -58,7 +60,7 @@ def snapshot(hub_id: str, revision: str | None) -> tuple[Path, str]:
         if refused is not None:
             raise refused from None
         at = f"{hub_id}@{revision}" if revision else hub_id
-        raise ModelError(
+        raise ModelNotFoundError(
             f"'{at}' is not in the local cache and the hub cannot be reached ({type(error).__name__}): connect, "
             f"or give the folder of a copy"
         ) from error
@@ -109,11 +111,11 @@ def refusal(error: Exception, hub_id: str, revision: str | None, file: str | Non
 
     at = f"{hub_id}@{revision}" if revision else hub_id
     if isinstance(error, GatedRepoError):
-        return ModelError(f"'{at}' is gated: accept its terms on the hub and log in with 'hf auth login'")
+        return ModelNotFoundError(f"'{at}' is gated: accept its terms on the hub and log in with 'hf auth login'")
     if isinstance(error, RepositoryNotFoundError):
-        return ModelError(f"there is no repository '{hub_id}' on the hub that you may read: check its name")
+        return ModelNotFoundError(f"there is no repository '{hub_id}' on the hub that you may read: check its name")
     if isinstance(error, RevisionNotFoundError):
-        return ModelError(f"the repository '{hub_id}' has no revision '{revision}': check its name")
+        return ModelNotFoundError(f"the repository '{hub_id}' has no revision '{revision}': check its name")
     if isinstance(error, HfHubHTTPError):
         what = f"{file} of '{at}'" if file else f"'{at}'"
         if isinstance(error, EntryNotFoundError):

@@ -8,7 +8,7 @@ from threading import Event
 from typing import Any, NoReturn, TypeVar, final
 from urllib.parse import urlsplit
 
-from moe_claims.errors import ModelError
+from moe_claims.errors import ModelError, ModelNotFoundError
 from moe_claims.models.config import parse_config
 from moe_claims.models.storage.hub_cache import refusal
 from moe_claims.models.storage.hub_tensors import RemoteSource
@@ -87,7 +87,7 @@ class Repository:
         try:
             return retry(ask, replace(self._patience, tries=min(_FIRST_TRIES, self._patience.tries)), Event())
         except GaveUpError as error:
-            raise ModelError(
+            raise ModelNotFoundError(
                 f"'{self.name}' is not in the local cache and the hub cannot be reached: {error}; connect, or give "
                 "the folder of a copy"
             ) from None
