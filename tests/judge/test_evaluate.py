@@ -120,7 +120,9 @@ def test_a_control_with_a_fault_leaves_the_verdict(measured: dict[str, Measured]
     judged = evaluate(made, "m", None, given, control, seed=0, alpha=0.05)
     assert judged.broken == ()
     rows = {row.claim: row for row in judged.results}
-    assert rows["faulty"].controls == {}
+    faulty = rows["faulty"].controls["random_init"]
+    assert (faulty["verdict"], faulty["artefact"]) == (None, False)
+    assert "raised ZeroDivisionError" in faulty["reason"]
     assert rows["good"].controls["random_init"]["verdict"] == rows["good"].verdict.value
 
 

@@ -67,7 +67,7 @@ def test_everything_that_is_asked_for_is_there() -> None:
     options = {"text": ["builtin", "builtin-code"], "dense_reference": DENSE, "second_model": TUNED, "layers": "1"}
     measured, cards = _measurer(**options).measure(open_model(resolve(MODEL)))
     assert list(measured) == ["builtin", "builtin-code"]
-    assert [card["name"] for card in cards] == ["builtin", "builtin-code"]
+    assert cards == []  # nothing was run yet
     for given in measured.values():
         assert given.weights.layers.tolist() == [0, 1]
         assert {role: found.layers.tolist() for role, found in given.matched.items()} == {
@@ -81,6 +81,7 @@ def test_everything_that_is_asked_for_is_there() -> None:
         assert given.second_routed.lengths.tolist() == given.routed.lengths.tolist()
         assert list(given.texts) == list(measured)
         assert all(isinstance(text, RoutedMeasurement) for text in given.texts.values())
+    assert [card["name"] for card in cards] == ["builtin", "builtin-code"]
 
 
 def test_nothing_is_compared_that_was_not_asked_for() -> None:
@@ -106,19 +107,41 @@ def test_a_model_is_its_own_second() -> None:
     assert 0.5 < (other.second_routed.chosen == other.routed.chosen).mean() < 1
 
 
+def _read_all(measurer: Measurer, name: str) -> None:
+    measured, _ = measurer.measure(open_model(resolve(name)))
+    for given in measured.values():
+        assert all(getattr(given, part) is not None for part in ("weights", "matching", "texts"))
+        assert given.text, given.dense
+        assert given.second is not None
+
+
+@pytest.mark.parametrize(
+    ("part", "kept"), [("weights", 2), ("matching", 6), ("dense", 2), ("text", 2 + 1 + 2), ("second", 2 + 1 + 2)]
+)
+def test_a_part_alone_is_measured_once_it_is_read(part: str, kept: int) -> None:
+    keeper = Remembering()
+    measured, _ = _measurer(keeper, dense_reference=DENSE, second_model=TUNED).measure(open_model(resolve(MODEL)))
+    given = measured["builtin"]
+    assert not keeper.kept and not given.has(part)
+    first = getattr(given, part)
+    # Each layer; of a text also what is said of it as a whole, and whether the dense model fits.
+    assert len(keeper.kept) == kept and given.has(part)
+    assert getattr(given, part) is first
+
+
 def test_nothing_is_measured_twice() -> None:
     keeper = Remembering()
     measurer = _measurer(keeper, model=[MODEL, TUNED], dense_reference=DENSE, second_model=TUNED)
-    measurer.measure(open_model(resolve(MODEL)))
+    _read_all(measurer, MODEL)
     first = len(keeper.kept)
     # Each layer of: weights, three matchings, against the dense model, the text, the text through the second.
     assert first == 2 * 7 + 2  # and what is said of a text as a whole
     again = _measurer(keeper, dense_reference=DENSE, second_model=TUNED)
-    again.measure(open_model(resolve(MODEL)))
+    _read_all(again, MODEL)
     assert len(keeper.kept) == first
-    measurer.measure(open_model(resolve(TUNED)))  # has run the text as a second model already
+    _read_all(measurer, TUNED)  # has run the text as a second model already
     assert len(keeper.kept) == first + 2 * 5
-    _measurer(keeper, second_model=TUNED).measure(open_model(resolve(MODEL)))
+    _read_all(_measurer(keeper, second_model=TUNED), MODEL)
     assert len(keeper.kept) == first + 2 * 5 + 2 * (2 + 1)  # without the dense model, both texts anew
 
 
@@ -232,6 +255,7 @@ def test_a_text_that_cannot_be_read_stops_only_what_needs_it(tmp_path: Path) -> 
     measurer = _measurer(text=[str(short), "builtin"], second_model=TUNED, dense_reference=DENSE)
     measured, cards = measurer.measure(open_model(resolve(MODEL)))
     broken, whole = measured[str(short)], measured["builtin"]
+    assert isinstance(whole.text, RoutedMeasurement)
     assert [card["name"] for card in cards] == ["builtin"]
     assert _said(broken.text, TextError) == _said(broken.second, TextError)
     assert broken.against_dense.mean["up"].shape == (2, 4)
@@ -239,14 +263,16 @@ def test_a_text_that_cannot_be_read_stops_only_what_needs_it(tmp_path: Path) -> 
     assert isinstance(whole.texts[str(short)], TextError)
 
 
-def test_weights_that_cannot_be_measured_stop_the_model(tmp_path: Path) -> None:
+def test_weights_that_cannot_be_measured_stop_what_reads_them(tmp_path: Path) -> None:
     shape = build.shape_of("planted", resolve(MODEL).options)
     weights = build.make("planted", shape)
     weights["model.layers.1.block_sparse_moe.gate.weight"][0, 0] = torch.nan
     save_file(weights, tmp_path / "model.safetensors")
     (tmp_path / "config.json").write_text(json.dumps(build.config_of(shape)))
-    with pytest.raises(ModelError, match="has NaN or infinite weights"):
-        _measure(name=str(tmp_path))
+    given = _measure(name=str(tmp_path))
+    for _ in range(2):  # the error is kept like a measurement
+        with pytest.raises(ModelError, match="has NaN or infinite weights"):
+            given.weights.matrix  # noqa: B018
 
 
 def test_forgetful_measures_every_time() -> None:
