@@ -147,7 +147,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         return
     config.stash[_TESTS] = found
     if not config.option.collectonly and not hasattr(config, "workerinput"):
-        _checked_before(config, *selection.needed(found, settings_of(config)))
+        _checked_before(config, *selection.needed(found, packs_of(config), settings_of(config)))
 
 
 @pytest.hookimpl(tryfirst=True)

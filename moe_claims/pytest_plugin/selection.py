@@ -41,11 +41,14 @@ def asked_for(
     return found
 
 
-def needed(tests: Iterable[Wanted], settings: Settings) -> tuple[list[str], list[str]]:
+def needed(tests: Iterable[Wanted], packs: Sequence[Pack], settings: Settings) -> tuple[list[str], list[str]]:
     """The models, and the texts, that the selected tests need, in the order of the settings."""
-    live = [test.case for test in tests if test.case is not None and test.case.evidence == LIVE]
-    models = {case.model for case in live}
-    corpora = {case.corpus for case in live}
+    live = [(test.pack, test.case) for test in tests if test.case is not None and test.case.evidence == LIVE]
+    models = {case.model for _, case in live}
+    corpora = {case.corpus for _, case in live}
+    on_all = {(pack.id, claim.id) for pack in packs for claim in pack.claims if claim.needs == "texts"}
+    if any((pack, case.claim) in on_all for pack, case in live):
+        corpora |= set(settings.texts)
     return (
         [ref.name for ref in settings.models if ref.name in models],
         [name for name in settings.texts if name in corpora],

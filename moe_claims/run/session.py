@@ -97,6 +97,7 @@ class Session:
                 found: Mapping[str, Judged | MoeClaimsError] = self._judge(self._models[model], wanted)
             except MoeClaimsError as error:
                 found = {one.id: error for one in wanted}
+            self._opened.pop(model, None)  # the weights of some are in memory
             self._judged |= {(name, model): answer for name, answer in found.items()}
         answer = self._judged[pack.id, model]
         if isinstance(answer, MoeClaimsError):

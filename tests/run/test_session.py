@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from moe_claims.errors import ModelError
+from moe_claims.judge.evaluate import evaluate
 from moe_claims.judge.judged import Judged
 from moe_claims.judge.pack import Pack
+from moe_claims.judge.trial import Asked
 from moe_claims.models import dense, loading
 from moe_claims.models.names import ModelRef
 from moe_claims.models.storage.location import Location
@@ -208,3 +210,86 @@ def test_packs_are_judged_together_while_a_model_is_in_memory(
         assert row.interval != beside.interval or row.interval.method.startswith("jackknife")  # and resampled anew
     assert session.judged(third, MODEL).results[0].pack == "third"
     assert asked == [MODEL, MODEL]
+
+
+# --- what is kept, and what is asked for ------------------------------------------------------------
+
+
+class Drawn:
+    """Stands for the figures of a report."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.drawn = folder, 0
+
+    def __call__(self, model: Any, measured: Any) -> dict[str, Any]:
+        self.drawn += 1
+        (self.folder / "one.png").write_bytes(b"a picture")
+        return {"model": model.card(), "figures": [{"id": "one", "files": ["one.png"]}]}
+
+    def files(self, entry: Any) -> dict[str, bytes]:
+        return {name: (self.folder / name).read_bytes() for figure in entry["figures"] for name in figure["files"]}
+
+    def restore(self, model: str, entry: Any, files: Any) -> Any:
+        for name, content in files.items():
+            (self.folder / name).write_bytes(content)
+        return entry
+
+
+def test_the_same_question_is_answered_from_what_was_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from moe_claims.run import session as module
+
+    judged = 0
+
+    def counted(*arguments: Any, **options: Any) -> Judged:
+        nonlocal judged
+        judged += 1
+        return evaluate(*arguments, **options)
+
+    monkeypatch.setattr(module, "evaluate", counted)
+    values = {"model": [MODEL], "tokens": "200", "device": "cpu", "cache": str(tmp_path), "profile": "quick"}
+    figures = Drawn(tmp_path)
+    first = Session(settings_from(values), figures).judged(PACK, MODEL)
+    (tmp_path / "one.png").unlink()
+    again = Session(settings_from(values), figures).judged(PACK, MODEL)
+    assert (judged, figures.drawn) == (1, 1)
+    assert again.results == first.results
+    assert (again.card, again.corpora, again.pictures) == (first.card, first.corpora, first.pictures)
+    assert (tmp_path / "one.png").read_bytes() == b"a picture"
+    for other in ({"seed": 1}, {"alpha": 0.01}, {"tokens": "180"}, {"dense-reference": DENSE}, {"layers": "1"}):
+        Session(settings_from(values | other), figures).judged(PACK, MODEL)
+    assert judged == figures.drawn == 6
+
+
+def test_a_judgement_that_lacks_something_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from moe_claims.run import session as module
+
+    judged = []
+    monkeypatch.setattr(module, "evaluate", lambda *args, **more: judged.append(args) or evaluate(*args, **more))
+    values = {"model": [MODEL], "tokens": "200", "device": "cpu", "cache": str(tmp_path), "profile": "quick"}
+    for broken in ({"layers": "9"}, {"second-model": str(tmp_path)}):
+        for _ in range(2):
+            Session(settings_from(values | broken)).judged(PACK, MODEL)
+    assert len(judged) == 4
+
+
+def test_what_is_not_asked_for_is_not_measured(tmp_path: Path) -> None:
+    values = {"model": [MODEL], "tokens": "200", "device": "cpu", "cache": str(tmp_path), "profile": "full"}
+    wanted = {(PACK.id, MODEL): frozenset({Asked("neuron-experts", None, None)})}
+    session = Session(settings_from(values), Drawn(tmp_path), wanted=wanted)
+    judged = session.judged(PACK, MODEL)
+    assert [row.claim for row in judged.results] == ["neuron-experts"]
+    assert judged.corpora == () and judged.broken == ()
+    assert judged.pictures is not None
+    assert judged.pictures["reason"] == "the run asks for some tests alone"
+    assert judged.results[0].controls["random_init"]["verdict"] is not None
+    # Two layers of the weights, of the model and of its control, and the judgement is incomplete without figures.
+    assert len(list(tmp_path.glob("*.npz"))) == 4
+
+
+def test_a_pack_of_which_nothing_is_asked_for_is_not_judged(tmp_path: Path) -> None:
+    other = Pack(id="other", title="T", paper="P", claims=(LIVE["router-norm"],))
+    values = {"model": [MODEL], "tokens": "200", "device": "cpu", "cache": str(tmp_path), "profile": "quick"}
+    wanted = {(PACK.id, MODEL): frozenset({Asked("neuron-experts", None, None)}), ("other", MODEL): frozenset[Asked]()}
+    session = Session(settings_from(values), packs=(PACK, other), wanted=wanted)
+    assert [row.claim for row in session.judged(PACK, MODEL).results] == ["neuron-experts"]
+    assert not session.judged(PACK, MODEL).corpora
