@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from moe_claims._util.optional import install_command
 from moe_claims.commands.main import main
 from moe_claims.errors import UsageError
 from moe_claims.figures import files, gallery
@@ -150,7 +151,7 @@ def test_a_missing_matplotlib_is_said_before_anything_is_measured(
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.setattr(gallery, "draw", None)
     assert main(["figures", TINY, "--out", str(tmp_path / "out")]) == 4
-    assert capsys.readouterr().err == "error: the figure needs matplotlib: pip install 'moe-claims[plots]'\n"
+    assert capsys.readouterr().err == f"error: figures need matplotlib, which is not installed: {install_command()}\n"
 
 
 def test_layers_are_chosen_or_spread() -> None:

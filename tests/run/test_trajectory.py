@@ -11,6 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from moe_claims._util.optional import install_command
 from moe_claims.commands.main import main
 from moe_claims.errors import UsageError
 from moe_claims.judge.pack import Pack
@@ -158,7 +159,7 @@ def test_a_missing_matplotlib_is_said_before_anything_is_measured(
     monkeypatch.setitem(__import__("sys").modules, "matplotlib", None)
     monkeypatch.setattr("moe_claims.run.trajectory.results_of", None)
     assert main(["trajectory", "tiny-scratch"]) == 4
-    assert capsys.readouterr().err == "error: the figure needs matplotlib: pip install 'moe-claims[plots]'\n"
+    assert capsys.readouterr().err == f"error: figures need matplotlib, which is not installed: {install_command()}\n"
 
 
 @pytest.mark.parametrize("points", ["1", "0", "-3"])
