@@ -14,7 +14,7 @@ from moe_claims.measure.measurer import Measurer
 from moe_claims.measure.sequences import corpus_card, read_passage
 from moe_claims.measure.store import Keeper, Store
 from moe_claims.models.dense import open_dense
-from moe_claims.models.device import device_of
+from moe_claims.models.device import device_of, kind_of
 from moe_claims.models.embedded import DENSE
 from moe_claims.models.loading import OpenModel, open_model
 from moe_claims.models.names import resolve
@@ -213,7 +213,7 @@ def environment(settings: Settings) -> dict[str, Any]:
     return {
         "moe_claims": __version__,
         **{name: version(name) for name in packages},
-        "device": device_of(settings.device),
+        "device": kind_of(device_of(settings.device)),
         "dtype": settings.dtype,
         "tokens": settings.tokens,
         "seed": settings.seed,
