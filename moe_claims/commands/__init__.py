@@ -43,7 +43,12 @@ def add_running(parser: argparse.ArgumentParser) -> None:
     """Adds the options on how a model is run: ``--tokens``, ``--device``, ``--dtype`` and ``--download``."""
     parser.add_argument("--tokens", type=int, help="at most this many tokens of each text")
     parser.add_argument("--device", metavar=METAVAR, default="auto", help="where to run (default auto)")
-    parser.add_argument("--dtype", choices=("float32", "float64", "bfloat16"), default="float32")
+    parser.add_argument(
+        "--dtype",
+        choices=("float32", "float64", "bfloat16"),
+        default="float32",
+        help="of weights and hidden states in the forward pass (default float32)",
+    )
     parser.add_argument("--download", action="store_true", help="fetch models of the hub whole before they are read")
 
 

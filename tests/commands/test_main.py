@@ -172,7 +172,7 @@ def test_figures_are_for_the_page_alone(results_file: Path, tmp_path: Path, caps
     assert main(["report", str(results_file), "--format", "csv", "--figures", "drawn"]) == 4
     assert capsys.readouterr().err == "error: --figures drawn: only --format html shows figures\n"
     assert main(["report", str(results_file), "--format", "html", "--figures", str(tmp_path / "none")]) == 4
-    assert "'python -m moe_claims figures NAME --out DIR' makes it" in capsys.readouterr().err
+    assert "'python -m moe_claims figures NAME --output DIR' makes it" in capsys.readouterr().err
 
 
 def test_what_a_terminal_has_no_sign_for_is_written_out(results_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

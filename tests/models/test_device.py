@@ -29,8 +29,6 @@ def test_names_of_devices(name: str) -> None:
 @pytest.mark.parametrize(
     "name", ["gpu", "", "cuda:", "cuda:-1", "cuda:x", "cuda:1 ", "mps:0", "CUDA", "cpu:0", "auto:1"]
 )
-    "name", ["gpu", "", "cuda:", "cuda:-1", "cuda:x", "cuda:1 ", "mps:0", "CUDA", "cpu:0", "auto:1"]
-)
 def test_other_names_are_refused(name: str) -> None:
     for check in (device.named, device.device_of):
         with pytest.raises(UsageError) as caught:
