@@ -102,7 +102,7 @@ BAD = [
     (["measure", TINY, "--output", "x.txt"], "give a file name that ends in .npz"),
     (["measure", TINY, "--what", "everything", "--output", "x.npz"], "--what everything: give some of weights"),
     (["measure", TINY, "--tokens", "0", "--output", "x.npz"], "--tokens 0: give a whole number"),
-    (["measure", TINY, "--text", "nothing.txt", "--output", "x.npz"], "unknown text 'nothing.txt'"),
+    (["measure", TINY, "--text", "nothing.txt", "--output", "x.npz"], "there is no file 'nothing.txt': give builtin"),
     (["measure", TINY, "--token-ids", "nothing.json", "--output", "x.npz"], "there is no file 'nothing.json'"),
     (["report", "nothing.json"], "there is no results file 'nothing.json'"),
     (["claims", "--full", "routr-norm"], "there is no claim 'routr-norm': did you mean 'router-norm'?"),

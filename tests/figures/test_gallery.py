@@ -120,7 +120,7 @@ def test_what_a_model_lacks_is_listed_with_the_reason(tmp_path: Path, capsys: py
 BAD = [
     (["--layers", "4"], f"--layers 4: '{TINY}' has no such MoE layer; it has 0, 1, 2"),
     (["--layers", "0,x"], "--layers 0,x: give layer numbers separated by commas, such as 0,5,31"),
-    (["--text", "nothing.txt"], "unknown text 'nothing.txt'"),
+    (["--text", "nothing.txt"], "there is no file 'nothing.txt': give builtin"),
     (["--tokens", "2"], "tokens 2: give a whole number of tokens, 4 or more"),
     (["--dense-reference", "tiny-dense"], "'tiny-dense' (12 layers, d = 96"),
     (["--dense-reference", "tiny-fine"], "'tiny-fine' is a mixture of experts"),

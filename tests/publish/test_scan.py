@@ -19,7 +19,8 @@ Make = Callable[..., dict[str, Any]]
 PATHS = [
     "/home/me/model", "/tmp", "at '/mnt/data/x.jsonl' line 3", "(/srv/x)", "file:///home/me", "~/models/x",
     "~me/models", "./dir/x", "../dir", "../dir/x",
-    "see ./a/b", "./a/..", "./..", "./.ssh", "./~me", r".\a\b", "./a/b/", r"C:\Users\me", "D:/models/x", r"\\server\share\x", "=/opt/x",
+    "see ./a/b", "./a/..", "./..", "./.ssh", "./~me", r".\a\b", "./a/b/",
+    r"C:\Users\me", "D:/models/x", r"\\server\share\x", "=/opt/x",
 ]  # fmt: skip
 INNOCENT = [
     "org/name@step500", "hub:org/name", "synthetic:planted?seed=3&layers=7", "and/or", "1/27", "w/o",
