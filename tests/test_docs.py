@@ -193,7 +193,7 @@ def test_command_runs(page: str, command: str, shared: Path, place_of: Callable[
 
 QUICK = " --moe-profile quick -k router_norm"
 CLAIMS = "--pyargs moe_claims.claims" if find_spec("moe_claims.claims") else "claims/"
-"""In a wheel, as the recipe says; a clone has them beside the package."""
+"""As the recipe says, in a wheel and in a clone; without the plugin, a clone has them by their path alone."""
 
 
 def recipes() -> dict[str, Any]:
