@@ -6,8 +6,7 @@ look; ``pytest --pyargs moe_claims.claims`` shall work with both.
 
 import sys
 from collections.abc import Sequence
-from importlib.machinery import ModuleSpec
-from importlib.util import spec_from_file_location
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
 from typing import final
@@ -36,7 +35,8 @@ class ClaimsInClone:
         # In site-packages, a folder of this name would be somebody else's.
         if fullname != NAME or not (self._clone / "pyproject.toml").is_file() or not (tests / "__init__.py").is_file():
             return None
-        return spec_from_file_location(fullname, tests / "__init__.py", submodule_search_locations=[str(tests)])
+        # As if the clone were on the package's path, for this one name.
+        return PathFinder.find_spec(fullname, [str(self._clone)], target)
 
 
 def make_findable() -> None:
