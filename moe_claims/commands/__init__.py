@@ -11,7 +11,7 @@ from typing import Protocol, final
 
 from moe_claims import texts
 from moe_claims.errors import UsageError
-from moe_claims.models.device import METAVAR
+from moe_claims.models.device import METAVAR, check_dtype, device_of
 
 
 @final
@@ -50,6 +50,15 @@ def add_running(parser: argparse.ArgumentParser) -> None:
         help="of weights and hidden states in the forward pass (default float32)",
     )
     parser.add_argument("--download", action="store_true", help="fetch models of the hub whole before they are read")
+
+
+def check_running(given: argparse.Namespace) -> None:
+    """Checks ``--device`` and ``--dtype``, as given, before anything is opened.
+
+    Raises:
+        UsageError: the device is not there, or does not compute in that dtype.
+    """
+    check_dtype(device_of(given.device), given.dtype)
 
 
 def add_trials(parser: argparse.ArgumentParser, *, log: str) -> None:

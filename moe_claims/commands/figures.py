@@ -4,7 +4,7 @@ import argparse
 import shlex
 from pathlib import Path
 
-from moe_claims.commands import Commands, add_running, add_text
+from moe_claims.commands import Commands, add_running, add_text, check_running
 from moe_claims.errors import UsageError
 
 
@@ -39,6 +39,7 @@ def run(given: argparse.Namespace) -> str:
 
     library()  # so that a missing matplotlib is an error before anything is measured
     layers = _layers(given.layers)
+    check_running(given)
     if given.output.exists() and not given.output.is_dir():
         raise UsageError(f"--output {given.output}: this is a file; give a folder, which is made where there is none")
 

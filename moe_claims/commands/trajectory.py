@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from moe_claims.commands import Commands, add_running, add_text
+from moe_claims.commands import Commands, add_running, add_text, check_running
 from moe_claims.errors import UsageError
 
 
@@ -37,6 +37,7 @@ def run(given: argparse.Namespace) -> str:
         raise UsageError(f"--points {given.points}: give a whole number, 2 or more")
     wanted = None if given.revisions is None else [part.strip() for part in given.revisions.split(",")]
     pyplot()  # what it lacks is said now, not after the measuring
+    check_running(given)
     refs, known = points_of(given.names, wanted, given.points)
     options = ("pack", "text", "tokens", "device", "dtype", "download", "cache")
     settings = settings_from({"model": [ref.name for ref in refs], **{name: getattr(given, name) for name in options}})

@@ -10,7 +10,7 @@ import pytest
 
 from moe_claims._util.optional import install_command
 from moe_claims.commands.main import main
-from moe_claims.errors import UsageError
+from moe_claims.errors import MoeClaimsError, UsageError
 from moe_claims.figures import files, gallery
 from moe_claims.figures.catalogue import KINDS
 from moe_claims.figures.gallery import layers_of, short_sequence
@@ -122,6 +122,8 @@ BAD = [
     (["--layers", "0,x"], "--layers 0,x: give layer numbers separated by commas, such as 0,5,31"),
     (["--text", "nothing.txt"], "there is no file 'nothing.txt': give builtin"),
     (["--tokens", "2"], "tokens 2: give a whole number of tokens, 4 or more"),
+    (["--device", "cuda:9999"], "--moe-device cuda:9999: "),
+    (["--device", "gpu"], "--moe-device gpu: give auto, cpu, cuda, cuda:N or mps"),
     (["--dense-reference", "tiny-dense"], "'tiny-dense' (12 layers, d = 96"),
     (["--dense-reference", "tiny-fine"], "'tiny-fine' is a mixture of experts"),
     (["--output", "a-file/out"], "the folder 'a-file/out' cannot be made (Not a directory): give another one"),
@@ -145,6 +147,22 @@ def test_bad_input_is_one_line_before_anything_is_measured(
     assert said.startswith("error: ") and said.count("\n") == 1
     assert message in said
     assert [path.name for path in tmp_path.iterdir()] == ["a-file"]
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_no_folder_is_left_by_what_could_not_be_measured(
+    there: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise MoeClaimsError("it is broken")
+
+    monkeypatch.setattr(gallery, "measured", broken)
+    out = tmp_path / "out"
+    if there:
+        out.mkdir()
+    arguments = ["--output", str(out), "--page", str(tmp_path / "docs" / "page.md"), "--cache", str(tmp_path / "cache")]
+    assert main(["figures", TINY, *arguments]) == 4
+    assert [path.name for path in tmp_path.iterdir() if path.name != "cache"] == ["out"] * there
 
 
 def test_a_missing_matplotlib_is_said_before_anything_is_measured(

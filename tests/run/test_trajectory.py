@@ -174,6 +174,15 @@ def test_a_missing_matplotlib_is_said_before_anything_is_measured(
     assert capsys.readouterr().err == f"error: figures need matplotlib, which is not installed: {install_command()}\n"
 
 
+def test_a_device_that_is_not_there_is_said_before_a_model_is_opened(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("moe_claims.run.trajectory.results_of", None)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert main(["trajectory", "tiny-scratch", "--device", "cuda:1"]) == 4
+    assert capsys.readouterr().err.startswith("error: --moe-device cuda:1: this machine has no usable GPU ")
+
+
 @pytest.mark.parametrize("points", ["1", "0", "-3"])
 def test_too_few_points_are_refused(points: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["trajectory", "tiny-scratch", "--points", points]) == 4
