@@ -1,7 +1,6 @@
 """Whether the main job wrote a whole report: valid, complete, and without a model that failed."""
 
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import jsonschema
@@ -37,7 +36,7 @@ if not all(row["null_distribution"] for row in document["results"] if row["p_val
 if (folder / "report.md").read_text(encoding="utf-8") != markdown.render(document):
     sys.exit("report.md does not follow from results.json")
 page = (folder / "report.html").read_text(encoding="utf-8")
-if find_spec("matplotlib") is not None and len(folders.page_figures(folder)) < 4 * len(JUDGED):
+if len(folders.page_figures(folder)) < 4 * len(JUDGED):
     sys.exit("report.html lacks figures")
 if page != html.render(document, folders.page_figures(folder)):
     sys.exit("report.html does not follow from results.json")

@@ -258,7 +258,9 @@ def say(text: str) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", nargs="+", default=list(MODELS), choices=list(MODELS))
+    parser.add_argument(
+        "--models", nargs="+", default=list(MODELS), choices=list(MODELS), help="whose shapes are written (default all)"
+    )
     parser.add_argument("--layers", type=int, help="layers that are written of each model (default 2, 3 and 1)")
     parser.add_argument("--tokens", type=int, default=256, help="of the forward pass (default 256)")
     parser.add_argument(

@@ -11,6 +11,7 @@ from typing import Any, final
 
 from moe_claims import texts
 from moe_claims.errors import UsageError
+from moe_claims.models import device
 from moe_claims.models.embedded import DENSE, JUDGED
 from moe_claims.models.names import ModelRef, resolve
 
@@ -56,7 +57,7 @@ OPTIONS = (
     Option("report", "folder of the report (default claims-report)", "DIR"),
     Option("text", f"text to run: {texts.CHOICES} (default builtin)", "NAME|FILE", repeatable=True),
     Option("tokens", "at most this many tokens of each text (default: all of it)", "N"),
-    Option("device", "where to run", choices=("auto", "cpu", "cuda")),
+    Option("device", f"where to run: {device.CHOICES} (default auto)", device.METAVAR),
     Option("dtype", "of weights and hidden states in the forward pass", choices=("float32", "float64", "bfloat16")),
     Option("profile", "quick: 2,048 tokens, no random-init control", choices=("quick", "full")),
     Option("seed", "of every resampling (default 0)", "N"),
@@ -212,7 +213,7 @@ def settings_from(values: Mapping[str, Any]) -> Settings:
         packs=tuple(dict.fromkeys(values["pack"])) if values.get("pack") else None,
         texts=wanted,
         tokens=tokens,
-        device=values.get("device") or "auto",
+        device=device.named(values.get("device") or "auto"),
         dtype=values.get("dtype") or "float32",
         profile=profile,
         seed=_number("seed", values.get("seed") or 0, int, 0, 2**63 - 1, "a whole number, 0 or more"),

@@ -51,8 +51,8 @@ SMALLER = {
     # First, so that what a command says of its own wins; the main job of CI runs all claims on all of the text.
     "pytest claims/ --model": "pytest claims/ --moe-tokens 600 -k 'not row-order' --model",
     "pytest claims/ -n 2": "pytest claims/ -n 2 --moe-tokens 400",
-    "figures tiny-scratch --out": "figures tiny-scratch --tokens 400 --layers 0,11 --out",
-    "--tokens 1000 --out figures": "--tokens 400 --layers 0,11 --out figures",
+    "figures tiny-scratch --output": "figures tiny-scratch --tokens 400 --layers 0,11 --output",
+    "--tokens 1000 --output figures": "--tokens 400 --layers 0,11 --output figures",
 }
 BY_CI = ("pip install -e . && pytest claims/", "pip install -e '.[test]' && pytest")
 """The README's two commands, which the CI script runs; the second runs this very test."""
@@ -193,7 +193,7 @@ def test_command_runs(page: str, command: str, shared: Path, place_of: Callable[
 
 QUICK = " --moe-profile quick -k router_norm"
 CLAIMS = "--pyargs moe_claims.claims" if find_spec("moe_claims.claims") else "claims/"
-"""In a wheel, as the recipe says; a clone has them beside the package."""
+"""As the recipe says, in a wheel and in a clone; without the plugin, a clone has them by their path alone."""
 
 
 def recipes() -> dict[str, Any]:

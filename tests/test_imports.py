@@ -22,6 +22,7 @@ HEAVY = {
     "huggingface_hub",
     "tokenizers",
     "rich",
+    "matplotlib",
     "datasets",
     "pyarrow",
 }

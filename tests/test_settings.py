@@ -215,7 +215,7 @@ BAD = [
         ("tokens", value, f"--moe-tokens {value}: give a whole number of tokens, 4 or more")
         for value in ("3", "-1", "0", "many", "1e3", "2.5", "9" * 20)
     ),
-    ("device", "gpu", "--moe-device gpu: give one of auto, cpu, cuda"),
+    ("device", "gpu", "--moe-device gpu: give auto, cpu, cuda, cuda:N or mps"),
     ("dtype", "float16", "--moe-dtype float16: give one of float32, float64, bfloat16"),
     ("profile", "fast", "--moe-profile fast: give one of quick, full"),
     *(("seed", value, f"--moe-seed {value}: give a whole number, 0 or more") for value in ("-1", "x", "1.0")),

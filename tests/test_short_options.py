@@ -1,5 +1,6 @@
 """The repository's ``--model`` beside that of another: two clones, somebody's conftest.py, a plugin."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -56,3 +57,33 @@ def test_an_option_of_another_is_left_to_it(adds: str, plugin: bool, clone: Path
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stderr.splitlines() == [LINE]
     assert "VALUES x" in done.stdout
+
+
+def _installed(folder: Path) -> None:
+    """A distribution of another, whose plugin pytest finds by its entry point."""
+    record = folder / "their_plugin-1.0.dist-info"
+    record.mkdir()
+    (folder / "theirs.py").write_text(THEIRS.format(adds="parser.getgroup('theirs').addoption"))
+    (record / "METADATA").write_text("Metadata-Version: 2.1\nName: their-plugin\nVersion: 1.0\n")
+    (record / "entry_points.txt").write_text("[pytest11]\ntheirs = theirs\n")
+
+
+@pytest.mark.parametrize("by_name", [True, False], ids=["-p", "entry point"])
+def test_beside_an_installed_plugin_models_have_their_long_name(
+    by_name: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _installed(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    if by_name:
+        monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    named = ("-p", "theirs") if by_name else ()
+    options = ("-k", "table3", "--moe-report", str(tmp_path / "report"))
+    model = "synthetic:null?seed=2"
+    done = _run(OURS.parent, *named, "claims/", "--model=theirs-alone", "--moe-model", model, *options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stderr.splitlines() == [LINE]
+    document = json.loads((tmp_path / "report" / "results.json").read_text())
+    assert len(document["audits"]) == 1 and document["errors"] == []
+    done = _run(OURS.parent, *named, "claims/", "--collect-only", "--moe-model", model)
+    assert f"test_activation_ratio[{model}-builtin]" in done.stdout
+    assert "theirs-alone" not in done.stdout

@@ -11,6 +11,7 @@ from typing import Protocol, final
 
 from moe_claims import texts
 from moe_claims.errors import UsageError
+from moe_claims.models.device import METAVAR, check_dtype, device_of
 
 
 @final
@@ -41,9 +42,23 @@ def add_text(parser: argparse._ActionsContainer, *, repeatable: bool = False) ->
 def add_running(parser: argparse.ArgumentParser) -> None:
     """Adds the options on how a model is run: ``--tokens``, ``--device``, ``--dtype`` and ``--download``."""
     parser.add_argument("--tokens", type=int, help="at most this many tokens of each text")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    parser.add_argument("--dtype", choices=("float32", "float64", "bfloat16"), default="float32")
+    parser.add_argument("--device", metavar=METAVAR, default="auto", help="where to run (default auto)")
+    parser.add_argument(
+        "--dtype",
+        choices=("float32", "float64", "bfloat16"),
+        default="float32",
+        help="of weights and hidden states in the forward pass (default float32)",
+    )
     parser.add_argument("--download", action="store_true", help="fetch models of the hub whole before they are read")
+
+
+def check_running(given: argparse.Namespace) -> None:
+    """Checks ``--device`` and ``--dtype``, as given, before anything is opened.
+
+    Raises:
+        UsageError: the device is not there, or does not compute in that dtype.
+    """
+    check_dtype(device_of(given.device), given.dtype)
 
 
 def add_trials(parser: argparse.ArgumentParser, *, log: str) -> None:

@@ -34,7 +34,9 @@ def add(commands: Commands) -> None:
         default="never",
         help="status 1 if a verdict got worse or an error is new, or if anything but effects changed (default never)",
     )
-    parser.add_argument("--format", choices=("table", "markdown", "json"), default="table")
+    parser.add_argument(
+        "--format", choices=("table", "markdown", "json"), default="table", help="to write (default table)"
+    )
     parser.add_argument("--output", type=Path, help="file to write (default: print it)")
     parser.set_defaults(run=run)
 

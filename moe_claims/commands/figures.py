@@ -4,7 +4,7 @@ import argparse
 import shlex
 from pathlib import Path
 
-from moe_claims.commands import Commands, add_running, add_text
+from moe_claims.commands import Commands, add_running, add_text, check_running
 from moe_claims.errors import UsageError
 
 
@@ -16,10 +16,17 @@ def add(commands: Commands) -> None:
         metavar="NAME",
         help="alias, directory, [hub:]org/name[@revision] or synthetic:KIND; of several, each has a folder of its own",
     )
-    parser.add_argument("--out", type=Path, required=True, help="folder to write: figures, figures.md, figures.json")
+    parser.add_argument(
+        "--output",
+        "--out",  # its name in earlier versions
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="folder to write: figures, figures.md, figures.json",
+    )
     parser.add_argument("--page", type=Path, help="Markdown file to write in place of figures.md in that folder")
     parser.add_argument("--layers", help="drawn one by one, such as 0,5,31 (default: six, first and last among them)")
-    parser.add_argument("--format", choices=("png", "svg", "both"), default="png")
+    parser.add_argument("--format", choices=("png", "svg", "both"), default="png", help="of the files (default png)")
     add_text(parser)
     add_running(parser)
     parser.add_argument("--dense-reference", help="dense model of the same shape, last on the expert axes as 'F'")
@@ -32,8 +39,9 @@ def run(given: argparse.Namespace) -> str:
 
     library()  # so that a missing matplotlib is an error before anything is measured
     layers = _layers(given.layers)
-    if given.out.exists() and not given.out.is_dir():
-        raise UsageError(f"--out {given.out}: this is a file; give a folder, which is made where there is none")
+    check_running(given)
+    if given.output.exists() and not given.output.is_dir():
+        raise UsageError(f"--output {given.output}: this is a file; give a folder, which is made where there is none")
 
     from moe_claims.figures.files import FORMATS
     from moe_claims.figures.gallery import Wanted, draw
@@ -42,8 +50,8 @@ def run(given: argparse.Namespace) -> str:
     values = {name: getattr(given, name) for name in ("tokens", "device", "dtype", "download", "cache")}
     values |= {"model": given.names, "text": given.text and [given.text], "dense-reference": given.dense_reference}
     wanted = Wanted(
-        out=given.out,
-        page=given.page or given.out / "figures.md",
+        out=given.output,
+        page=given.page or given.output / "figures.md",
         layers=layers,
         formats=FORMATS[given.format],
         command=_command(given),
@@ -63,7 +71,7 @@ def _layers(given: str | None) -> tuple[int, ...] | None:
 
 def _command(given: argparse.Namespace) -> str:
     """The command line that reproduces the page; without ``--cache``, which does not change it."""
-    parts = ["python", "-m", "moe_claims", "figures", *given.names, "--out", str(given.out)]
+    parts = ["python", "-m", "moe_claims", "figures", *given.names, "--output", str(given.output)]
     for name in ("page", "layers", "text", "tokens", "dense_reference"):
         value = getattr(given, name)
         if value is not None:

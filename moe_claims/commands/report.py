@@ -20,7 +20,7 @@ FORMATS = {
 def add(commands: Commands) -> None:
     parser = commands.add_parser("report", help="write a results file in another format")
     parser.add_argument("results", type=Path, help="results.json of 'pytest claims/'")
-    parser.add_argument("--format", choices=tuple(FORMATS), default="table")
+    parser.add_argument("--format", choices=tuple(FORMATS), default="table", help="to write (default table)")
     parser.add_argument(
         "--figures", type=Path, action="append", default=[], help="folder of 'figures' to show in the page; repeatable"
     )

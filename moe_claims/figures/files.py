@@ -64,7 +64,6 @@ def write(subject: Subject, folder: Path, formats: Sequence[str], kinds: Sequenc
     Raises:
         UsageError: matplotlib is not installed.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     with style.style():
         coming = track(KINDS if kinds is None else kinds, f"figures of {subject.name}", unit="figures")
         return [_written(kind, subject, folder, formats) for kind in coming]
@@ -75,6 +74,7 @@ def _written(kind: Kind, subject: Subject, folder: Path, formats: Sequence[str])
         drawing = kind.draw(subject)
     except MoeClaimsError as error:
         return Written(kind, kind.caption, reason=str(error))
+    folder.mkdir(parents=True, exist_ok=True)  # not before, so that none is left empty
     files = tuple(folder / f"{kind.id}.{suffix}" for suffix in formats)
     for path in files:
         _save(drawing.figure, path, kind.title)

@@ -1,6 +1,7 @@
 """``python -m moe_claims figures``: measures models and draws their figures."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
@@ -14,7 +15,7 @@ from moe_claims.measure.measurer import Measurer
 from moe_claims.measure.sequences import corpus_card, read_passage
 from moe_claims.measure.store import Keeper, Store
 from moe_claims.models.dense import open_dense
-from moe_claims.models.device import device_of
+from moe_claims.models.device import device_of, kind_of
 from moe_claims.models.embedded import DENSE
 from moe_claims.models.loading import OpenModel, open_model
 from moe_claims.models.names import resolve
@@ -65,28 +66,42 @@ def draw(settings: Settings, wanted: Wanted, keeper: Keeper | None = None) -> st
     opened = [open_model(ref, download=settings.download) for ref in settings.models]
     drawn = [layers_of(model, wanted.layers) for model in opened]  # checked before anything is measured
     blocks = [_reference(model, settings, must_fit=wanted.must_fit) for model in opened]
-    for parent in (wanted.out, wanted.page.parent):
-        _make(parent)
-    several = len(opened) > 1
-    folders = files.folder_names([model.ref.name for model in opened])
-    models, lines = [], []
-    for model, layers, reference, folder in zip(opened, drawn, blocks, folders, strict=True):
-        subject, corpus = measured(measurer, model, layers, reference)
-        written = files.write(subject, wanted.out / folder if several else wanted.out, wanted.formats)
-        named = (
-            None
-            if isinstance(subject.reference, MoeClaimsError)
-            else f"{subject.reference.label}: {subject.reference.name}"
-        )
-        models.append(gallery_page.Model(model.card(), corpus, _prompt(), named, layers, tuple(written)))
-        count = sum(figure.reason is None for figure in written)
-        lines.append(f"{model.ref.name}: {count} of {len(written)} kinds of figures drawn")
+    with _made(wanted.out, wanted.page.parent):
+        several = len(opened) > 1
+        folders = files.folder_names([model.ref.name for model in opened])
+        models, lines = [], []
+        for model, layers, reference, folder in zip(opened, drawn, blocks, folders, strict=True):
+            subject, corpus = measured(measurer, model, layers, reference)
+            written = files.write(subject, wanted.out / folder if several else wanted.out, wanted.formats)
+            named = (
+                None
+                if isinstance(subject.reference, MoeClaimsError)
+                else f"{subject.reference.label}: {subject.reference.name}"
+            )
+            models.append(gallery_page.Model(model.card(), corpus, _prompt(), named, layers, tuple(written)))
+            count = sum(figure.reason is None for figure in written)
+            lines.append(f"{model.ref.name}: {count} of {len(written)} kinds of figures drawn")
     said = environment(settings)
     results.write_text(
         wanted.out / "figures.json", gallery_page.as_json(gallery_page.document(models, said, wanted.out))
     )
     results.write_text(wanted.page, gallery_page.render(models, said, wanted.page.parent, wanted.command))
     return "\n".join([*lines, f"written to {wanted.out}, with captions in {wanted.page}"])
+
+
+@contextmanager
+def _made(*folders: Path) -> Iterator[None]:
+    """Creates folders; those that are still empty after an error are removed again."""
+    new = [folder for folder in folders if not folder.exists()]
+    try:
+        for folder in folders:
+            _make(folder)
+        yield
+    except BaseException:
+        for folder in reversed(new):
+            with suppress(OSError):  # it holds something, or was not made
+                folder.rmdir()
+        raise
 
 
 def _make(folder: Path) -> None:
@@ -213,7 +228,7 @@ def environment(settings: Settings) -> dict[str, Any]:
     return {
         "moe_claims": __version__,
         **{name: version(name) for name in packages},
-        "device": device_of(settings.device),
+        "device": kind_of(device_of(settings.device)),
         "dtype": settings.dtype,
         "tokens": settings.tokens,
         "seed": settings.seed,

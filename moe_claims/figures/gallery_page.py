@@ -15,7 +15,7 @@ from moe_claims.report.markdown_text import escape, table
 
 FORMAT = 1
 """Format version of ``figures.json``."""
-_EXAMPLE = "python -m moe_claims figures tiny-scratch --tokens 1000 --out figures"
+_EXAMPLE = "python -m moe_claims figures tiny-scratch --tokens 1000 --output figures"
 _INTRO = (
     f"Counterparts of the figures of *{PACK.title}* ({PACK.paper}), drawn"
     " from our own measurements of the models below. A picture is no verdict: what is tested, and how sure it is, "

@@ -1,7 +1,8 @@
-"""Import of matplotlib, which is optional; all other modules get it from here."""
+"""Import of matplotlib, which is slow and therefore done when a figure is drawn; all other modules get it from here."""
 
 from typing import Any
 
+from moe_claims._util.optional import install_command
 from moe_claims.errors import UsageError
 
 
@@ -9,12 +10,12 @@ def library() -> Any:
     """The module ``matplotlib``, for figures that are made as objects without global state.
 
     Raises:
-        UsageError: matplotlib is not installed.
+        UsageError: matplotlib is missing, as in an installation without dependencies.
     """
     try:
         import matplotlib as mpl
     except ImportError:
-        raise UsageError("the figure needs matplotlib: pip install 'moe-claims[plots]'") from None
+        raise UsageError(f"figures need matplotlib, which is not installed: {install_command()}") from None
     return mpl
 
 
@@ -22,7 +23,7 @@ def pyplot() -> Any:
     """The module ``matplotlib.pyplot`` with a backend that only draws to files.
 
     Raises:
-        UsageError: matplotlib is not installed.
+        UsageError: matplotlib is missing.
     """
     library().use("agg")
     from matplotlib import pyplot as plots

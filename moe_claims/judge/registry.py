@@ -10,6 +10,7 @@ from pathlib import Path
 from traceback import extract_tb
 from typing import final
 
+from moe_claims._util.optional import install_command
 from moe_claims.errors import MoeClaimsError, UsageError
 from moe_claims.judge.claim import Claim
 from moe_claims.judge.finding_check import scalars
@@ -69,7 +70,7 @@ def default() -> tuple[str, ...]:
     """
     names = tuple(name for name, one in installed().items() if one.ours)
     if not names:
-        raise UsageError("no pack of claims is installed: 'pip install -e .' in the clone (or 'pip install') adds them")
+        raise UsageError(f"no pack of claims is installed; they come with the package: {install_command()}")
     return names
 
 

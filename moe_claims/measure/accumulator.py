@@ -167,8 +167,8 @@ class LayerAccumulator:
         import torch
 
         self._scores = RouterScores(router, where, bias=bias, factor=factor)
-        self._real = torch.cat([batch.mask.reshape(-1) for batch in batches])
-        self._sequence = torch.cat([batch.sequence_of for batch in batches])
+        self._real = torch.cat([batch.mask.reshape(-1) for batch in batches]).to(router.device)
+        self._sequence = torch.cat([batch.sequence_of for batch in batches]).to(router.device)
         self._next = 0
         experts = len(router)
         self._sequences = sequences

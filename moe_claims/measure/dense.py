@@ -63,7 +63,7 @@ def measure_dense(checkpoint: Checkpoint, dense: Blocks, *, device: str = "cpu")
     Args:
         checkpoint: the model whose experts are compared.
         dense: the other blocks: a dense model's, or the model's shared experts.
-        device: ``cpu`` or ``cuda``, where the weights are multiplied.
+        device: one that has float64, where the weights are multiplied.
 
     Raises:
         NotComparableError: the shapes differ.

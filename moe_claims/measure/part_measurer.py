@@ -18,7 +18,7 @@ from moe_claims.measure.measurement import (
 )
 from moe_claims.measure.projections import SAMPLE
 from moe_claims.measure.store import Keeper, key_of
-from moe_claims.models.device import fits
+from moe_claims.models.device import check_dtype, fits, kind_of, sums_on
 from moe_claims.models.families.table import ROLES, Role
 from moe_claims.models.forward import experts_kernel
 from moe_claims.models.forward.layerwise import LayerwiseModel
@@ -31,7 +31,7 @@ class PartMeasurer:
 
     Args:
         keeper: keeps what was measured, such as a ``Store``.
-        device: ``cpu`` or ``cuda``, where weights are multiplied and models run.
+        device: where weights are multiplied and models run, such as ``cpu`` or ``cuda:1``.
         dtype: of weights and hidden states in the forward pass, such as ``float32``.
         executor: does the measuring; this process, if none is given.
         stay_in_memory: whether the weights of the last model that ran stay in memory for the next text, if they fit.
@@ -46,6 +46,7 @@ class PartMeasurer:
         executor: Executor | None = None,
         stay_in_memory: bool = False,
     ) -> None:
+        check_dtype(device, dtype)
         self.device, self.dtype = device, dtype
         self._keeper = keeper
         self._executor: Executor = LocalExecutor() if executor is None else executor
@@ -61,7 +62,7 @@ class PartMeasurer:
         layers = model.checkpoint.moe_layers
         return WeightMeasurement.of(
             layers,
-            self._of_layers(model, layers, work.Weights(model.checkpoint, self.device), what="weights"),
+            self._of_layers(model, layers, work.Weights(model.checkpoint, sums_on(self.device)), what="weights"),
         )
 
     def matching(self, model: OpenModel, layers: Sequence[int]) -> dict[Role, MatchingMeasurement]:
@@ -92,7 +93,7 @@ class PartMeasurer:
             self._of_layers(
                 model,
                 model.checkpoint.moe_layers,
-                work.AgainstBlocks(model.checkpoint, blocks, self.device),
+                work.AgainstBlocks(model.checkpoint, blocks, sums_on(self.device)),
                 what="dense reference",
                 dense=blocks.identity,
             )
@@ -115,7 +116,7 @@ class PartMeasurer:
         found = self._of_layers(
             model,
             layers,
-            work.Projections(model.checkpoint, blocks, seed, self.device),
+            work.Projections(model.checkpoint, blocks, seed, sums_on(self.device)),
             what=f"projections, at most {SAMPLE} neurons, seed {seed}",
             dense="" if blocks is None else blocks.identity,
         )
@@ -177,7 +178,7 @@ class PartMeasurer:
         return key_of(
             weights=model.identity,
             config=model.checkpoint.config,
-            device=self.device,
+            device=kind_of(self.device),
             kernel=experts_kernel.VERSION,
             package=__version__,
             torch=torch.__version__,

@@ -68,7 +68,7 @@ def projection_layers(
         layers: true indices of MoE layers.
         dense: dense reference or shared experts, the last point; left out where its matrices have another shape.
         seed: of the choice of neurons, the same ones of all experts of a layer.
-        device: ``cpu`` or ``cuda``, where the products are made.
+        device: one that has float64, where the products are made.
 
     Raises:
         ModelError: a tensor is missing, or holds NaN or infinite numbers.

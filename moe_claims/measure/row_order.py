@@ -96,7 +96,7 @@ class RowOrderAccumulator:
         """
         import torch
 
-        mask = self._coming[0].mask
+        mask = self._coming[0].mask.to(batch.hidden.device)
         stop = batch.start + len(batch.hidden)
         real = mask.reshape(-1)[batch.start : stop]
         outputs = wide(batch.outputs[real])

@@ -129,7 +129,7 @@ def measure_weights(checkpoint: Checkpoint, *, device: str = "cpu") -> WeightMea
 
     Args:
         checkpoint: the model whose experts are compared.
-        device: ``cpu`` or ``cuda``, where the weights are multiplied.
+        device: one that has float64, where the weights are multiplied.
 
     Raises:
         ModelError: a tensor is missing, or holds NaN or infinite numbers.

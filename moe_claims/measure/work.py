@@ -26,7 +26,7 @@ class Weights:
 
     checkpoint: Checkpoint
     device: str
-    """``cpu`` or ``cuda``."""
+    """Where it is computed: one that has float64."""
 
     def measure(self, layers: Sequence[int]) -> Iterator[Arrays]:
         """What a ``WeightMeasurement`` holds of each layer.
@@ -65,7 +65,7 @@ class AgainstBlocks:
     checkpoint: Checkpoint
     blocks: Blocks
     device: str
-    """``cpu`` or ``cuda``."""
+    """Where it is computed: one that has float64."""
 
     def measure(self, layers: Sequence[int]) -> Iterator[Arrays]:
         """What ``DenseWeights`` hold of each layer.
@@ -88,7 +88,7 @@ class Projections:
     seed: int
     """Of the choice of neurons."""
     device: str
-    """``cpu`` or ``cuda``."""
+    """Where it is computed: one that has float64."""
 
     def measure(self, layers: Sequence[int]) -> Iterator[Arrays]:
         """What a ``ProjectionMeasurement`` holds of each layer.

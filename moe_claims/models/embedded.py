@@ -5,6 +5,7 @@ import re
 from importlib.resources import files
 from pathlib import Path
 
+from moe_claims._util.optional import repair
 from moe_claims.errors import UsageError
 
 JUDGED = ("tiny-scratch", "tiny-upcycled", "tiny-fine", "tiny-gelu")
@@ -28,7 +29,7 @@ def embedded_directory(name: str) -> Path:
     if not (folder / "config.json").exists():
         raise UsageError(
             f"the embedded model '{name}' is missing from this installation: "
-            f"install moe-claims again, or make it with 'python -m moe_claims.zoo train {name} --text FILE'"
+            f"{repair()}, or make it with 'python -m moe_claims.zoo train {name} --text FILE'"
         )
     return folder
 

@@ -1,7 +1,8 @@
 """Checks results for local paths and access tokens, which must not be published.
 
 Names given by the user and messages in a results file may contain paths. Anything that looks like a path or
-a token is refused, even if it may be neither, since publishing cannot be undone; nothing is removed silently.
+a token is refused, even if it may be neither, since publishing cannot be undone; nothing is removed silently. A name
+such as ``./ckpt-30`` says no more than ``ckpt-30``, and is none.
 """
 
 import re
@@ -22,12 +23,17 @@ _PATHS = re.compile(
     r"(?<![\w/.)\]}%])/[\w.~][^\s'\",;)]*"  # /home/me, but not and/or, 1/2 or https://
     r"|file:/+[^\s'\",;)]*"
     r"|(?<!\w)~(?:[a-z_][\w-]*)?/[^\s'\",;)]*"
-    r"|(?<![\w.])\.{1,2}[/\\][^\s'\",;)]*"
+    r"|(?<![\w.])\.\.[/\\][^\s'\",;)]*"
+    r"|(?<![\w.])\.[/\\](?![\w-][\w.@:+=-]*[/\\]?(?![\w.@:+=/\\-]))[^\s'\",;)]*"  # ./a/b, but not ./a or ./a/
     r"|(?<![A-Za-z])[A-Za-z]:[/\\](?![/\\])[^\s'\",;)]*"
     r"|\\\\[\w.-]+\\[^\s'\",;)]*"
 )
-_APART = re.compile(r"[/\\]")
-_AGAIN = "run the claims again from the folder that it lies in, by its bare name (what was measured is kept)"
+_BARE = re.compile(r"(?:\.[/\\])?(?!\.\.[/\\]?$|~)[^/\\]+[/\\]?")
+"""The name of something in the folder in which the claims were run."""
+_AGAIN = (
+    "run the claims again from the folder that it lies in, by its bare name (what was measured is kept), or give the "
+    "name another with --rename OLD=NEW"
+)
 
 
 def check_tokens(document: object, who: str, *, secrets: Sequence[str] = ()) -> None:
@@ -64,7 +70,7 @@ def check_paths(document: Mapping[str, Any], who: str) -> None:
         if found is not None:
             raise UsageError(f"'{who}' is not published: {field} holds a path, '{_short(found[0])}'; {_AGAIN}")
     for field, text in _names(document):
-        if _APART.search(text):
+        if not _BARE.fullmatch(text):
             raise UsageError(f"'{who}' is not published: {field} is a path, '{_short(text)}'; {_AGAIN}")
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, final
@@ -10,6 +10,7 @@ from typing import Any, final
 from moe_claims import __version__
 from moe_claims.errors import HubError, UsageError
 from moe_claims.publish import dataset_card
+from moe_claims.publish.renaming import renamed
 from moe_claims.publish.scan import check_paths, check_tokens, holds_path, holds_token
 from moe_claims.report import markdown, results
 
@@ -41,7 +42,9 @@ class Parcel:
         return "public" if self.public else "private"
 
 
-def packed(document: dict[str, Any], who: str, to: str, *, message: str | None, public: bool) -> Parcel:
+def packed(
+    document: dict[str, Any], who: str, to: str, *, message: str | None, public: bool, rename: Sequence[str] = ()
+) -> Parcel:
     """Checks a results document and prepares its files, without network access.
 
     Args:
@@ -50,6 +53,7 @@ def packed(document: dict[str, Any], who: str, to: str, *, message: str | None, 
         to: ``org/name`` of the dataset.
         message: commit message; None for the name of the run.
         public: whether the dataset is to be public.
+        rename: ``OLD=NEW`` each, names that are replaced before anything is looked for.
 
     Raises:
         UsageError: the document breaks the schema or contains a path or a token, or a name is not valid.
@@ -61,6 +65,8 @@ def packed(document: dict[str, Any], who: str, to: str, *, message: str | None, 
     _check_repository(to)
     check_tokens(document, who, secrets=secrets)
     results.check(document, who)
+    document = renamed(document, rename, who)
+    check_tokens(document, who, secrets=secrets)
     check_paths(document, who)
     content = results.as_text(document).encode()
     run = f"{_date(document['created'], who)}-{hashlib.sha256(content).hexdigest()[:12]}"

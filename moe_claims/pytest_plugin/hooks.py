@@ -13,6 +13,7 @@ from moe_claims.errors import MoeClaimsError, UsageError
 from moe_claims.printable import one_line
 from moe_claims.pytest_plugin import attachments, parametrize, selection, terminal, untrusted_paths
 from moe_claims.pytest_plugin.attachments import attach, put_on_report
+from moe_claims.pytest_plugin.claims_in_clone import make_findable
 from moe_claims.pytest_plugin.collector import COLLECTED, Collected
 from moe_claims.pytest_plugin.run_options import packs_of, settings_of
 from moe_claims.pytest_plugin.terminal import DOCUMENT, FILES, NO_SUMMARY, progress_shown
@@ -31,6 +32,7 @@ _BROKEN = pytest.StashKey[list[str]]()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Adds each option of a run as ``--moe-…`` and as a setting of the ini file."""
+    make_findable()
     group = parser.getgroup("moe-claims", "claims about mixture-of-experts models")
     for option in OPTIONS:
         kind: dict[str, Any] = {"action": "store_true"} if option.flag else {"metavar": option.metavar}

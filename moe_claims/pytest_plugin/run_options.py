@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from moe_claims.errors import UsageError
+from moe_claims.models.device import check_dtype, device_of
 from moe_claims.settings import OPTIONS, Settings, option_value, settings_from
 
 if TYPE_CHECKING:
@@ -32,10 +33,8 @@ def settings_of(config: pytest.Config) -> Settings:
         }
         try:
             settings = settings_from(values)
-            if settings.device == "cuda":  # the one option that only torch can check
-                from moe_claims.models.device import device_of
-
-                device_of(settings.device)
+            if settings.device not in ("auto", "cpu"):  # the one option that only torch can check
+                check_dtype(device_of(settings.device), settings.dtype)
         except UsageError as error:
             raise pytest.UsageError(str(error)) from None
         config.stash[SETTINGS] = settings

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +29,14 @@ def write(folder: Path, document: Mapping[str, Any], drawn: Sequence[Mapping[str
     results.write(files[0], document)  # first, so that no later error can lose it
     results.write_text(files[1], markdown.render(document))
     listed = folder / FIGURES / pictures.LIST
-    if any(found["figures"] for found in drawn):
+    if any(figure["files"] for found in drawn for figure in found["figures"]):
         results.write_text(
             listed, json.dumps(printable_throughout({"models": drawn}), indent=1, ensure_ascii=False) + "\n"
         )
     else:
         listed.unlink(missing_ok=True)  # it belongs to an earlier run
+        with suppress(OSError):  # no such folder, or one that holds something
+            listed.parent.rmdir()
     results.write_text(files[2], html.render(document, page_figures(folder)))
     return files
 

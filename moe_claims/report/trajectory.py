@@ -10,13 +10,25 @@ from moe_claims.report.markdown_text import escape, table
 
 Row = Mapping[str, Any]
 
-_STEP = re.compile(r"step[-_]?(\d+)")
-"""The step in the name of a revision, such as ``step500`` or OLMoE's ``step10000-tokens41B``."""
+_STEP = re.compile(r"step[-_=]?(\d+)")
+"""The step in the name of a revision or a folder, such as ``step500`` or OLMoE's ``step10000-tokens41B``."""
+_LAST = re.compile(r"(\d+)$")
+"""The number at the end of a folder's name, such as ``ckpt-10`` or ``checkpoint-500``."""
+_APART = re.compile(r"[/\\]+")
 
 
 def step_of(name: str) -> int | None:
     """The training step in the name of a revision, or of a model with a revision; None if there is none."""
     found = _STEP.search(name.rpartition("@")[2])
+    return None if found is None else int(found[1])
+
+
+def step_of_model(name: str) -> int | None:
+    """The training step of a model: that of its revision, or the one that its folder's name holds; None for none."""
+    if "@" in name:
+        return step_of(name)
+    folder = _APART.split(name.rstrip("/\\"))[-1]
+    found = _STEP.search(folder) or _LAST.search(folder)
     return None if found is None else int(found[1])
 
 
@@ -65,12 +77,12 @@ def trajectories(document: Row) -> list[ClaimTrajectory]:
 
     Steps are read from the names of the models. No two models may have the same step, which the command ensures.
     """
-    live = [row for row in document["results"] if row["evidence"] == "live" and step_of(row["model"]) is not None]
+    live = [row for row in document["results"] if row["evidence"] == "live" and step_of_model(row["model"]) is not None]
     texts = {row["corpus"] for row in live if row["corpus"] is not None}
     packs = len({row["pack"] for row in live}) > 1
     by_name: dict[tuple[str, str], dict[int, Row]] = {}
     for row in live:
-        step = step_of(row["model"])
+        step = step_of_model(row["model"])
         assert step is not None
         by_name.setdefault((row["family"], formatting.name(row, len(texts) > 1, packs)), {})[step] = row
     return [
@@ -95,7 +107,7 @@ def render(document: Row, name: str, known: int, figure: str | None) -> str:
 
     Args:
         document: results of the checkpoints.
-        name: name of the model, without a revision.
+        name: what was trained, for the title.
         known: number of checkpoints that there are to choose from.
         figure: file name of the figure; None if there is none.
     """

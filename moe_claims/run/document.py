@@ -7,7 +7,7 @@ from typing import Any
 from moe_claims import __version__
 from moe_claims.judge.claim import key_of
 from moe_claims.judge.pack import Pack
-from moe_claims.models.device import device_of
+from moe_claims.models.device import device_of, kind_of
 from moe_claims.settings import Settings
 
 
@@ -23,7 +23,7 @@ def environment(settings: Settings) -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
         **{name: version(name) for name in packages},
-        "device": device_of(settings.device),
+        "device": kind_of(device_of(settings.device)),
         **{name: options[name] for name in ("dtype", "profile", "seed", "alpha", "tokens")},
         "layers": None if settings.layers is None else ",".join(map(str, settings.layers)),
         "dense_reference": settings.dense_reference and settings.dense_reference.name,

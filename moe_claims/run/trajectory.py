@@ -1,5 +1,6 @@
 """Judges several checkpoints of one training, to see when each claim becomes true."""
 
+import os.path
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -10,7 +11,7 @@ from moe_claims._util.progress import track
 from moe_claims.errors import MoeClaimsError, UsageError
 from moe_claims.models.embedded import revisions_of
 from moe_claims.models.names import ModelRef, resolve
-from moe_claims.report.trajectory import step_of
+from moe_claims.report.trajectory import step_of, step_of_model
 from moe_claims.settings import Settings
 
 
@@ -91,6 +92,109 @@ def models(name: str, wanted: Sequence[str] | None, points: int) -> tuple[list[M
     taken = known if wanted else chosen(known, points)
     ordered = sorted(taken, key=lambda revision: step_of(revision) or 0)
     return [resolve(f"{name}@{revision}") for revision in ordered], len(known)
+
+
+def points_of(names: Sequence[str], wanted: Sequence[str] | None, points: int) -> tuple[list[ModelRef], int]:
+    """The checkpoints to judge, in order of steps, and the number of available ones.
+
+    Args:
+        names: the name of one model, without a revision; or a folder that contains checkpoints; or several checkpoints,
+            of which each has its step in its name.
+        wanted: revisions of the one model; None for the known ones.
+        points: largest number of known checkpoints to select.
+
+    Raises:
+        UsageError: a name or a revision names no step, or the step of another; there is only one; or revisions are
+            given of what has none.
+        ModelError: the hub cannot be reached.
+    """
+    if len(names) == 1:
+        ref = resolve(names[0])
+        if ref.kind != "directory":
+            return models(names[0], wanted, points)
+    if wanted:
+        raise UsageError(f"--revisions {','.join(wanted)}: folders have none; name the folders of the checkpoints")
+    if len(names) > 1:
+        given = {_step(name): name for name in _distinct([_bare(name) for name in names])}
+        if len(given) < 2:
+            raise UsageError(f"'{_bare(names[0])}' is there twice: a training needs several checkpoints")
+        return [resolve(given[step]) for step in sorted(given)], len(given)
+    inside = _inside(ref)
+    by_step = {_step(name): name for name in _distinct(inside)}
+    steps = {f"step{step}": name for step, name in by_step.items()}
+    return [resolve(steps[step]) for step in chosen(list(steps), points)], len(steps)
+
+
+def _bare(name: str) -> str:
+    """A name without the slash that a shell completes a folder's name with."""
+    return name.rstrip("/\\") or name
+
+
+def _step(name: str) -> int:
+    """The step in the name of a checkpoint.
+
+    Raises:
+        UsageError: there is none.
+    """
+    step = step_of_model(name)
+    if step is None:
+        raise UsageError(f"'{name}' names no step: give checkpoints with a number, such as checkpoint-500")
+    return step
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """The names, each once.
+
+    Raises:
+        UsageError: two of them name one step.
+    """
+    found: dict[int, str] = {}
+    for name in names:
+        step = _step(name)
+        if found.setdefault(step, name) != name:
+            raise UsageError(f"'{found[step]}' and '{name}' name one step, {step}: give one of them")
+    return list(found.values())
+
+
+def _inside(ref: ModelRef) -> list[str]:
+    """Names of the checkpoints in a folder: subfolders with a ``config.json`` and a step in their name.
+
+    Raises:
+        UsageError: there are fewer than two.
+    """
+    folder = _bare(ref.name)
+    found = sorted(
+        f"{folder}/{path.parent.name}"
+        for path in Path(ref.target).glob("*/config.json")
+        if step_of_model(path.parent.name) is not None
+    )
+    if len(found) < 2:
+        has = f"one checkpoint in it, '{found[0]}'" if found else "no checkpoints in it (checkpoint-500 and the like)"
+        raise UsageError(
+            f"'{ref.name}' has {has}: a training needs several; name their folders, or the one that contains them"
+        )
+    return found
+
+
+def title_of(names: Sequence[str]) -> str:
+    """What a trajectory is of: the model, or what the names of its checkpoints have in common.
+
+    Args:
+        names: as they were given, one or more.
+    """
+    if len(names) == 1:
+        return Path(names[0]).resolve().name if names[0] in (".", "..", "./", "../") else _bare(names[0])
+    bare = [_bare(name) for name in names]
+    before = {name.rpartition("@")[0] for name in bare}
+    if len(before) == 1 and (model := before.pop()):
+        return model
+    folders = {os.path.dirname(name) for name in bare}  # noqa: PTH120 - a name of the hub is no path
+    folder = folders.pop() if len(folders) == 1 else ""
+    if folder.strip("./\\"):
+        return folder
+    stems = {os.path.basename(name).rstrip("0123456789").rstrip("-_.=") for name in bare}  # noqa: PTH119
+    alike = stems.pop() if len(stems) == 1 else ""
+    return alike or f"{bare[0]} to {bare[-1]}"
 
 
 def results_of(settings: Settings) -> dict[str, Any]:

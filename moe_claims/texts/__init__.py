@@ -109,7 +109,7 @@ def load(name: str) -> Text:
 def _file(name: str) -> files.File:
     file = files.find(name)
     if file is None:
-        raise UsageError(f"unknown text '{name}': give {CHOICES}")
+        raise UsageError((files.missing(name) or f"unknown text '{name}'") + f": give {CHOICES}")
     return file
 
 

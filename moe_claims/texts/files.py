@@ -55,6 +55,17 @@ def find(name: str) -> File | None:
     return None
 
 
+def missing(name: str) -> str | None:
+    """What is wrong with a name that ``find`` found no file for, if it can only be meant as a file's; else None."""
+    colon = _SPLIT.search(name)
+    path = name if colon is None else name[: colon.start(1)]
+    if os.path.isdir(os.path.expanduser(name)):  # noqa: PTH111, PTH112 - as in find
+        return f"'{name}' is a folder"
+    if os.path.splitext(path)[1] or path.startswith("~") or any(apart in path for apart in "/\\"):  # noqa: PTH122
+        return f"there is no file '{path}'"
+    return None
+
+
 def check(file: File) -> None:
     """Checks that a file is of a supported kind, without opening it.
 

@@ -1,8 +1,11 @@
-"""The optional extra: looked for without an import, and asked for by name."""
+"""The optional extra: looked for without an import, and asked for by name; and how to install what is missing."""
 
+import json
 import subprocess
 import sys
 import types
+from importlib.metadata import PackageNotFoundError
+from typing import Any
 
 import pytest
 
@@ -21,12 +24,54 @@ def test_checking_imports_nothing() -> None:
     assert done.stdout == "False\n"
 
 
+class Installed:
+    """A distribution as importlib.metadata describes it, with the record of where it was installed from."""
+
+    def __init__(self, record: str | None) -> None:
+        self._record = record
+
+    def read_text(self, name: str) -> str | None:
+        assert name == "direct_url.json"
+        return self._record
+
+
+WHEEL = '{"archive_info": {}, "url": "file:///a.whl"}'
+CLONE = json.dumps({"dir_info": {"editable": True}, "url": "file:///clone"})
+FOLDER = json.dumps({"dir_info": {}, "url": "file:///clone"})
+
+
+@pytest.mark.parametrize(
+    ("record", "clone"),
+    [(None, False), (WHEEL, False), (FOLDER, False), ("not JSON", False), ("[]", False), (CLONE, True)],
+)
+def test_the_command_is_that_of_this_installation(
+    record: str | None, clone: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(optional, "distribution", lambda name: Installed(record))
+    if clone:
+        assert optional.install_command("data") == "pip install -e '.[data]' in the clone"
+        assert optional.install_command() == "pip install -e . in the clone"
+        assert optional.repair() == "run 'git restore moe_claims' in the clone"
+    else:
+        assert optional.install_command("data") == "pip install 'moe-claims[data]'"
+        assert optional.install_command() == "pip install moe-claims"
+        assert optional.repair() == "install moe-claims again"
+
+
+def test_what_is_not_installed_is_a_clone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> Any:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(optional, "distribution", missing)
+    assert optional.install_command("data") == "pip install -e '.[data]' in the clone"
+
+
 @pytest.mark.parametrize("make", [optional.check, optional.load])
 def test_missing_library(make: types.FunctionType) -> None:
     with pytest.raises(UsageError) as caught:
         make("no_such_library", "a.parquet")
     assert str(caught.value) == (
-        "'a.parquet' needs the library 'no_such_library', which is not installed: pip install 'moe-claims[data]'"
+        "'a.parquet' needs the library 'no_such_library', which is not installed: " + optional.install_command("data")
     )
 
 
@@ -35,5 +80,5 @@ def test_library_that_cannot_be_imported() -> None:
         optional.load("json.no_such_part", "a.parquet")
     assert str(caught.value) == (
         "'a.parquet' needs 'json.no_such_part', which cannot be imported (No module named 'json.no_such_part'): "
-        "pip install 'moe-claims[data]'"
+        + optional.install_command("data")
     )

@@ -60,7 +60,6 @@ def test_the_log_of_one_claim_is_part_of_the_log_of_the_whole(ran: Ran) -> None:
 
 
 def test_power_of_one_claim_runs_its_kind_of_models(ran: Ran, tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
     assert _run("power", "--claim", "router-norm-extremes", "--output", "power.md") == 0
     assert ran == [
         (f"synthetic:planted?seed=0&strength={strength}&pattern=extremes", ("router-norm-extremes",))

@@ -102,7 +102,7 @@ BAD = [
     (["measure", TINY, "--output", "x.txt"], "give a file name that ends in .npz"),
     (["measure", TINY, "--what", "everything", "--output", "x.npz"], "--what everything: give some of weights"),
     (["measure", TINY, "--tokens", "0", "--output", "x.npz"], "--tokens 0: give a whole number"),
-    (["measure", TINY, "--text", "nothing.txt", "--output", "x.npz"], "unknown text 'nothing.txt'"),
+    (["measure", TINY, "--text", "nothing.txt", "--output", "x.npz"], "there is no file 'nothing.txt': give builtin"),
     (["measure", TINY, "--token-ids", "nothing.json", "--output", "x.npz"], "there is no file 'nothing.json'"),
     (["report", "nothing.json"], "there is no results file 'nothing.json'"),
     (["claims", "--full", "routr-norm"], "there is no claim 'routr-norm': did you mean 'router-norm'?"),
@@ -172,7 +172,7 @@ def test_figures_are_for_the_page_alone(results_file: Path, tmp_path: Path, caps
     assert main(["report", str(results_file), "--format", "csv", "--figures", "drawn"]) == 4
     assert capsys.readouterr().err == "error: --figures drawn: only --format html shows figures\n"
     assert main(["report", str(results_file), "--format", "html", "--figures", str(tmp_path / "none")]) == 4
-    assert "'python -m moe_claims figures NAME --out DIR' makes it" in capsys.readouterr().err
+    assert "'python -m moe_claims figures NAME --output DIR' makes it" in capsys.readouterr().err
 
 
 def test_what_a_terminal_has_no_sign_for_is_written_out(results_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

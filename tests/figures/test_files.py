@@ -89,6 +89,14 @@ def test_a_kind_that_does_not_apply_has_its_reason(subject: Subjects, tmp_path: 
     assert len(list(tmp_path.iterdir())) == sum(one.reason is None for one in written.values()) == 7
 
 
+def test_no_folder_is_left_where_nothing_was_drawn(subject: Subjects, tmp_path: Path) -> None:
+    without = replace(subject("few"), text=ModelError("no text"))
+    kinds = [kind for kind in KINDS if kind.id == "rank-counts"]
+    (written,) = write(without, tmp_path / "figures" / "a-model", ("svg",), kinds)
+    assert written.reason == "no text"
+    assert list(tmp_path.iterdir()) == []
+
+
 @given(arrays(np.uint8, st.tuples(st.integers(1, 12), st.integers(1, 12), st.just(3))))
 def test_a_palette_moves_no_colour_far(colours: Any) -> None:
     few = few_colours(colours)

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from moe_claims._util.optional import install_command
 from moe_claims.commands.main import main
-from moe_claims.errors import UsageError
+from moe_claims.errors import MoeClaimsError, UsageError
 from moe_claims.figures import files, gallery
 from moe_claims.figures.catalogue import KINDS
 from moe_claims.figures.gallery import layers_of, short_sequence
@@ -47,7 +48,7 @@ def test_a_synthetic_model_is_drawn_and_drawn_again_from_the_store(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command = ["figures", TINY, "--tokens", "200", "--dense-reference", DENSE, "--cache", str(tmp_path / "cache")]
-    assert main([*command, "--out", str(tmp_path / "one"), "--format", "both"]) == 0
+    assert main([*command, "--output", str(tmp_path / "one"), "--format", "both"]) == 0
     said = capsys.readouterr().out
     assert f"{TINY}: {len(KINDS)} of {len(KINDS)} kinds of figures drawn" in said
     assert f"written to {tmp_path / 'one'}, with captions in {tmp_path / 'one' / 'figures.md'}" in said
@@ -59,7 +60,7 @@ def test_a_synthetic_model_is_drawn_and_drawn_again_from_the_store(
     # Nothing is measured again: the model is not run, and the same files come out.
     monkeypatch.setattr(LayerwiseModel, "__init__", lambda *_, **__: pytest.fail("the model was run again"))
     monkeypatch.setattr(PartMeasurer, "_layerwise", lambda *_: pytest.fail("the model was run again"))
-    assert main([*command, "--out", str(tmp_path / "two"), "--layers", "0,1,2"]) == 0
+    assert main([*command, "--out", str(tmp_path / "two"), "--layers", "0,1,2"]) == 0  # its earlier name
     for figure in _figures(tmp_path / "two"):
         name = figure["files"][0]
         assert (tmp_path / "two" / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
@@ -69,7 +70,7 @@ def test_a_synthetic_model_is_drawn_and_drawn_again_from_the_store(
 def test_an_embedded_model_is_drawn_with_its_own_words(tmp_path: Path) -> None:
     out = tmp_path / "figures"
     command = ["figures", "tiny-fine", "--tokens", "700", "--layers", "1,11", "--format", "svg"]
-    assert main([*command, "--out", str(out), "--cache", str(tmp_path / "cache")]) == 0
+    assert main([*command, "--output", str(out), "--cache", str(tmp_path / "cache")]) == 0
     figures = {figure["id"]: figure for figure in _figures(out)}
     assert "Layers shown: 1, 11 (2 of 11 MoE layers;" in figures["mean-similarity"]["caption"]
     assert "SE, last, is shared experts of tiny-fine." in figures["mean-similarity"]["caption"]
@@ -85,7 +86,7 @@ def test_an_embedded_model_is_drawn_with_its_own_words(tmp_path: Path) -> None:
 def test_several_models_have_folders_and_one_page(tmp_path: Path) -> None:
     other = "tiny-scratch@step60"  # of the embedded ones, the dense reference is known
     command = ["figures", TINY, other, "--tokens", "500", "--cache", str(tmp_path / "cache"), "--layers", "0,2"]
-    assert main([*command, "--out", str(tmp_path / "out"), "--page", str(tmp_path / "docs" / "page.md")]) == 0
+    assert main([*command, "--output", str(tmp_path / "out"), "--page", str(tmp_path / "docs" / "page.md")]) == 0
     found = json.loads((tmp_path / "out" / "figures.json").read_text())["models"]
     assert [model["reference"] for model in found] == [None, "F: tiny-dense"]
     assert [model["model"]["name"] for model in found] == [TINY, other]
@@ -102,7 +103,9 @@ def test_what_a_model_lacks_is_listed_with_the_reason(tmp_path: Path, capsys: py
     shutil.copytree(embedded_directory("tiny-gelu"), folder)
     (folder / "tokenizer.json").unlink()
     out = tmp_path / "out"
-    assert main(["figures", str(folder), "--out", str(out), "--cache", str(tmp_path / "cache"), "--layers", "3"]) == 0
+    assert (
+        main(["figures", str(folder), "--output", str(out), "--cache", str(tmp_path / "cache"), "--layers", "3"]) == 0
+    )
     assert f"7 of {len(KINDS)} kinds of figures drawn" in capsys.readouterr().out
     reasons = {figure["id"]: figure["reason"] for figure in _figures(out)}
     assert "has no tokenizer (tokenizer.json)" in reasons["rank-counts"]
@@ -117,12 +120,14 @@ def test_what_a_model_lacks_is_listed_with_the_reason(tmp_path: Path, capsys: py
 BAD = [
     (["--layers", "4"], f"--layers 4: '{TINY}' has no such MoE layer; it has 0, 1, 2"),
     (["--layers", "0,x"], "--layers 0,x: give layer numbers separated by commas, such as 0,5,31"),
-    (["--text", "nothing.txt"], "unknown text 'nothing.txt'"),
+    (["--text", "nothing.txt"], "there is no file 'nothing.txt': give builtin"),
     (["--tokens", "2"], "tokens 2: give a whole number of tokens, 4 or more"),
+    (["--device", "cuda:9999"], "--moe-device cuda:9999: "),
+    (["--device", "gpu"], "--moe-device gpu: give auto, cpu, cuda, cuda:N or mps"),
     (["--dense-reference", "tiny-dense"], "'tiny-dense' (12 layers, d = 96"),
     (["--dense-reference", "tiny-fine"], "'tiny-fine' is a mixture of experts"),
-    (["--out", "a-file/out"], "the folder 'a-file/out' cannot be made (Not a directory): give another one"),
-    (["--out", "a-file"], "--out a-file: this is a file; give a folder, which is made where there is none"),
+    (["--output", "a-file/out"], "the folder 'a-file/out' cannot be made (Not a directory): give another one"),
+    (["--output", "a-file"], "--output a-file: this is a file; give a folder, which is made where there is none"),
 ]
 
 
@@ -137,11 +142,27 @@ def test_bad_input_is_one_line_before_anything_is_measured(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(gallery, "measured", None)
     Path("a-file").touch()
-    assert main(["figures", TINY, "--out", "out", "--cache", "cache", *arguments]) == 4
+    assert main(["figures", TINY, "--output", "out", "--cache", "cache", *arguments]) == 4
     said = capsys.readouterr().err
     assert said.startswith("error: ") and said.count("\n") == 1
     assert message in said
     assert [path.name for path in tmp_path.iterdir()] == ["a-file"]
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_no_folder_is_left_by_what_could_not_be_measured(
+    there: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise MoeClaimsError("it is broken")
+
+    monkeypatch.setattr(gallery, "measured", broken)
+    out = tmp_path / "out"
+    if there:
+        out.mkdir()
+    arguments = ["--output", str(out), "--page", str(tmp_path / "docs" / "page.md"), "--cache", str(tmp_path / "cache")]
+    assert main(["figures", TINY, *arguments]) == 4
+    assert [path.name for path in tmp_path.iterdir() if path.name != "cache"] == ["out"] * there
 
 
 def test_a_missing_matplotlib_is_said_before_anything_is_measured(
@@ -149,8 +170,8 @@ def test_a_missing_matplotlib_is_said_before_anything_is_measured(
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.setattr(gallery, "draw", None)
-    assert main(["figures", TINY, "--out", str(tmp_path / "out")]) == 4
-    assert capsys.readouterr().err == "error: the figure needs matplotlib: pip install 'moe-claims[plots]'\n"
+    assert main(["figures", TINY, "--output", str(tmp_path / "out")]) == 4
+    assert capsys.readouterr().err == f"error: figures need matplotlib, which is not installed: {install_command()}\n"
 
 
 def test_layers_are_chosen_or_spread() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from moe_claims._util.optional import install_command
 from moe_claims.errors import UsageError
 from moe_claims.figures.catalogue import KINDS
 from moe_claims.figures.report_figures import REPORTED, ReportFigures
@@ -79,7 +80,7 @@ def test_without_matplotlib_verdicts_stand_and_the_reason_is_kept(
     found = judged.pictures
     assert found is not None
     assert found["figures"] == []
-    assert found["reason"] == "the figure needs matplotlib: pip install 'moe-claims[plots]'"
+    assert found["reason"] == f"figures need matplotlib, which is not installed: {install_command()}"
 
 
 def test_a_text_that_could_not_be_run_leaves_the_figures_of_weights(settings: Settings) -> None:

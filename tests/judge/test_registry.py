@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from moe_claims._util.optional import install_command
 from moe_claims.errors import UsageError
 from moe_claims.judge import registry
 from moe_claims.judge.pack import Pack
@@ -126,7 +127,7 @@ def test_without_our_own_pack_it_is_said_how_to_get_it(entries: Any, theirs: Any
     for found in ((), (entry("theirs", THEIRS),)):
         entries(*found)
         assert refused(registry.default) == (
-            "no pack of claims is installed: 'pip install -e .' in the clone (or 'pip install') adds them"
+            f"no pack of claims is installed; they come with the package: {install_command()}"
         )
         assert refused(lambda: registry.chosen(None)).startswith("no pack of claims is installed")
     assert [pack.id for pack in registry.chosen(["theirs"])] == ["theirs"]

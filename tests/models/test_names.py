@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from moe_claims._util.optional import repair
 from moe_claims.errors import UsageError
 from moe_claims.models import embedded
 from moe_claims.models.embedded import EMBEDDED
@@ -88,7 +89,7 @@ def test_embedded_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(embedded, "files", lambda _: tmp_path)
     for name in EMBEDDED:
         assert _message(name) == (
-            f"the embedded model '{name}' is missing from this installation: install moe-claims again, or make it "
+            f"the embedded model '{name}' is missing from this installation: {repair()}, or make it "
             f"with 'python -m moe_claims.zoo train {name} --text FILE'"
         )
         folder = tmp_path / "models" / name

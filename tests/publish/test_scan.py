@@ -18,12 +18,15 @@ Make = Callable[..., dict[str, Any]]
 
 PATHS = [
     "/home/me/model", "/tmp", "at '/mnt/data/x.jsonl' line 3", "(/srv/x)", "file:///home/me", "~/models/x",
-    "~me/models", "./dir", "../dir/x", "see ./dir", r"C:\Users\me", "D:/models/x", r"\\server\share\x", "=/opt/x",
+    "~me/models", "./dir/x", "../dir", "../dir/x",
+    "see ./a/b", "./a/..", "./..", "./.ssh", "./~me", r".\a\b", "./a/b/",
+    r"C:\Users\me", "D:/models/x", r"\\server\share\x", "=/opt/x",
 ]  # fmt: skip
 INNOCENT = [
     "org/name@step500", "hub:org/name", "synthetic:planted?seed=3&layers=7", "and/or", "1/27", "w/o",
     "https://huggingface.co/org/name", "r²(act) − max(r²(up), r²(down))", "… and so on", "~0.3", "a / b", "3 %/layer",
     "step500", "my-text.txt", "x.jsonl:field", "S_up/S_act", "p ≤ 0.001; |x|/|y|", "half...", "at 12:30",
+    "./dir", "see ./dir.", "./ckpt-30/", "'./my-text.jsonl:field', line 3", r".\dir", "./epoch=3-step=40",
 ]  # fmt: skip
 TOKENS = [
     "hf_abcdefgh1234", "with hf_AbCdEfGhIjKlMnOpQrStUvWxYz in it", "api_org_abcdefghijkl", "ghp_" + "a1" * 12,
@@ -70,6 +73,7 @@ def test_nothing_that_the_package_says_of_itself_is_refused(a_results_file: Make
     [
         ({"model": "/home/me/x"}, "results[0].model"),
         ({"reason": "no shard in ../x"}, "results[0].reason"),
+        ({"reason": "no shard in ./a/b/x"}, "results[0].reason"),
         ({"details": {"at ~/x": 1.0}}, "the name of a field of results[0].details"),
     ],
 )
@@ -81,7 +85,7 @@ def test_a_path_is_refused_by_the_field(changes: dict[str, Any], place: str, a_r
     assert "run the claims again from the folder that it lies in, by its bare name" in said
 
 
-@pytest.mark.parametrize("name", ["runs/step500", r"runs\step500", "a/b/c"])
+@pytest.mark.parametrize("name", ["runs/step500", r"runs\step500", "a/b/c", "a/..", "..", "~me"])
 def test_folders_and_texts_by_a_relative_path_are_refused(name: str, a_results_file: Make) -> None:
     folder = a_results_file()
     folder["models"][0] |= {"name": name, "kind": "directory"}
@@ -98,9 +102,12 @@ def test_folders_and_texts_by_a_relative_path_are_refused(name: str, a_results_f
         check_paths(trained, "r.json")
 
 
-def test_a_bare_name_of_a_folder_is_none(a_results_file: Make) -> None:
-    document = a_results_file({}, model="step500")
+@pytest.mark.parametrize("name", ["step500", "./ckpt-30", "./ckpt-30/", "ckpt-30/", r".\ckpt-30", "./my ckpt"])
+def test_a_bare_name_of_a_folder_is_none(name: str, a_results_file: Make) -> None:
+    document = a_results_file({"reason": f"'{name}' is so"}, model=name)
     document["models"][0]["kind"] = "directory"
+    document["corpora"][0]["name"] = "./my-text.txt"
+    document["environment"]["experiments"] = "./mine"
     check_paths(document, "r.json")
 
 

@@ -51,9 +51,22 @@ def test_tokens_come_before_the_schema_whose_message_names_fields(a_results_file
 
 
 def test_paths_are_refused(a_results_file: Make) -> None:
-    document = a_results_file({}, model="./my-checkpoint")
-    with pytest.raises(UsageError, match=r"models\[0\]\.name holds a path, '\./my-checkpoint'; run the claims again"):
+    document = a_results_file({}, model="./runs/my-checkpoint")
+    with pytest.raises(UsageError, match=r"models\[0\]\.name holds a path, '\./runs/my-checkpoint'; run the claims"):
         pack(document)
+
+
+def test_names_can_be_replaced(a_results_file: Make) -> None:
+    document = a_results_file({"reason": "'/data/me/ckpt-3' is so"}, model="/data/me/ckpt-3")
+    parcel = pack(document, rename=["/data/me/ckpt-3=ckpt-3"])
+    sent = parcel.files[f"{parcel.folder}/results.json"].decode()
+    assert "/data/me" not in b"".join(parcel.files.values()).decode()
+    assert sent == results.as_text(a_results_file({"reason": "'ckpt-3' is so"}, model="ckpt-3"))
+    for bad in ("/data/me/ckpt-3=/data/ckpt", "/data/me/ckpt-3=../ckpt"):
+        with pytest.raises(UsageError, match="holds a path"):
+            pack(document, rename=[bad])
+    with pytest.raises(UsageError, match="holds what looks like a token"):
+        pack(document, rename=["/data/me/ckpt-3=hf_abcdefgh1234"])
 
 
 def test_the_message_is_one_line(a_results_file: Make) -> None:

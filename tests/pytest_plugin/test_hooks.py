@@ -254,7 +254,7 @@ BAD_OPTIONS = [
     (("--moe-text", "wikitex"), "unknown text 'wikitex': give builtin"),
     (("--moe-tokens", "0"), "--moe-tokens 0: give a whole number of tokens, 4 or more"),
     (("--moe-tokens", "many"), "--moe-tokens many: give a whole number"),
-    (("--moe-device", "gpu"), "--moe-device gpu: give one of auto, cpu, cuda"),
+    (("--moe-device", "gpu"), "--moe-device gpu: give auto, cpu, cuda, cuda:N or mps"),
     (("--moe-dtype", "int8"), "--moe-dtype int8: give one of float32"),
     (("--moe-profile", "fast"), "--moe-profile fast: give one of quick, full"),
     (("--moe-seed", "-1"), "--moe-seed -1: give a whole number, 0 or more"),
@@ -276,11 +276,15 @@ def test_a_bad_option_is_one_line_and_exit_status_4(run, arguments: tuple[str, .
     assert message in lines[0]
 
 
-def test_a_gpu_that_is_not_there_is_one_line_and_exit_status_4(run, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("device", ["cuda", "cuda:1", "mps"])
+def test_a_gpu_that_is_not_there_is_one_line_and_exit_status_4(
+    run, device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    result = run("--moe-device", "cuda")
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
+    result = run("--moe-device", device)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    assert "--moe-device cuda: this machine has no usable GPU" in result.stderr.str()
+    assert f"--moe-device {device}: this machine has no usable " in result.stderr.str()
 
 
 def test_options_come_from_ini_and_environment_too(run, pytester: pytest.Pytester, monkeypatch) -> None:

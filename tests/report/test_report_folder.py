@@ -19,6 +19,24 @@ def test_pages_follow_from_the_results(made_document: Callable[..., dict[str, An
     assert files[2].read_text(encoding="utf-8") == html.render(document)
 
 
+NOT_DRAWN = {"model": {}, "figures": [{"files": [], "reason": "no text"}], "reason": None}
+
+
+@pytest.mark.parametrize("drawn", [(), ({"model": {}, "figures": [], "reason": "so"},), (NOT_DRAWN,)])
+def test_without_a_figure_there_is_no_folder_for_figures(
+    drawn: tuple[dict[str, Any], ...], made_document: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    figures = tmp_path / report_folder.FIGURES
+    figures.mkdir()
+    (figures / "figures.json").write_text('{"models": []}')  # of an earlier run
+    report_folder.write(tmp_path, made_document(), drawn)
+    assert not figures.exists()
+    figures.mkdir()
+    (figures / "mine.txt").touch()
+    report_folder.write(tmp_path, made_document(), drawn)
+    assert [path.name for path in figures.iterdir()] == ["mine.txt"]
+
+
 def test_results_are_kept_when_a_page_cannot_be_made(
     made_document: Callable[..., dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,15 +11,18 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
 
+from moe_claims._util.optional import install_command
 from moe_claims.commands.main import main
 from moe_claims.errors import UsageError
 from moe_claims.judge.pack import Pack
 from moe_claims.models import embedded
+from moe_claims.models.names import ModelRef
 from moe_claims.packs.look_into_moes.pack import LIVE
 from moe_claims.report import results, trajectory
 from moe_claims.run import session
-from moe_claims.run.trajectory import chosen, models
+from moe_claims.run.trajectory import chosen, models, points_of, title_of
 from moe_claims.zoo.points import pack
 from moe_claims.zoo.recipes import recipe
 from moe_claims.zoo.tokens import TokenStream
@@ -58,6 +62,15 @@ def test_points_are_spread_with_both_ends_and_in_order(steps: list[int], points:
     assert set(found) <= set(steps)
     assert len(found) == len(steps) if len(steps) <= points else 2 <= len(found) <= points
     assert {found[0], found[-1]} == {min(steps), max(steps)}
+
+
+def test_steps_are_read_from_the_names_of_folders() -> None:
+    names = {
+        "./ckpt-10": 10, "ckpt_10/": 10, "step500": 500, "run/checkpoint-500": 500, "/a-7/b/global_step0020": 20,
+        "epoch=3-step=40": 40, "step-7-final": 7, "12": 12, "C:\\runs\\ckpt-3": 3, "a@step5": 5, "./a@b/ckpt-1": None,
+        "mixtral-8x7b": None, "a-7/best": None, "synthetic:null": None,
+    }  # fmt: skip
+    assert {name: trajectory.step_of_model(name) for name in names} == names
 
 
 def test_steps_are_read_from_the_names_of_revisions() -> None:
@@ -158,10 +171,146 @@ def test_a_missing_matplotlib_is_said_before_anything_is_measured(
     monkeypatch.setitem(__import__("sys").modules, "matplotlib", None)
     monkeypatch.setattr("moe_claims.run.trajectory.results_of", None)
     assert main(["trajectory", "tiny-scratch"]) == 4
-    assert capsys.readouterr().err == "error: the figure needs matplotlib: pip install 'moe-claims[plots]'\n"
+    assert capsys.readouterr().err == f"error: figures need matplotlib, which is not installed: {install_command()}\n"
+
+
+def test_a_device_that_is_not_there_is_said_before_a_model_is_opened(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("moe_claims.run.trajectory.results_of", None)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert main(["trajectory", "tiny-scratch", "--device", "cuda:1"]) == 4
+    assert capsys.readouterr().err.startswith("error: --moe-device cuda:1: this machine has no usable GPU ")
 
 
 @pytest.mark.parametrize("points", ["1", "0", "-3"])
 def test_too_few_points_are_refused(points: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["trajectory", "tiny-scratch", "--points", points]) == 4
     assert capsys.readouterr().err == f"error: --points {points}: give a whole number, 2 or more\n"
+
+
+# --- checkpoints in folders ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """Makes folders with a config.json alone, in a working directory of its own."""
+    monkeypatch.chdir(tmp_path)
+
+    def make(*names: str) -> Path:
+        for name in names:
+            (tmp_path / name).mkdir(parents=True, exist_ok=True)
+            (tmp_path / name / "config.json").write_text("{}")
+        return tmp_path
+
+    return make
+
+
+def named(refs: Sequence[ModelRef]) -> list[str]:
+    assert {ref.kind for ref in refs} == {"directory"}
+    return [ref.name for ref in refs]
+
+
+def test_several_folders_are_taken_in_order_of_their_steps(folders: Callable[..., Path]) -> None:
+    folders("ckpt-0", "ckpt-10", "ckpt-9", "step500", "run/checkpoint-70")
+    refs, known = points_of(["./ckpt-10/", "step500", "./ckpt-9", "ckpt-0", "run/checkpoint-70"], None, 2)
+    assert named(refs) == ["ckpt-0", "./ckpt-9", "./ckpt-10", "run/checkpoint-70", "step500"]
+    assert known == 5
+
+
+def test_a_folder_with_checkpoints_is_followed(folders: Callable[..., Path]) -> None:
+    names = [f"run/checkpoint-{step}" for step in (500, 1000, 1500, 20_000)]
+    place = folders(*names, "run", "run/best", "run/v")
+    (place / "run" / "logs-3").mkdir()
+    for written in ("run", "./run", "run/", str(place / "run")):
+        refs, known = points_of([written], None, 8)
+        assert named(refs) == [f"{written.rstrip('/')}/{name.removeprefix('run/')}" for name in names]
+        assert known == 4
+    refs, known = points_of(["run"], None, 3)
+    assert [trajectory.step_of_model(ref.name) for ref in refs] == [500, 1500, 20_000]
+    assert known == 4
+
+
+@pytest.mark.parametrize(
+    ("names", "revisions", "message"),
+    [
+        (["run/best", "a-0"], None, "'run/best' names no step: give checkpoints with a number, such as checkpoint-500"),
+        (["a-0", "b-0"], None, "'a-0' and 'b-0' name one step, 0: give one of them"),
+        (["twice"], None, "'twice/step-7' and 'twice/v-7' name one step, 7: give one of them"),
+        (
+            ["./a-0"],
+            None,
+            "'./a-0' has no checkpoints in it (checkpoint-500 and the like): a training needs several; name their "
+            "folders, or the one that contains them",
+        ),
+        (
+            ["one"],
+            None,
+            "'one' has one checkpoint in it, 'one/ckpt-1': a training needs several; name their folders, or the one "
+            "that contains them",
+        ),
+        (["a-0", "a-0/"], None, "'a-0' is there twice: a training needs several checkpoints"),
+        (["a-0", "c-1"], ["step1"], "--revisions step1: folders have none; name the folders of the checkpoints"),
+        (["twice"], ["step1"], "--revisions step1: folders have none; name the folders of the checkpoints"),
+        (["a-0", "./nowhere-1"], None, "there is no directory './nowhere-1': --model takes a folder with config.json "),
+    ],
+)
+def test_folders_that_are_no_training(
+    names: list[str], revisions: list[str] | None, message: str, folders: Callable[..., Path]
+) -> None:
+    folders("a-0", "b-0", "c-1", "run/best", "twice/step-7", "twice/v-7", "one/ckpt-1")
+    with pytest.raises(UsageError) as raised:
+        points_of(names, revisions, 8)
+    assert str(raised.value).startswith(message) and "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("names", "title"),
+    [
+        (["tiny-scratch"], "tiny-scratch"),
+        (["./run/"], "./run"),
+        (["./ckpt-0", "./ckpt-10/"], "ckpt"),
+        (["run/checkpoint-500", "run/checkpoint-1000"], "run"),
+        (["a@step1", "a@step20"], "a"),
+        (["org/name@step1", "org/name@step20"], "org/name"),
+        (["a/ckpt-1", "b/ckpt-2"], "ckpt"),
+        (["1", "20"], "1 to 20"),
+        (["first-1", "second-2"], "first-1 to second-2"),
+    ],
+)
+def test_the_title_is_what_the_names_have_in_common(names: list[str], title: str) -> None:
+    assert title_of(names) == title
+
+
+def test_the_title_of_the_working_directory_is_its_name(folders: Callable[..., Path]) -> None:
+    assert title_of(["."]) == folders().name
+
+
+def test_the_command_follows_claims_over_folders_of_a_trainer(
+    installed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for step, noise in ((500, 0.5), (1000, 0.0)):
+        folder = tmp_path / "run" / f"checkpoint-{step}"
+        shutil.copytree(installed / "models" / "tiny-scratch", folder, ignore=shutil.ignore_patterns("points"))
+        weights = load_file(folder / "model.safetensors")
+        generator = torch.Generator().manual_seed(step)
+        for name, tensor in weights.items():
+            weights[name] = tensor + noise * tensor.std() * torch.randn(tensor.shape, generator=generator).to(tensor)
+        save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+        for name in ("optimizer.pt", "scheduler.pt", "rng_state.pth", "training_args.bin"):
+            (folder / name).write_bytes(b"\x80\x04N.")  # a trainer's own pickles, which nobody reads
+    arguments = ["--tokens", "400", "--cache", str(tmp_path / "cache")]
+    assert main(["trajectory", "./run", *arguments, "--output", "along"]) == 0
+    assert "router-norm [total]: " in capsys.readouterr().out
+    page = (tmp_path / "along" / "trajectory.md").read_text()
+    assert page.startswith("# ./run along its training")
+    assert "- Points: 2 of 2 known checkpoints, at steps 500, 1,000" in page
+    assert (tmp_path / "along" / "trajectory.png").read_bytes().startswith(b"\x89PNG")
+    by_name = ["run/checkpoint-1000/", "run/checkpoint-500/"]
+    assert main(["trajectory", *by_name, *arguments, "--output", "again"]) == 0
+    again = results.read(tmp_path / "again" / "results.json")
+    assert [model["name"] for model in again["models"]] == ["run/checkpoint-500", "run/checkpoint-1000"]
+    first = results.read(tmp_path / "along" / "results.json")
+    effects = [[row["effect"]["value"] for row in document["results"]] for document in (first, again)]
+    assert effects[0] == effects[1]

@@ -127,5 +127,5 @@ def test_the_figure_has_a_panel_for_every_claim(tmp_path: Path) -> None:
 
 def test_without_matplotlib_one_line_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "matplotlib", None)
-    with pytest.raises(UsageError, match=r"needs matplotlib: pip install 'moe-claims\[plots\]'"):
+    with pytest.raises(UsageError, match=r"^figures need matplotlib, which is not installed: pip install "):
         draw([], tmp_path / "power.png")

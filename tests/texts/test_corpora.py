@@ -27,6 +27,7 @@ from huggingface_hub.utils.tqdm import are_progress_bars_disabled, enable_progre
 from hypothesis import given
 from hypothesis import strategies as st
 
+from moe_claims._util.optional import install_command
 from moe_claims.errors import MoeClaimsError, TextError, UsageError
 from moe_claims.texts import PUBLISHED, check_name, load
 from moe_claims.texts.corpora import CORPORA, articles
@@ -251,7 +252,7 @@ def test_damaged_copy(name: str, content: bytes, offline: Path, monkeypatch: pyt
 def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "datasets", None)
     for name in PUBLISHED:
-        expected = f"'{name}' needs the library 'datasets', which is not installed: pip install 'moe-claims[data]'"
+        expected = f"'{name}' needs the library 'datasets', which is not installed: {install_command('data')}"
         assert _message(lambda name=name: check_name(name), UsageError) == expected  # type: ignore[misc]
         assert _message(lambda name=name: load(name), UsageError) == expected  # type: ignore[misc]
 

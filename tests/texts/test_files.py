@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from moe_claims._util.optional import install_command
 from moe_claims.errors import MoeClaimsError, TextError, UsageError
 from moe_claims.texts import check_name, files, load
 
@@ -265,6 +266,6 @@ def test_file_that_cannot_be_opened(name: str, tmp_path: Path) -> None:
 def test_parquet_without_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     name = _write(tmp_path / "t.parquet", {"text": ["one", "two"]})
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    expected = f"'{name}' needs the library 'pyarrow', which is not installed: pip install 'moe-claims[data]'"
+    expected = f"'{name}' needs the library 'pyarrow', which is not installed: {install_command('data')}"
     assert _message(lambda: check_name(f"{name}:text"), UsageError) == expected
     assert _message(lambda: load(name), UsageError) == expected

@@ -114,11 +114,22 @@ def test_any_lines_survive(tmp_path_factory: pytest.TempPathFactory, lines: list
 
 
 @pytest.mark.parametrize(
-    "name", ["bultin", "nowhere.txt", ".", "", "~no-such-user-here/text.txt", "x" * 5000, "\0.txt"]
+    ("name", "wrong"),
+    [
+        *((name, f"unknown text '{name}'") for name in ("bultin", "", "x" * 5000, ".txt", "a:b")),
+        *(
+            (name, f"there is no file '{name}'")
+            for name in ("nowhere.txt", "~no-such-user-here/text.txt", "\0.txt", "x.json", "a/b", "C:\\texts\\a")
+        ),
+        ("x.jsonl:text", "there is no file 'x.jsonl'"),
+        ("a.csv/x.Parquet:a:b", "there is no file 'a.csv/x.Parquet'"),
+        (".", "'.' is a folder"),
+        ("~", "'~' is a folder"),
+    ],
 )
-def test_unknown_text(name: str) -> None:
+def test_unknown_text(name: str, wrong: str) -> None:
     expected = (
-        f"unknown text '{name}': give builtin, builtin-math, builtin-code, wikitext103, gsm8k, magicoder, or a .txt, "
+        f"{wrong}: give builtin, builtin-math, builtin-code, wikitext103, gsm8k, magicoder, or a .txt, "
         ".jsonl[:FIELD], .csv[:COLUMN] or .parquet[:COLUMN] file"
     ).replace("\0", r"\x00")
     assert _message(lambda: check_name(name), UsageError) == expected

@@ -4,15 +4,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
 
+from moe_claims.models.device import kind_of
+
 if TYPE_CHECKING:
     import torch
 
-_ACTIVATIONS = {"cpu": 2**28, "cuda": 2**31}
-"""Bytes that attention may take for one micro-batch, by device; the kernel limits the memory of the experts."""
+_ACTIVATIONS = {"cpu": 2**28, "cuda": 2**31, "mps": 2**28}
+"""Bytes that attention may take for one micro-batch, by kind of device; the kernel limits the memory of the experts."""
 _PER_WIDTH = 64
 """Estimated bytes that attention takes per token and hidden dimension: queries, keys, values and sums in float32."""
-_MOST = {"cpu": 2_048, "cuda": 16_384}
-"""Largest micro-batch in padded tokens, by device."""
+_MOST = {"cpu": 2_048, "cuda": 16_384, "mps": 2_048}
+"""Largest micro-batch in padded tokens, by kind of device."""
 
 
 @final
@@ -44,9 +46,10 @@ def tokens_at_once(width: int, device: str) -> int:
 
     Args:
         width: hidden size d.
-        device: ``cpu`` or ``cuda``.
+        device: where the model runs.
     """
-    return max(1, min(_MOST[device], _ACTIVATIONS[device] // (_PER_WIDTH * width)))
+    kind = kind_of(device)
+    return max(1, min(_MOST[kind], _ACTIVATIONS[kind] // (_PER_WIDTH * width)))
 
 
 def micro_batches(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, final
 
 from moe_claims.errors import ModelError
+from moe_claims.models.device import sums_on
 
 if TYPE_CHECKING:
     import torch
@@ -26,7 +27,7 @@ _CHUNK_FLOATS = 16_000_000
 @final
 @dataclass(frozen=True, eq=False)
 class ExpertBatch:
-    """Inputs and outputs of one MoE layer for a chunk of n consecutive tokens."""
+    """Inputs and outputs of one MoE layer for a chunk of n consecutive tokens, on a device that has float64."""
 
     hidden: "torch.Tensor"
     """(n, d) input of the experts."""
@@ -135,9 +136,17 @@ def observed_experts(
         index = top_k_index[part, :, None].expand(-1, -1, width)
         routed[part] = (outputs.gather(1, index) * top_k_weights[part, :, None]).sum(dim=1).to(routed.dtype)
         if observer is not None:
-            said = tuple(answer[part] for answer in router_outputs)
+            on = sums_on(str(hidden.device))  # no copy where the device takes the sums itself
             observer.observe(
-                ExpertBatch(hidden, outputs, activations, top_k_index[part], router_input[part], said, start)
+                ExpertBatch(
+                    hidden.to(on),
+                    outputs.to(on),
+                    activations.to(on),
+                    top_k_index[part].to(on),
+                    router_input[part].to(on),
+                    tuple(answer[part].to(on) for answer in router_outputs),
+                    start,
+                )
             )
     return routed
 

@@ -15,6 +15,7 @@ from moe_claims._util.prefetch import prefetch
 from moe_claims._util.progress import track
 from moe_claims.errors import ModelError
 from moe_claims.models.checkpoint import Checkpoint
+from moe_claims.models.device import sums_on
 from moe_claims.models.forward import experts_kernel
 from moe_claims.models.forward.architecture import DecoderParts, build
 from moe_claims.models.forward.batches import MicroBatch
@@ -57,7 +58,7 @@ class LayerwiseModel:
 
     Args:
         checkpoint: source of the weights.
-        device: ``cpu`` or ``cuda``.
+        device: where it runs, such as ``cpu`` or ``cuda:1``.
         dtype: dtype of weights and hidden states, such as ``float32``.
         resident: whether to keep all weights in memory after the first run.
 
@@ -182,7 +183,7 @@ class LayerwiseModel:
         if observers is None or index not in self.checkpoint.moe_layers:
             yield
             return
-        observer = observers(index, self.checkpoint.router(index).to(self.device, copy=True))
+        observer = observers(index, self.checkpoint.router(index).to(sums_on(self.device), copy=True))
         if observer is None:
             yield
             return

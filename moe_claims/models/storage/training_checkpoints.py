@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from moe_claims._util.optional import repair
 from moe_claims.errors import ModelError
 from moe_claims.models.embedded import point_file, points_of
 
@@ -148,17 +149,17 @@ def read(folder: Path, step: int) -> dict[str, Floats]:
 
     kept = points_of(folder)
     if step not in kept:
-        raise ModelError(f"'{point_file(folder, step)}' is missing: install moe-claims again")
+        raise ModelError(f"'{point_file(folder, step)}' is missing: {repair()}")
     try:
         weights = finished(folder)
     except (SafetensorError, OSError) as error:
-        raise ModelError(f"the finished model in '{folder}' cannot be read: {error}; install it again") from None
+        raise ModelError(f"the finished model in '{folder}' cannot be read: {error}; {repair()}") from None
     for later in sorted((s for s in kept if s >= step), reverse=True):
         path = point_file(folder, later)
         try:
             weights = _load(path, weights)
         except (SafetensorError, ValueError, zlib.error) as error:
-            raise ModelError(f"'{path}' does not belong to this model's training: {error}; install it again") from None
+            raise ModelError(f"'{path}' does not belong to this model's training: {error}; {repair()}") from None
     return weights
 
 

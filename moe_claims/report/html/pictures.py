@@ -28,7 +28,7 @@ def read(folder: Path) -> list[dict[str, str]]:
         return shown(models, folder)
     except FileNotFoundError as error:
         raise UsageError(
-            f"'{error.filename}' is not there: 'python -m moe_claims figures NAME --out DIR' makes it"
+            f"'{error.filename}' is not there: 'python -m moe_claims figures NAME --output DIR' makes it"
         ) from None
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise UsageError(f"'{path}' is no list of figures ({type(error).__name__}: {error})") from None

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
+from moe_claims._util.optional import repair
 from moe_claims.errors import ModelError
 from moe_claims.models.embedded import embedded_directory, point_file, points_of
 from moe_claims.models.loading import open_model
@@ -122,7 +123,7 @@ def test_a_damaged_point_is_one_line(folder: Path, damage: str) -> None:
         save(path, {**parts, "codes": parts["codes"][::-1].copy()}, following)
     if damage == "unsaid":
         save_file(parts, path)
-    with pytest.raises(ModelError, match=rf"^'{path}' does not belong to this model's training: .*install it again$"):
+    with pytest.raises(ModelError, match=rf"^'{path}' does not belong to this model's training: .*; {repair()}$"):
         read(folder, 5)
 
 
@@ -149,12 +150,12 @@ def test_weights_that_are_not_finite_are_not_kept(value: float) -> None:
 def test_a_damaged_finished_model_is_one_line(folder: Path) -> None:
     path = folder / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-5])
-    with pytest.raises(ModelError, match=rf"^the finished model in '{folder}' cannot be read: .*; install it again$"):
+    with pytest.raises(ModelError, match=rf"^the finished model in '{folder}' cannot be read: .*; {repair()}$"):
         read(folder, 5)
 
 
 def test_a_point_that_is_not_there_is_not_replaced_by_the_next(folder: Path) -> None:
-    with pytest.raises(ModelError, match=rf"^'{point_file(folder, 7)}' is missing: install moe-claims again$"):
+    with pytest.raises(ModelError, match=rf"^'{point_file(folder, 7)}' is missing: {repair()}$"):
         read(folder, 7)
 
 

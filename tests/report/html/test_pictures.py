@@ -48,7 +48,7 @@ def test_a_picture_that_is_not_there_is_named(tmp_path: Path) -> None:
     listed(tmp_path, "a", "b")
     (tmp_path / "a" / "maps.png").unlink()
     with pytest.raises(
-        UsageError, match=r"^'.*a/maps\.png' is not there: 'python -m moe_claims figures NAME --out DIR'"
+        UsageError, match=r"^'.*a/maps\.png' is not there: 'python -m moe_claims figures NAME --output DIR'"
     ):
         pictures.read(tmp_path)
 
