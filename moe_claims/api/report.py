@@ -57,7 +57,7 @@ class Report:
 
     @property
     def errors(self) -> list[dict[str, Any]]:
-        """What could not be measured: ``model``, ``claim`` and ``message`` of each."""
+        """Mappings with ``model``, ``claim`` and ``message``, one for each thing that could not be measured."""
         return list(self._document["errors"])
 
     def to_frame(self) -> "pandas.DataFrame":
