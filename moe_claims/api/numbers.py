@@ -6,7 +6,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from moe_claims.api import options
+from moe_claims.api import notebook, options
 from moe_claims.api.options import Layers, Name
 
 if TYPE_CHECKING:
@@ -124,6 +124,7 @@ def figure(
         numbers = settings_from({"layers": options.layers_text(layers)}).layers
         values = _values(model, text, tokens, device, dtype, dense_reference, cache) | {"download": download}
         drawing = one_figure.draw(settings_from(values), kind, numbers, must_fit=dense_reference is not None)
+    notebook.show_figures()
     drawn: Figure = drawing.figure
     return drawn
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from numbers import Integral
 from os import PathLike, fspath
 from pathlib import Path
 
@@ -58,7 +59,7 @@ def layers_text(given: Layers | None) -> str | None:
     """
     if given is None or isinstance(given, str):
         return given
-    numbers = [given] if isinstance(given, int) else list(given)
+    numbers = [given] if isinstance(given, int | Integral) else list(given)
     if not numbers:
         raise UsageError("layers is an empty list: give at least one, or leave it out")
     return ",".join(map(str, numbers))

@@ -1,12 +1,11 @@
 """``Report``: what a run found, to work with in Python; ``load`` opens one that was saved."""
 
-import sys
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, final
 
-from moe_claims.api import view
+from moe_claims.api import notebook, view
 from moe_claims.api.saved_figures import SavedFigures
 from moe_claims.errors import UsageError
 
@@ -79,11 +78,8 @@ class Report:
 
     def show(self) -> None:
         """Shows the verdicts: a table in a terminal, HTML in a notebook."""
-        display = _notebook_display()
-        if display is None:
+        if not notebook.display(self._repr_html_(), repr(self)):
             view.write(self._document)
-        else:
-            display({"text/html": self._repr_html_(), "text/plain": repr(self)}, raw=True)
 
     def save(self, folder: str | PathLike[str]) -> list[Path]:
         """Writes ``results.json``, ``report.md`` and ``report.html``, and figures if there are some.
@@ -137,14 +133,3 @@ def load(path: str | PathLike[str]) -> Report:
 
 def _key(row: Mapping[str, Any]) -> VerdictKey:
     return VerdictKey(row["model"], row["claim"], row["variant"], row["corpus"], row["evidence"])
-
-
-def _notebook_display() -> Any:
-    """The function that shows something in the notebook that this process serves; None if it serves none."""
-    ipython = sys.modules.get("IPython")  # a notebook has imported it
-    shell = None if ipython is None else ipython.get_ipython()
-    if getattr(shell, "kernel", None) is None:
-        return None
-    from importlib import import_module
-
-    return import_module("IPython.display").display

@@ -1,68 +1,62 @@
-"""The code of docs/howto-notebook.md, run as written, cell by cell in one process, on smaller models."""
+"""What a notebook is asked for, with a shell that stands for IPython's: IPython is no dependency."""
 
-import os
-import re
-import shutil
-import subprocess
 import sys
-from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
-from moe_claims.models.embedded import embedded_directory
-from moe_claims.report import results
+import pytest
+from matplotlib.figure import Figure
 
-PAGE = Path(__file__).parents[2] / "docs" / "howto-notebook.md"
-SMALLER = {
-    '"tiny-scratch"': '"synthetic:planted?layers=7&experts=5&hidden=16&intermediate=16&context=24"',
-    'text=["builtin", "my-text.txt"]': 'text=["builtin", "my-text.txt"], tokens=300, layers=[0]',
-    "tokens=1000": "tokens=200",
-}
-_SMALL_AUDITS = """
-from moe_claims.packs.look_into_moes.audits import published_code
-published_code.MODEL = {grok!r}
-"""
+from moe_claims.api import notebook
 
 
-def cells() -> list[str]:
-    """What stands in the fenced blocks of Python, made smaller."""
-    found = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
-    for written, smaller in SMALLER.items():
-        found = [cell.replace(written, smaller) for cell in found]
-    return found
+class Formatter:
+    def __init__(self, *known: type) -> None:
+        self.known = known
+
+    def lookup_by_type(self, kind: type) -> Any:
+        if kind not in self.known:
+            raise KeyError(kind)
+        return print
 
 
-def test_every_replacement_is_used() -> None:
-    page = PAGE.read_text(encoding="utf-8")
-    assert all(written in page for written in SMALLER)
-
-
-def test_ten_lines_go_from_a_model_to_a_frame_and_a_figure() -> None:
-    first = cells()[0]
-    assert len(first.splitlines()) <= 10
-    assert all(said in first for said in ("evaluate(", "to_frame()", "figure("))
-
-
-def test_the_cells_run_one_after_the_other(grok: Path, tmp_path: Path) -> None:
-    shutil.copytree(embedded_directory("tiny-fine"), tmp_path / "my-checkpoint")
-    (tmp_path / "my-text.txt").write_text(
-        "\n\n".join(f"Passage {i} tells of {i} ships and one sea." for i in range(20))
+@pytest.fixture
+def shell(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """A notebook's shell that knows how to show nothing yet; ``asked`` is what it was asked to show figures as."""
+    formatters = {name: Formatter() for name in notebook._IMAGES}
+    made = SimpleNamespace(
+        kernel=object(), display_formatter=SimpleNamespace(formatters=formatters), asked=[], shown=[]
     )
-    (tmp_path / "no-checkpoint").mkdir()
-    code = "\n".join([_SMALL_AUDITS.format(grok=str(grok)), *cells()])
-    (tmp_path / "cells.py").write_text(code, encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "cells.py"],
-        cwd=tmp_path, capture_output=True, text=True, check=False,
-        env=os.environ | {"XDG_CACHE_HOME": str(tmp_path / "cache"), "PYTHONIOENCODING": "utf-8", "COLUMNS": "200"},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
-    said = done.stdout
-    assert re.search(r"^live +replicated +\d+$", said, re.MULTILINE)  # counts of verdicts
-    assert re.search(r"^no-checkpoint|^\./no-checkpoint .* has no config\.json", said, re.MULTILINE)
-    assert "unknown model 'tiny-scrach': did you mean tiny-scratch" in said
-    assert "(7, 5, 5)" in said  # the shape of a measurement
-    assert "All models" not in said
-    assert (tmp_path / "rank-counts.png").read_bytes().startswith(b"\x89PNG")
-    document = results.read(tmp_path / "claims-report" / "results.json")
-    results.check(document, "saved")
-    assert (tmp_path / "claims-report" / "report.html").exists()
-    assert any(row["evidence"] == "live" for row in document["results"])
+    tools = SimpleNamespace(select_figure_formats=lambda where, formats: where.asked.append(formats))
+    show = SimpleNamespace(display=lambda data, *, raw: made.shown.append((data, raw)))
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: made))
+    monkeypatch.setitem(sys.modules, "IPython.core.pylabtools", tools)
+    monkeypatch.setitem(sys.modules, "IPython.display", show)
+    return made
+
+
+def test_figures_are_shown_as_pictures(shell: SimpleNamespace) -> None:
+    notebook.show_figures()
+    assert shell.asked == [{"png"}]
+
+
+def test_what_the_user_has_chosen_stays(shell: SimpleNamespace) -> None:
+    shell.display_formatter.formatters["image/svg+xml"] = Formatter(Figure)
+    notebook.show_figures()
+    assert shell.asked == []
+
+
+def test_html_goes_to_the_cell(shell: SimpleNamespace) -> None:
+    assert notebook.display("<b>x</b>", "x")
+    assert shell.shown == [({"text/html": "<b>x</b>", "text/plain": "x"}, True)]
+
+
+@pytest.mark.parametrize("where", ["terminal", "python"])
+def test_elsewhere_nothing_is_shown(where: str, shell: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """IPython in a terminal has no kernel; plain Python has no shell."""
+    shell.kernel = None
+    if where == "python":
+        monkeypatch.delitem(sys.modules, "IPython")
+    assert not notebook.display("<b>x</b>", "x")
+    notebook.show_figures()
+    assert (shell.shown, shell.asked) == ([], [])

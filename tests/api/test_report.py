@@ -5,13 +5,13 @@ import sys
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 import moe_claims
 from moe_claims import Report
+from moe_claims.api import notebook
 from moe_claims.api.frame import COLUMNS
 from moe_claims.errors import UsageError
 from moe_claims.report import report_folder, results
@@ -189,18 +189,14 @@ def test_what_could_not_be_measured_is_shown(made_up_document: Make, capsys: pyt
     assert report.errors == errors
 
 
-@pytest.mark.parametrize(("kernel", "shown"), [(object(), True), (None, False)])
-def test_a_notebook_gets_html_and_a_shell_gets_text(
-    kernel: object, shown: bool, report: Report, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_a_notebook_gets_html_in_place_of_text(
+    report: Report, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """IPython in a terminal has no kernel."""
-    got: list[Any] = []
-    display = SimpleNamespace(display=lambda data, *, raw: got.append((data, raw)))
-    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: SimpleNamespace(kernel=kernel)))
-    monkeypatch.setitem(sys.modules, "IPython.display", display)
+    got: list[tuple[str, str]] = []
+    monkeypatch.setattr(notebook, "display", lambda html, text: got.append((html, text)) or True)
     report.show()
-    assert (capsys.readouterr().out == "") == shown
-    assert got == ([({"text/html": report._repr_html_(), "text/plain": repr(report)}, True)] if shown else [])
+    assert capsys.readouterr().out == ""
+    assert got == [(report._repr_html_(), repr(report))]
 
 
 # --- saved and loaded ----------------------------------------------------------------------------
