@@ -7,7 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-from moe_claims.models.embedded import embedded_directory
 from moe_claims.report import results
 
 PAGE = Path(__file__).parents[2] / "docs" / "howto-notebook.md"
@@ -42,7 +41,7 @@ def test_ten_lines_go_from_a_model_to_a_frame_and_a_figure() -> None:
 
 
 def test_the_cells_run_one_after_the_other(grok: Path, tmp_path: Path) -> None:
-    shutil.copytree(embedded_directory("tiny-fine"), tmp_path / "my-checkpoint")
+    shutil.copytree(grok, tmp_path / "my-checkpoint")
     (tmp_path / "my-text.txt").write_text(
         "\n\n".join(f"Passage {i} tells of {i} ships and one sea." for i in range(20))
     )
@@ -60,7 +59,7 @@ def test_the_cells_run_one_after_the_other(grok: Path, tmp_path: Path) -> None:
     assert re.search(r"^no-checkpoint|^\./no-checkpoint .* has no config\.json", said, re.MULTILINE)
     assert "unknown model 'tiny-scrach': did you mean tiny-scratch" in said
     assert "(7, 5, 5)" in said  # the shape of a measurement
-    assert "All models" not in said
+    assert re.search(r"^claim +\./my-checkpoint +synthetic:planted", said, re.MULTILINE)  # shown side by side
     assert (tmp_path / "rank-counts.png").read_bytes().startswith(b"\x89PNG")
     document = results.read(tmp_path / "claims-report" / "results.json")
     results.check(document, "saved")
