@@ -12,7 +12,11 @@ sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 project = "moe_claims"
 author = "The moe_claims developers"
 release = __version__
-extensions = ["myst_parser", "mathml"]
+extensions = ["myst_parser", "mathml", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+autodoc_typehints = "signature"
+autodoc_member_order = "bysource"
+# Types of Python and of other libraries have no page here, and the names of ours that hints use say what they are.
+nitpick_ignore_regex = [("py:.*", ".*")]
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 4  # '#some-heading', as GitHub has it
 exclude_patterns = ["_ext"]

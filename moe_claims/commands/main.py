@@ -1,8 +1,9 @@
-"""The command line ``python -m moe_claims``. Only ``main`` prints; commands return their text."""
+"""The command line, ``python -m moe_claims`` or ``moe-claims``. Only ``main`` prints; commands return their text."""
 
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from moe_claims import __version__
 from moe_claims.commands import (
@@ -51,9 +52,14 @@ def _printable(text: str) -> str:
     return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
+def _program(started: str) -> str:
+    """How the user started the command line, given the first of ``sys.argv``."""
+    return "moe-claims" if Path(started).stem == "moe-claims" else "python -m moe_claims"
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m moe_claims",
+        prog=_program(sys.argv[0]),
         description="Claims about mixture-of-experts internals. The tests themselves run with 'pytest claims/'.",
     )
     parser.add_argument("--version", action="version", version=f"moe_claims {__version__}")

@@ -65,7 +65,7 @@ def draw(settings: Settings, wanted: Wanted, keeper: Keeper | None = None) -> st
     measurer = Measurer(settings, Store(settings.cache) if keeper is None else keeper)
     opened = [open_model(ref, download=settings.download) for ref in settings.models]
     drawn = [layers_of(model, wanted.layers) for model in opened]  # checked before anything is measured
-    blocks = [_reference(model, settings, must_fit=wanted.must_fit) for model in opened]
+    blocks = [reference_of(model, settings, must_fit=wanted.must_fit) for model in opened]
     with _made(wanted.out, wanted.page.parent):
         several = len(opened) > 1
         folders = files.folder_names([model.ref.name for model in opened])
@@ -134,7 +134,7 @@ def layers_of(model: OpenModel, asked: Sequence[int] | None) -> tuple[int, ...]:
     return tuple(asked)
 
 
-def _reference(model: OpenModel, settings: Settings, *, must_fit: bool) -> tuple[str, Blocks] | MoeClaimsError:
+def reference_of(model: OpenModel, settings: Settings, *, must_fit: bool) -> tuple[str, Blocks] | MoeClaimsError:
     """(Label, blocks) of the dense reference if it has the model's shape, else of the model's shared experts."""
     ref = settings.dense_reference
     if ref is None and model.ref.kind == "embedded":  # also if the run has other models

@@ -42,6 +42,11 @@ class Case:
         model = self.model if self.evidence == "live" or self.model is None else self.model.partition("/")[2]
         return "-".join(part for part in (model, self.corpus, self.variant) if part)
 
+    @property
+    def test(self) -> str:
+        """``claim[variant]``, and the text where there is one; errors name a test so."""
+        return key_of(self.claim, self.variant) + (f" on '{self.corpus}'" if self.corpus else "")
+
 
 class Session(Protocol):
     """The part of ``run.session.Session`` that evidence uses: it opens, measures and judges each model once."""

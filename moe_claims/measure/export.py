@@ -1,5 +1,6 @@
-"""``python -m moe_claims measure``: the numbers themselves, for comparison with other implementations."""
+"""The numbers themselves, for comparison with other implementations: as arrays, and as ``measure`` writes them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,60 +46,99 @@ def export(
 ) -> str:
     """Writes the arrays measured of a model to an ``.npz`` file; names and shapes are in the reference docs.
 
-    What has been measured before, by this command or for the claims, is taken from the user's cache folder, and
-    what is measured now is kept there, layer by layer. The last place on the expert axes goes to the dense
-    reference, or to the shared experts.
-
     Returns:
         One line for the user.
+
+    Raises:
+        UsageError: the file has another suffix, or as ``measured_arrays``.
+        NotComparableError: as ``measured_arrays``.
+        ModelError: as ``measured_arrays``.
+    """
+    if output.suffix != ".npz":
+        raise UsageError(f"--output {output}: give a file name that ends in .npz")
+    wanted = DEFAULT if what is None else what
+    arrays, note = measured_arrays(
+        name,
+        text=text,
+        token_ids=token_ids,
+        what=wanted,
+        tokens=tokens,
+        device=device,
+        dtype=dtype,
+        dense_reference=dense_reference,
+        shared_experts=shared_experts,
+        download=download,
+    )
+    output.parent.mkdir(parents=True, exist_ok=True)
+    partial = output.with_name(f".{output.stem}.partial.npz")
+    np.savez(partial, **arrays)  # type: ignore[arg-type]
+    partial.replace(output)
+    said = "" if note is None else f"; {note}"
+    return f"{name}: {', '.join(wanted)} written to {output} ({len(arrays)} arrays){said}"
+
+
+def measured_arrays(
+    name: str,
+    *,
+    text: str | None = None,
+    token_ids: Path | Sequence[Sequence[int]] | None = None,
+    what: Sequence[str] = DEFAULT,
+    tokens: int | None = None,
+    device: str = "auto",
+    dtype: str = "float32",
+    dense_reference: str | None = None,
+    shared_experts: bool = False,
+    download: bool = False,
+    cache: Path | None = None,
+) -> tuple[Arrays, str | None]:
+    """Measures a model: arrays by the names that are in the reference docs.
+
+    What has been measured before, here or for the claims, is taken from the cache folder (None: the user's), and what
+    is measured now is kept there, layer by layer. The last place on the expert axes goes to the dense reference, or to
+    the shared experts.
+
+    Returns:
+        The arrays, and what a reader must know about them; None if there is nothing.
 
     Raises:
         UsageError: model, text, token ids or one of the options cannot be used, or the cache folder not be made.
         NotComparableError: the dense reference has another shape than the experts.
         ModelError: the model cannot be read or run, or has no shared experts.
     """
-    wanted = DEFAULT if what is None else what
-    for part in wanted:
+    for part in what:
         if part not in WHAT:
             raise UsageError(f"--what {part}: give some of {', '.join(WHAT)}, separated by commas")
-    if output.suffix != ".npz":
-        raise UsageError(f"--output {output}: give a file name that ends in .npz")
     if tokens is not None and tokens < 4:
         raise UsageError(f"--tokens {tokens}: give a whole number of tokens, 4 or more")
     if dense_reference is not None and shared_experts:
         raise UsageError("--dense-reference and --shared-experts both come last on the expert axes: give one of them")
-    measurer = PartMeasurer(_store(), device=device_of(device), dtype=dtype)
+    measurer = PartMeasurer(_store(cache or default_cache()), device=device_of(device), dtype=dtype)
     model = open_model(resolve(name), download=download)
     blocks = _blocks(model, dense_reference, shared_experts=shared_experts, download=download)
     sequences: texts.Sequences | None = None
-    if "outputs" in wanted or "token-outputs" in wanted:  # what is wrong with a text is said before all measuring
+    if "outputs" in what or "token-outputs" in what:  # what is wrong with a text is said before all measuring
         chosen = text or "builtin"
         sequences = read_text(model, chosen, tokens=tokens) if token_ids is None else read_token_ids(model, token_ids)
     arrays: Arrays = {"layers": np.asarray(model.checkpoint.moe_layers)}
-    note = ""
-    if "weights" in wanted:
+    note = None
+    if "weights" in what:
         arrays |= weight_arrays(measurer.weights(model))
         if blocks is not None:
             found = measurer.against(model, blocks)
             arrays |= with_dense(arrays, found)
-            note = "" if found.matrix else "; similarity.matrix is without SE, a block of another shape than an expert"
-    if "matching" in wanted:
+            note = None if found.matrix else "similarity.matrix is without SE, a block of another shape than an expert"
+    if "matching" in what:
         for role, matching in measurer.matching(model, model.checkpoint.moe_layers).items():
             arrays[f"matching.{role}.similarity"] = matching.similarity
             arrays[f"matching.{role}.tau"] = matching.tau
             arrays[f"matching.{role}.permutation"] = matching.permutation
     if sequences is not None:
-        routed = measurer.routed(model, sequences, blocks, token_cosines="token-outputs" in wanted)
+        routed = measurer.routed(model, sequences, blocks, token_cosines="token-outputs" in what)
         arrays |= routed_arrays(routed)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    partial = output.with_name(f".{output.stem}.partial.npz")
-    np.savez(partial, **arrays)  # type: ignore[arg-type]
-    partial.replace(output)
-    return f"{name}: {', '.join(wanted)} written to {output} ({len(arrays)} arrays){note}"
+    return arrays, note
 
 
-def _store() -> Store:
-    folder = default_cache()
+def _store(folder: Path) -> Store:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -1,9 +1,11 @@
 """Texts as one model reads them: the only place where token ids are made for a model, and checked against it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from moe_claims import texts
+from moe_claims.errors import UsageError
 from moe_claims.measure.measurement import RoutedMeasurement
 from moe_claims.models.loading import OpenModel
 
@@ -35,14 +37,19 @@ def read_passage(model: OpenModel, name: str, passage: str) -> texts.Sequences:
     )
 
 
-def read_token_ids(model: OpenModel, file: Path) -> texts.Sequences:
-    """Token ids from a JSON file, a list of lists, used exactly as given.
+def read_token_ids(model: OpenModel, given: Path | Sequence[Sequence[int]]) -> texts.Sequences:
+    """Token ids, one list per sequence, from a JSON file or as they are, used exactly as given.
 
     Raises:
-        UsageError: the file is missing, holds something else, or has ids that the model does not know.
+        UsageError: the file is missing, it or the list holds something else, or has ids that the model does not know.
     """
-    ids = texts.read_token_ids(file)
-    return _checked(model, texts.Sequences(str(file), ids, None, len(ids), 0), f"'{file}'")
+    if isinstance(given, Path):
+        ids, who = texts.read_token_ids(given), f"'{given}'"
+        return _checked(model, texts.Sequences(str(given), ids, None, len(ids), 0), who)
+    found = texts.as_token_ids(given)
+    if found is None:
+        raise UsageError("the token ids must be a list of lists of at least two token ids (whole numbers) each")
+    return _checked(model, texts.Sequences("token ids", found, None, len(found), 0), "the list of token ids")
 
 
 def _checked(model: OpenModel, sequences: texts.Sequences, who: str) -> texts.Sequences:

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, final
 
 import pytest
@@ -51,22 +50,11 @@ class Collected:
     def document(self, settings: Settings, packs: "Sequence[Pack]") -> dict[str, Any]:
         """The results document, ordered by packs, their audits and claims, and the run's models."""
         from moe_claims.judge.registry import load
-        from moe_claims.report import results
-        from moe_claims.run.document import environment, order_of
+        from moe_claims.run.document import document_of
 
         # Packs that only a test file names come after those of the run.
         every = {pack.id: pack for pack in packs} | {row["id"]: load(row["id"]) for row in self.rows("pack")}
-        return results.document(
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
-            environment=environment(settings),
-            packs=self.rows("pack"),
-            models=self.rows("model"),
-            corpora=self.rows("corpus"),
-            results=self.rows("result"),
-            audits=self.rows("audit"),
-            errors=self.rows("error"),
-            order=order_of(settings, list(every.values()), self.rows("result")),
-        )
+        return document_of(settings, list(every.values()), {kind: self.rows(kind) for kind in self.parts})
 
     def __bool__(self) -> bool:
         """Whether any row was collected."""

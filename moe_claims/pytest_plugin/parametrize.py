@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
 
-from moe_claims.judge.claim import key_of
 from moe_claims.judge.pack import Case, Pack
 
 if TYPE_CHECKING:
@@ -41,8 +40,7 @@ class Wanted:
         """The test in full: ``pack/claim[variant]``, and the text where there is one; or ``pack/audit``."""
         if self.case is None:
             return self.name
-        where = f" on '{self.case.corpus}'" if self.case.corpus else ""
-        return key_of(self.name, self.case.variant) + where
+        return f"{self.pack}/{self.case.test}"
 
     @property
     def name(self) -> str:

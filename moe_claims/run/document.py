@@ -1,14 +1,41 @@
-"""Parts of a results document beside its rows: versions and options, and the order of names."""
+"""The results document of a run: its rows with versions and options, in the order of the report."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Any
 
 from moe_claims import __version__
 from moe_claims.judge.claim import key_of
 from moe_claims.judge.pack import Pack
 from moe_claims.models.device import device_of, kind_of
+from moe_claims.report import results
 from moe_claims.settings import Settings
+
+Row = Mapping[str, Any]
+
+
+def document_of(settings: Settings, packs: Sequence[Pack], parts: Mapping[str, Iterable[Row]]) -> dict[str, Any]:
+    """The results document of a run that ends now.
+
+    Args:
+        settings: the run's options.
+        packs: packs in the order of the report.
+        parts: rows by kind: ``result``, ``audit``, ``error``, ``pack``, ``model`` and ``corpus``; kinds that are
+            missing have no rows.
+    """
+    rows = list(parts.get("result", ()))
+    return results.document(
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        environment=environment(settings),
+        packs=parts.get("pack", ()),
+        models=parts.get("model", ()),
+        corpora=parts.get("corpus", ()),
+        results=rows,
+        audits=parts.get("audit", ()),
+        errors=parts.get("error", ()),
+        order=order_of(settings, packs, rows),
+    )
 
 
 def environment(settings: Settings) -> dict[str, Any]:
@@ -32,7 +59,7 @@ def environment(settings: Settings) -> dict[str, Any]:
     }
 
 
-def order_of(settings: Settings, packs: Sequence[Pack], rows: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+def order_of(settings: Settings, packs: Sequence[Pack], rows: Iterable[Row]) -> dict[str, int]:
     """Name → rank in the report, for evidence, packs, audits, models, claims, variants and texts.
 
     Args:

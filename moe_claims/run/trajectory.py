@@ -3,7 +3,6 @@
 import os.path
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -207,7 +206,7 @@ def results_of(settings: Settings) -> dict[str, Any]:
         MoeClaimsError: no checkpoint can be opened and measured.
     """
     from moe_claims.report import results
-    from moe_claims.run.document import environment, order_of
+    from moe_claims.run.document import document_of
     from moe_claims.run.session import Session
 
     full = Session(settings)
@@ -235,14 +234,11 @@ def results_of(settings: Settings) -> dict[str, Any]:
         corpora += any_of_them.corpora
     if failure is not None and not rows:
         raise failure
-    return results.document(
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        environment=environment(settings),
-        packs=[pack.described() for pack in full.packs],
-        models=cards,
-        corpora=corpora,
-        results=rows,
-        audits=[],
-        errors=errors,
-        order=order_of(settings, full.packs, rows),
-    )
+    parts: dict[str, list[Mapping[str, Any]]] = {
+        "pack": [pack.described() for pack in full.packs],
+        "model": cards,
+        "corpus": corpora,
+        "result": rows,
+        "error": errors,
+    }
+    return document_of(settings, full.packs, parts)

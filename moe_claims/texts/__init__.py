@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
 from moe_claims.errors import TextError, UsageError
 from moe_claims.texts import corpora, files
@@ -190,7 +190,15 @@ def read_token_ids(path: Path) -> tuple[tuple[int, ...], ...]:
         raise UsageError(f"there is no file '{path}': --token-ids takes a JSON list of lists of token ids") from None
     except (ValueError, RecursionError) as error:
         raise UsageError(f"'{path}' is not JSON: {error}") from None
-    good = isinstance(loaded, list) and loaded and all(isinstance(s, list) and len(s) >= 2 for s in loaded)
-    if not good or not all(type(token) is int and token >= 0 for s in loaded for token in s):
+    ids = as_token_ids(loaded)
+    if ids is None:
         raise UsageError(f"'{path}' must hold a JSON list of lists of at least two token ids (whole numbers) each")
-    return tuple(tuple(sequence) for sequence in loaded)
+    return ids
+
+
+def as_token_ids(given: Any) -> tuple[tuple[int, ...], ...] | None:
+    """Token ids given as a list with one list per sequence; None if it is no list of lists of at least two ids."""
+    good = isinstance(given, list) and given and all(isinstance(s, list) and len(s) >= 2 for s in given)
+    if not good or not all(type(token) is int and token >= 0 for s in given for token in s):
+        return None
+    return tuple(tuple(sequence) for sequence in given)
