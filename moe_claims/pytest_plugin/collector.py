@@ -52,13 +52,13 @@ class Collected:
         """The results document, ordered by packs, their audits and claims, and the run's models."""
         from moe_claims.judge.registry import load
         from moe_claims.report import results
-        from moe_claims.run.document import environment, order_of
+        from moe_claims.run.document import command, environment, order_of
 
         # Packs that only a test file names come after those of the run.
         every = {pack.id: pack for pack in packs} | {row["id"]: load(row["id"]) for row in self.rows("pack")}
         return results.document(
             created=datetime.now(UTC).isoformat(timespec="seconds"),
-            environment=environment(settings),
+            environment={**environment(settings), "command": command(settings)},
             packs=self.rows("pack"),
             models=self.rows("model"),
             corpora=self.rows("corpus"),
