@@ -11,6 +11,7 @@ from moe_claims.commands import Commands, written
 from moe_claims.errors import UsageError
 
 if TYPE_CHECKING:
+    from moe_claims.compare.render import Compared
     from moe_claims.report.html import Changes
 
 FORMATS = {
@@ -36,6 +37,13 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "--figures", type=Path, action="append", default=[], help="folder of 'figures' to show in the page; repeatable"
     )
+    parser.add_argument(
+        "--models",
+        action="append",
+        default=[],
+        metavar="OLD=NEW",
+        help="of several results: compare a model of the first with one of another name; repeatable",
+    )
     parser.add_argument("--output", type=Path, help="file to write (default: print it)")
     parser.set_defaults(run=run)
 
@@ -46,14 +54,13 @@ def run(given: argparse.Namespace) -> str:
     documents = [results.read(path) for path in given.results]
     for path, document in zip(given.results, documents, strict=True):
         results.check(document, str(path))
+    if given.models and (given.format != "html" or len(documents) < 2):
+        raise UsageError(f"--models {given.models[0]}: only --format html of several results files compares models")
     if given.format == "html":
-        from moe_claims.report.html import Run, pictures, render_runs
+        from moe_claims.report.html import pictures
 
         shown = [picture for folder in given.figures for picture in pictures.read(folder)]
-        names = labels(given.results, documents)
-        rest = zip(documents[1:], names[1:], strict=True)
-        changes = [None, *(_changes(documents[0], later, (names[0], name)) for later, name in rest)]
-        return written(render_runs(list(map(Run, documents, names, changes)), shown), given.output)
+        return written(_page(documents, labels(given.results, documents), given.models, shown), given.output)
     if len(documents) > 1:
         raise UsageError(f"report '{given.results[1]}': only --format html shows several results files, side by side")
     if given.figures:
@@ -76,17 +83,37 @@ def labels(paths: Sequence[Path], documents: Sequence[Mapping[str, Any]]) -> lis
     return [f"{place}: {name}" if said[name] > 1 else name for place, name in enumerate(names, start=1)]
 
 
-def _changes(first: Mapping[str, Any], later: Mapping[str, Any], names: tuple[str, str]) -> "Changes":
+def _page(
+    documents: Sequence[Mapping[str, Any]], names: Sequence[str], pairs: Sequence[str], figures: Sequence[Any]
+) -> str:
+    """The page of all documents; ``pairs`` are the values of ``--models``."""
+    from moe_claims.report.html import Run, render_runs
+
+    first, later = Run(documents[0], names[0]), documents[1:]
+    if not later:
+        return render_runs([first], figures)
+
+    from moe_claims.compare.pairs import compared, pairing
+    from moe_claims.compare.render import Compared
+
+    renamed = pairing(pairs, first.document, later)
+    found = [
+        Compared(first.label, name, compared(first.document, document, renamed))
+        for document, name in zip(later, names[1:], strict=True)
+    ]
+    return render_runs([first, *map(Run, later, names[1:], map(_changes, found))], figures)
+
+
+def _changes(found: "Compared") -> "Changes":
     """What changed from the first run to a later one, as the page shows it."""
-    from moe_claims.compare.pairs import compared
-    from moe_claims.compare.render import HOW_TO_READ, SIGNS, Compared, headline, sections
+    from moe_claims.compare.render import HOW_TO_READ, SIGNS, headline, sections
     from moe_claims.report.html import Changes
     from moe_claims.report.html.runs import key_of
 
-    found = compared(first, later)
+    it = found.comparison
     return Changes(
-        headline(Compared(names[0], names[1], found)),
-        [(section.title, section.headers, section.rows) for section in sections(found)],
-        {key_of(pair.after): f"{SIGNS[pair.change]} {pair.change}" for pair in found.pairs if pair.change != "same"},
+        headline(found),
+        [(section.title, section.headers, section.rows) for section in sections(it)],
+        {key_of(pair.after): f"{SIGNS[pair.change]} {pair.change}" for pair in it.pairs if pair.change != "same"},
         HOW_TO_READ,
     )
