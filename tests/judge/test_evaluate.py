@@ -219,7 +219,7 @@ def test_the_other_direction_is_kept_corrected(measured: dict[str, Measured]) ->
     def found(p_opposite: float) -> Any:
         return lambda variant, measured, rng: replace(GOOD, p_opposite=p_opposite)
 
-    claims = [record(f"claim-{p}", found(p)) for p in (0.01, 0.4)]
+    claims = [record(name, found(p)) for name, p in (("one", 0.01), ("two", 0.4))]
     judged = evaluate(pack("made_up", *claims), "m", None, measured, None, seed=0, alpha=0.05)
     assert [row.details["p_opposite"] for row in judged.results] == [0.01, 0.4]
     assert [row.details["p_opposite_adjusted"] for row in judged.results] == [0.02, 0.4]  # Holm over both

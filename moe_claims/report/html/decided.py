@@ -22,13 +22,16 @@ class Decided:
     """Whether it is that of the direction opposite to the claimed one."""
     tests: tuple[str, ...]
     """Names of the tests whose p-value it is, where a claim asks several and takes the largest."""
+    equivalent: bool = False
+    """Whether the verdict is that the effect is equivalent to none, which an interval decides and no p-value."""
 
     @property
     def said(self) -> str:
         """The direction and the tests in words."""
         way = "the other way" if self.other_way else "as claimed"
         kind = "" if self.corrected else ", not corrected"
-        return f"{way}{kind}{': ' if self.tests else ''}{' = '.join(self.tests)}"
+        instead = "; the 90 % interval decided" if self.equivalent else ""
+        return f"{way}{kind}{': ' if self.tests else ''}{' = '.join(self.tests)}{instead}"
 
 
 def decided(row: Row) -> Decided | None:
@@ -37,20 +40,20 @@ def decided(row: Row) -> Decided | None:
     Both directions are corrected over the family, and the smaller p-value is the one that a verdict on a difference
     rests on: that of the claimed direction if the effect has the claimed sign, else that of the other.
     """
-    towards, details = row["p_adjusted"], row["details"]
+    towards, details, absent = row["p_adjusted"], row["details"], row["verdict"] == "absent"
     if towards is None:
         return None
     opposite = details.get("p_opposite_adjusted")
     if opposite is None and (details.get("p_opposite") or 1.0) < (row["p_value"] or 0.0):
-        return Decided(details["p_opposite"], False, True, ())
+        return Decided(details["p_opposite"], corrected=False, other_way=True, tests=(), equivalent=absent)
     if opposite is not None and opposite < towards:
-        return Decided(opposite, True, True, ())
+        return Decided(opposite, corrected=True, other_way=True, tests=(), equivalent=absent)
     tests = (
         name.removeprefix("p_").replace("_", " ")
         for name, value in details.items()
         if name.startswith("p_") and not name.startswith("p_opposite") and value == row["p_value"]
     )
-    return Decided(towards, True, False, tuple(tests))
+    return Decided(towards, corrected=True, other_way=False, tests=tuple(tests), equivalent=absent)
 
 
 def reach(row: Row) -> str:

@@ -20,7 +20,7 @@ TERMS = {
     "95 % interval": "Where the effect may lie, over the unit that stands below it.",
     "p that decided": "The smaller of two p-values, each corrected over its family of tests: that of the effect as "
     "claimed, and that of the other way. Where a claim asks several tests, the largest of their p-values counts, and "
-    "its name stands below. Headline claims are corrected by Holm, secondary ones by Benjamini–Hochberg.",
+    "its name stands below. That an effect is absent is decided by its 90 % interval instead. Headline claims are corrected by Holm, secondary ones by Benjamini–Hochberg.",
     "Null": "What is taken to be chance: what was permuted, resampled or simulated.",
     "Unit": "What chance ranges over, such as experts within a layer or whole sequences; never single tokens.",
     "Random init": "The same architecture freshly initialised. What holds there too (†) is an artefact of the "

@@ -7,8 +7,8 @@ import pytest
 from moe_claims.report.html.decided import Decided, address, decided, reach, unit
 
 
-def row(p: float | None, adjusted: float | None, **details: Any) -> dict[str, Any]:
-    return {"p_value": p, "p_adjusted": adjusted, "details": details}
+def row(p: float | None, adjusted: float | None, verdict: str = "replicated", **details: Any) -> dict[str, Any]:
+    return {"p_value": p, "p_adjusted": adjusted, "verdict": verdict, "details": details}
 
 
 def test_the_smaller_of_both_directions_decides() -> None:
@@ -34,6 +34,12 @@ def test_a_file_that_lacks_the_other_direction_corrected_is_not_taken_for_one_th
     assert found == Decided(0.004, corrected=False, other_way=True, tests=())
     assert found.said == "the other way, not corrected"
     assert decided(row(0.2, 0.4)) == Decided(0.4, corrected=True, other_way=False, tests=())
+
+
+def test_where_an_interval_decided_that_is_said() -> None:
+    found = decided(row(0.6, 0.9, "absent", p_labels=0.6, p_opposite_adjusted=0.95))
+    assert found is not None
+    assert found.said == "as claimed: labels; the 90 % interval decided"
 
 
 def test_no_p_is_none() -> None:
