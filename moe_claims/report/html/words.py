@@ -17,12 +17,14 @@ TERMS = {
     "pure number, such as a correlation or a share.",
     "Of interest from": "The smallest effect that counts as what the claim says, fixed before any model was measured; "
     "its sign is the claimed direction.",
+    "Bound of equivalence": "The smallest effect of interest, in both directions, unless the claim names a narrower one.",
     "95 % interval": "Where the effect may lie, over the unit that stands below it.",
     "p that decided": "The smaller of two p-values, each corrected over its family of tests: that of the effect as "
     "claimed, and that of the other way. Where a claim asks several tests, the largest of their p-values counts, and "
-    "its name stands below. That an effect is absent is decided by its 90 % interval instead. Headline claims are corrected by Holm, secondary ones by Benjamini–Hochberg.",
+    "its name stands below. That an effect is absent is decided by its 90 % interval instead. "
+    "Headline claims are corrected by Holm, secondary ones by Benjamini–Hochberg.",
     "Null": "What is taken to be chance: what was permuted, resampled or simulated.",
-    "Unit": "What chance ranges over, such as experts within a layer or whole sequences; never single tokens.",
+    "Unit": "What chance ranges over, such as experts within a layer or whole sequences.",
     "Random init": "The same architecture freshly initialised. What holds there too (†) is an artefact of the "
     "architecture.",
     "Criteria": "Where the paper prints a value for this very model: four ways to ask whether it was replicated.",
