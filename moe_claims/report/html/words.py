@@ -17,7 +17,7 @@ TERMS = {
     "pure number, such as a correlation or a share.",
     "Of interest from": "The smallest effect that counts as what the claim says, fixed before any model was measured; "
     "its sign is the claimed direction.",
-    "Bound of equivalence": "The smallest effect of interest, in both directions, unless the claim names a narrower one.",
+    "Bound of equivalence": "The smallest effect of interest, in both directions, unless a claim has a narrower one.",
     "95 % interval": "Where the effect may lie, over the unit that stands below it.",
     "p that decided": "The smaller of two p-values, each corrected over its family of tests: that of the effect as "
     "claimed, and that of the other way. Where a claim asks several tests, the largest of their p-values counts, and "
