@@ -4,14 +4,18 @@ import base64
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib.metadata import PackageNotFoundError, metadata
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from moe_claims.printable import printable
 from moe_claims.report import formatting
 from moe_claims.report.html import decided, forest, null_strip, view, words
 from moe_claims.report.html.runs import Changes, Run, Together, together
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 __all__ = ["Changes", "Run", "inert", "render", "render_runs"]
 
@@ -38,32 +42,15 @@ def render_runs(runs: Sequence[Run], figures: Sequence[Mapping[str, str]] = ()) 
     Raises:
         ValueError: there is no run, or two have one label.
     """
-    from jinja2 import Environment, FunctionLoader, StrictUndefined
     from markupsafe import Markup
 
     style, script = _file("report.css"), _file("report.js")
-    environment = Environment(
-        loader=FunctionLoader(_file),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=inert,
-    )
-    environment.globals |= {
-        "formatting": formatting,
-        "forest": forest,
-        "strip_of": null_strip.null_strip,
-        "decided": decided.decided,
-        "reach": decided.reach,
-        "unit_of": decided.unit,
-    }
     all_runs = together(runs)
     document = all_runs.document
     results = document["results"]
     live = [row for row in results if row["evidence"] == "live"]
     several_texts = len({row["corpus"] for row in live if row["corpus"] is not None}) > 1
-    return environment.get_template("report.html.j2").render(
+    return _template().render(
         address=decided.address,
         documentation=_documentation(),
         words=words,
@@ -87,6 +74,30 @@ def render_runs(runs: Sequence[Run], figures: Sequence[Mapping[str, str]] = ()) 
             "base-uri 'none'; form-action 'none'"
         ),
     )
+
+
+@cache
+def _template() -> "Template":
+    """The template of the page, compiled once in a process."""
+    from jinja2 import Environment, FunctionLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FunctionLoader(_file),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=inert,
+    )
+    environment.globals |= {
+        "formatting": formatting,
+        "forest": forest,
+        "strip_of": null_strip.null_strip,
+        "decided": decided.decided,
+        "reach": decided.reach,
+        "unit_of": decided.unit,
+    }
+    return environment.get_template("report.html.j2")
 
 
 def inert(value: Any) -> Any:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, final
 
 Row = Mapping[str, Any]
@@ -48,8 +48,6 @@ class Together:
     labels: tuple[str, ...]
     """Labels of the runs; empty if there is one run alone."""
     document: Row
-    places: Mapping[str, int] = field(default_factory=dict)
-    """Label of a run → its place among them."""
 
 
 def key_of(row: Row) -> Key:
@@ -86,7 +84,7 @@ def together(runs: Sequence[Run]) -> Together:
         },
     }
     several = tuple(labels) if len(runs) > 1 else ()
-    return Together(several, document, {label: place for place, label in enumerate(labels)})
+    return Together(several, document)
 
 
 def _merged(entries: Iterable[tuple[Row, str]]) -> list[dict[str, Any]]:
