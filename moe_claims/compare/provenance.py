@@ -10,6 +10,8 @@ Texts = Mapping[str, Mapping[str, Row]]
 
 _OF_TEXTS = ("text_sha256", "token_ids_sha256", "sequences", "tokens", "revision_sha")
 """Fields of a text's card that numbers depend on; its loss is not among them, since it is a result."""
+_SAYS_THE_SAME = ("command",)
+"""Parts of the environment that repeat others, or name models and texts, whose cards are compared."""
 
 
 @final
@@ -31,7 +33,11 @@ def depends(before: Row, after: Row, renamed: Mapping[str, str]) -> tuple[Depend
         after: the later document.
         renamed: model of the later document → model of the earlier one that it is compared with.
     """
-    found = [Dependence(what, *values) for what, values in _changed(before["environment"], after["environment"])]
+    earlier, later = (
+        {name: value for name, value in document["environment"].items() if name not in _SAYS_THE_SAME}
+        for document in (before, after)
+    )
+    found = [Dependence(what, *values) for what, values in _changed(earlier, later)]
     by_change: dict[tuple[str, object, object], list[str]] = {}
     for model, part, values in (*_of_models(before, after, renamed), *_of_texts(before, after, renamed)):
         by_change.setdefault((part, *values), []).append(model)

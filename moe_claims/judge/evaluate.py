@@ -209,7 +209,7 @@ def _row(
     if finding is not None and p is not None:
         details = {name: plain(v) if isinstance(v, float) else v for name, v in finding.details.items()}
         details |= {"p_opposite": finding.p_opposite, "smallest_p": finding.smallest_p}
-        details["smallest_p_adjusted"] = p.at_best
+        details |= {"p_opposite_adjusted": p.opposite, "smallest_p_adjusted": p.at_best}
         if p.not_asked:
             details[NOT_ASKED_IN_FAMILY] = p.not_asked
         if finding.summary is not None:

@@ -50,11 +50,12 @@ class Collected:
     def document(self, settings: Settings, packs: "Sequence[Pack]") -> dict[str, Any]:
         """The results document, ordered by packs, their audits and claims, and the run's models."""
         from moe_claims.judge.registry import load
-        from moe_claims.run.document import document_of
+        from moe_claims.run.document import command, document_of
 
         # Packs that only a test file names come after those of the run.
         every = {pack.id: pack for pack in packs} | {row["id"]: load(row["id"]) for row in self.rows("pack")}
-        return document_of(settings, list(every.values()), {kind: self.rows(kind) for kind in self.parts})
+        parts = {kind: self.rows(kind) for kind in self.parts}
+        return document_of(settings, list(every.values()), parts, command=command(settings))
 
     def __bool__(self) -> bool:
         """Whether any row was collected."""

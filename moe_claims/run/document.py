@@ -1,5 +1,6 @@
 """The results document of a run: its rows with versions and options, in the order of the report."""
 
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -10,12 +11,14 @@ from moe_claims.judge.claim import key_of
 from moe_claims.judge.pack import Pack
 from moe_claims.models.device import device_of, kind_of
 from moe_claims.report import results
-from moe_claims.settings import Settings
+from moe_claims.settings import Settings, settings_from
 
 Row = Mapping[str, Any]
 
 
-def document_of(settings: Settings, packs: Sequence[Pack], parts: Mapping[str, Iterable[Row]]) -> dict[str, Any]:
+def document_of(
+    settings: Settings, packs: Sequence[Pack], parts: Mapping[str, Iterable[Row]], *, command: str | None = None
+) -> dict[str, Any]:
     """The results document of a run that ends now.
 
     Args:
@@ -23,11 +26,12 @@ def document_of(settings: Settings, packs: Sequence[Pack], parts: Mapping[str, I
         packs: packs in the order of the report.
         parts: rows by kind: ``result``, ``audit``, ``error``, ``pack``, ``model`` and ``corpus``; kinds that are
             missing have no rows.
+        command: what would make it again, for a run of pytest; None for others.
     """
     rows = list(parts.get("result", ()))
     return results.document(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        environment=environment(settings),
+        environment=environment(settings) | ({} if command is None else {"command": command}),
         packs=parts.get("pack", ()),
         models=parts.get("model", ()),
         corpora=parts.get("corpus", ()),
@@ -57,6 +61,35 @@ def environment(settings: Settings) -> dict[str, Any]:
         "second_model": settings.second_model and settings.second_model.name,
         "experiments": settings.experiments and str(settings.experiments),
     }
+
+
+def command(settings: Settings) -> str:
+    """The pytest command with the options that differ from their defaults, as the user named models, texts and files.
+
+    Which tests were selected is not part of it, nor are folders of the report and of stored measurements.
+    """
+    default = settings_from({"profile": settings.profile})
+    embedded = all(ref.kind == "embedded" for ref in settings.models)
+    dense, second = settings.dense_reference, settings.second_model
+    options: list[tuple[str, object]] = []
+    if settings.models != default.models:
+        options += [("--model", ref.name) for ref in settings.models]
+    options += [("--moe-pack", name) for name in settings.packs or ()]
+    if settings.texts != default.texts:
+        options += [("--moe-text", name) for name in settings.texts]
+    if settings.profile != "full":
+        options.append(("--moe-profile", settings.profile))
+    for name in ("tokens", "device", "dtype", "seed", "alpha", "experiments"):
+        value = getattr(settings, name)
+        if value != getattr(default, name):
+            options.append((f"--moe-{name}", value))
+    if settings.layers is not None:
+        options.append(("--moe-layers", ",".join(map(str, settings.layers))))
+    if dense is not None and not (embedded and dense == default.dense_reference):
+        options.append(("--moe-dense-reference", dense.name))
+    if second is not None:
+        options.append(("--moe-second-model", second.name))
+    return shlex.join(["pytest", "claims/", *(str(word) for option in options for word in option)])
 
 
 def order_of(settings: Settings, packs: Sequence[Pack], rows: Iterable[Row]) -> dict[str, int]:

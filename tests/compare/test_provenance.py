@@ -53,6 +53,8 @@ def test_what_numbers_depend_on_is_told_once_for_all_models(a_results_file: Make
         environment={"moe_claims": "1", "python": "3.11", "dtype": "bfloat16", "seed": 0},
     )
     assert depends(before, before, {}) == ()
+    command = {"environment": {**before["environment"], "command": "pytest claims/ --model ./elsewhere"}}
+    assert depends(before, {**before, **command}, {}) == ()  # its parts are compared, each by what it is
     assert depends(before, after, {}) == (
         Dependence("moe_claims", "0", "1"),
         Dependence("dtype", None, "bfloat16"),

@@ -218,6 +218,16 @@ def test_corrections_run_within_a_pack(measured: dict[str, Measured]) -> None:
     assert list(holm(ps)) != pytest.approx(list(holm(ps * 2))[:3])
 
 
+def test_the_other_direction_is_kept_corrected(measured: dict[str, Measured]) -> None:
+    def found(p_opposite: float) -> Any:
+        return lambda variant, measured, rng: replace(GOOD, p_opposite=p_opposite)
+
+    claims = [record(name, found(p)) for name, p in (("one", 0.01), ("two", 0.4))]
+    judged = evaluate(pack("made_up", *claims), "m", None, measured, None, seed=0, alpha=0.05)
+    assert [row.details["p_opposite"] for row in judged.results] == [0.01, 0.4]
+    assert [row.details["p_opposite_adjusted"] for row in judged.results] == [0.02, 0.4]  # Holm over both
+
+
 def test_groups_and_families_are_corrected_apart() -> None:
     ps = [0.01, 0.02, 0.03, 0.04]
     public = replace(LIVE["router-norm"], family="public")

@@ -100,7 +100,7 @@ def written(
         theirs = {"id": value, "title": value, "paper": value, "evidence": {value: value}}
         found = made_document(
             rows, value, packs=[PACK.described(), theirs], audits=[audit, {**audit, "pack": value}],
-            environment={"moe_claims": "0", "python": value},
+            environment={"moe_claims": "0", "python": value, "command": value},
             errors=[{"model": value, "claim": value, "message": value}],
             order={name: rank for rank, name in enumerate(["public", "trained", "live", PACK.id, value, "second"])},
         )  # fmt: skip
@@ -251,7 +251,7 @@ def test_html(written: Callable[..., str], value: str) -> None:
     """Elements and attributes are those of a page with a harmless name; only words and titles differ."""
 
     def bones(page: Tags) -> list[Any]:
-        words = {"title", "aria-label", "data-claim", "data-name", "data-family"}
+        words = {"title", "aria-label", "data-claim", "data-name", "data-family", "data-label"}
         return [
             (one[0], [(key, said) for key, said in one[1] if key not in words])
             if isinstance(one, tuple) and one[0] != "comment"

@@ -2,13 +2,15 @@
 
 import re
 from collections.abc import Callable
+from email.message import Message
 from html.parser import HTMLParser
 from typing import Any
 
 import pytest
 
+from moe_claims.packs.look_into_moes.pack import LIVE
 from moe_claims.report import formatting, html
-from moe_claims.report.html import inert
+from moe_claims.report.html import inert, words
 
 Document = dict[str, Any]
 VOID = {"meta", "input", "img", "br"}
@@ -68,11 +70,14 @@ def test_every_row_audit_model_and_error_is_there(document: Document, page: Page
     assert page.text.count("no such model") == 1
 
 
-def test_every_link_leads_to_a_place_on_the_page(page: Page) -> None:
+def test_every_link_leads_to_a_place_on_the_page_or_to_the_paper(page: Page) -> None:
     ids = {attributes.get("id") for _, attributes in page.tags}
     links = [str(attributes["href"]) for tag, attributes in page.tags if tag == "a"]
-    assert links
-    assert all(link[0] == "#" and link[1:] in ids for link in links)
+    away = {link for link in links if link[0] != "#"}
+    assert away == {"https://arxiv.org/abs/2406.18219"}
+    assert all(link[1:] in ids for link in links if link not in away)
+    cells = {f"#{attributes['id']}" for _, attributes in page.tags if str(attributes.get("id")).startswith("cell-")}
+    assert cells and cells <= set(links)  # there is a way back from every row to its cell
 
 
 def test_nothing_is_fetched_and_nothing_runs_but_our_own_script(document: Document, page: Page) -> None:
@@ -87,7 +92,50 @@ def test_nothing_is_fetched_and_nothing_runs_but_our_own_script(document: Docume
     assert not [a for _, a in page.tags if any(name.startswith("on") or name in ("src", "style") for name in a)]
     assert len([tag for tag, _ in page.tags if tag == "script"]) == 1
     assert "http://" not in text
-    assert "https://" not in text
+    assert set(re.findall(r"https://[^\s\"'<]*", text)) == {"https://arxiv.org/abs/2406.18219"}
+
+
+def test_what_a_reader_needs_is_said_on_the_page(document: Document, page: Page) -> None:
+    for meaning in (*words.VERDICTS.values(), *words.TERMS.values(), *words.OUTCOMES.values()):
+        assert meaning in page.text
+    assert set(words.VERDICTS) == set(formatting.SIGNS) and set(words.OUTCOMES) == set(formatting.AUDIT_SIGNS)
+    live = [row for row in document["results"] if row["evidence"] == "live"]
+    for claim in {formatting.claim(row) for row in live}:
+        record = LIVE[claim]
+        # In every line of the matrix, and where the claim has its own place.
+        assert page.text.count(" ".join(record.statement.split())) >= len(record.variants) + 1
+    for row in live:
+        assert row["effect"]["name"] in page.text
+        if row["verdict"] != "not-applicable":
+            assert row["null"] in page.text and row["unit"] in page.text
+    assert "BCa over sequences" in page.text
+    assert "nats per token" in page.text
+
+
+def test_the_command_is_shown_and_its_absence_said(document: Document) -> None:
+    assert "not in this results file" in Page(html.render(document)).text
+    command = "pytest claims/ --model './my model' --moe-seed 3"
+    text = html.render(document | {"environment": document["environment"] | {"command": command}})
+    assert Page(text).text.count(command) == 2  # in the head and under how it was made
+    assert "not in this results file" not in text
+
+
+@pytest.mark.parametrize(
+    ("named", "linked"),
+    [
+        ("Documentation, https://docs.example.org/x", True),
+        ("Documentation, javascript:alert(1)", False),
+        ("Homepage, https://example.org", False),
+    ],
+)
+def test_the_documentation_is_linked_where_the_package_names_it(
+    document: Document, named: str, linked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed = Message()
+    installed["Project-URL"] = named
+    monkeypatch.setattr(html, "metadata", lambda _: installed)
+    links = [str(a["href"]) for tag, a in Page(html.render(document)).tags if tag == "a"]
+    assert (named.partition(", ")[2] in links) == linked
 
 
 def test_five_models_and_every_claim_stay_small(document: Document) -> None:
