@@ -51,7 +51,9 @@ class PytestPlace:
         self._capture = config.pluginmanager.getplugin("capturemanager")
         self._lock = threading.RLock()
         self._shown = False
-        self.rewrites = bool(reporter.isatty) and os.environ.get("TERM") != "dumb"
+        # Before pytest 9, nothing can be written without pytest's taking it for a part of its own line.
+        can = hasattr(self._writer, "write_raw") and os.environ.get("TERM") != "dumb"
+        self.rewrites = bool(reporter.isatty) and can
         self._screen = screen_of(config)
         self.width = self._screen.width
 
@@ -69,7 +71,7 @@ class PytestPlace:
         with self._lock, self._past_capturing():
             before = "\r" if self._shown else "\r\n"
             self._shown = True
-            self._reporter.write_raw(f"{before}{self._screen.plain(text)}\x1b[K", flush=True)
+            self._writer.write_raw(f"{before}{self._screen.plain(text)}\x1b[K", flush=True)
 
     def clear(self) -> None:
         """Takes away what is shown."""
@@ -82,4 +84,4 @@ class PytestPlace:
             # A full line leaves the cursor on its last column, where going back would write over a character.
             up = "" if used and not back else f"\x1b[A\x1b[{back + 1}G"
             with self._past_capturing():
-                self._reporter.write_raw(f"\r\x1b[K{up}", flush=True)
+                self._writer.write_raw(f"\r\x1b[K{up}", flush=True)

@@ -58,10 +58,12 @@ _SCREEN = pytest.StashKey[Screen]()
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Notes what the terminal is like, which pytest's capturing hides while tests run."""
-    if session.config.pluginmanager.getplugin("terminalreporter") is not None:  # there is none in workers of xdist
+    reporter = session.config.pluginmanager.getplugin("terminalreporter")
+    if reporter is not None:  # there is none in workers of xdist
         writer = session.config.get_terminal_writer()
         encoding = getattr(sys.stdout, "encoding", None) or "ascii"
-        session.config.stash[_SCREEN] = Screen(writer.fullwidth, writer.hasmarkup, encoding)
+        wraps = bool(reporter.isatty)
+        session.config.stash[_SCREEN] = Screen(writer.fullwidth, writer.hasmarkup, encoding, wraps)
 
 
 def screen_of(config: pytest.Config) -> Screen:
@@ -69,8 +71,19 @@ def screen_of(config: pytest.Config) -> Screen:
     return config.stash[_SCREEN]
 
 
-def in_order(stats: dict[str, list[Any]]) -> None:
-    """Puts the categories of a terminal reporter in the order of ``CATEGORIES``, which is that of pytest's last line."""
-    for category in CATEGORIES:
+def for_last_line(reporter: Any, config: pytest.Config) -> None:
+    """Orders the categories that pytest's last line counts, and shortens them if the line were wider than the terminal.
+
+    Then signs, which the legend explains, take the place of words, and audits are one category.
+    """
+    stats, screen = reporter.stats, screen_of(config)
+    session = config.pluginmanager.getplugin("session")
+    # Of a run that was stopped, pytest counts only categories that it has met.
+    complete = session is not None and session.testscollected == reporter.reported_progress
+    counts = ", ".join(f"{len(reports)} {category}" for category, reports in stats.items() if category and reports)
+    short = complete and bool(reporter.isatty) and len(f"= {counts} in 1000.00s (0:16:40) =") > screen.width
+    for category, sign in CATEGORIES.items():
         if category in stats:
-            stats[category] = stats.pop(category)
+            reports = stats.pop(category)
+            name = category if not short else "audits" if category in AUDIT_SIGNS else screen.plain(sign)
+            stats[name] = [*stats.get(name, []), *reports]

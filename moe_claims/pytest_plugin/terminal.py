@@ -9,7 +9,7 @@ import pytest
 from moe_claims.printable import one_line
 from moe_claims.pytest_plugin.collector import COLLECTED
 from moe_claims.pytest_plugin.run_options import SETTINGS, settings_of
-from moe_claims.pytest_plugin.status import in_order, screen_of
+from moe_claims.pytest_plugin.status import for_last_line, screen_of
 from moe_claims.report.screen import Screen
 
 DOCUMENT = pytest.StashKey[dict[str, Any]]()
@@ -26,7 +26,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Gen
     yield
     screen, verbosity = screen_of(config), config.option.verbose
     if DOCUMENT in config.stash:
-        in_order(terminalreporter.stats)
+        for_last_line(terminalreporter, config)
         _print_results(terminalreporter, config, screen, verbosity)
     if config.stash[COLLECTED].stopped and SETTINGS in config.stash:
         kept = one_line(settings_of(config).cache)
@@ -39,7 +39,7 @@ def _print_results(reporter: Any, config: pytest.Config, screen: Screen, verbosi
 
     document = config.stash[DOCUMENT]
     papers = ", ".join(one_line(pack["paper"]) for pack in document["packs"])
-    reporter.section(screen.plain(f"reproducibility of {papers or 'nothing'}"), sep="=")
+    reporter.write_sep("=", screen.plain(f"reproducibility of {papers or 'nothing'}"))
     if text := table.summary(document, screen, verbosity=verbosity):
         reporter.write_line(f"{text}\n")
     reasons = (found.get("reason") for found in config.stash[COLLECTED].rows("pictures"))

@@ -53,6 +53,8 @@ class Screen:
     """Whether text may be coloured."""
     encoding: str = "utf-8"
     """Encoding of what is written."""
+    wraps: bool = True
+    """Whether sentences are wrapped; in the log of a run, each is a line that programs find."""
 
     def plain(self, text: str) -> str:
         """Text in characters that the encoding has: others become ASCII signs or escapes."""
@@ -105,8 +107,8 @@ class Screen:
             colour: colour of the text.
             whole: whether words longer than a line, such as paths that are to be copied, are left whole.
         """
-        words = [(word, colour) for word in text.split(" ")]
-        return self.listed(words, " ", indent=indent, first=first, whole=whole)
+        words = [(word, colour) for word in text.split(" ")] if self.wraps else [(text, colour)]
+        return self.listed(words, " ", indent=indent, first=first, whole=whole or not self.wraps)
 
     def listed(
         self,
