@@ -1,7 +1,7 @@
 """Shows progress: a bar on standard error if that is a terminal, a line there every ten seconds otherwise.
 
-Work of less than two seconds shows nothing. ``set_quiet(True)`` turns progress off, and ``set_place`` leads it elsewhere,
-as to pytest's terminal.
+Work of less than two seconds shows nothing. ``set_quiet(True)`` turns progress off, and ``set_place`` leads it
+elsewhere, as to pytest's terminal.
 """
 
 import sys
@@ -106,9 +106,7 @@ def _bar(items: Iterable[T], label: str, unit: str, total: int | None) -> Iterat
             bar.stop()
 
 
-def _lines(
-    items: Iterable[T], label: str, unit: str, total: int | None, say: Callable[[str], None]
-) -> Iterator[T]:
+def _lines(items: Iterable[T], label: str, unit: str, total: int | None, say: Callable[[str], None]) -> Iterator[T]:
     began = said = time.monotonic()
     for done, item in enumerate(items, start=1):
         yield item

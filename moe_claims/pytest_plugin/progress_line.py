@@ -82,6 +82,6 @@ class PytestPlace:
             used = self._writer.width_of_current_line
             back = used % self.width
             # A full line leaves the cursor on its last column, where going back would write over a character.
-            up = "" if used and not back else f"\x1b[A\x1b[{back + 1}G"
+            up = "" if used and not back else "\x1b[A" + (f"\x1b[{back}C" if back else "")
             with self._past_capturing():
                 self._writer.write_raw(f"\r\x1b[K{up}", flush=True)

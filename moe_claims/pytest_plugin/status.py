@@ -1,7 +1,8 @@
 """How pytest shows the test of a claim or of an audit: by the sign, colour and word of what was found.
 
-A test is shown so if its verdict ended it: it passed, or ``conclude`` failed or skipped it. What else goes wrong in a test,
-such as an assertion of its own, is shown as pytest shows it. Outcomes of reports, and with them the exit status, stay.
+A test is shown so if its verdict ended it: it passed, or ``conclude`` failed or skipped it. What else goes wrong in a
+test, such as an assertion of its own, is shown as pytest shows it. Outcomes of reports, and with them the exit status,
+stay.
 """
 
 import sys
@@ -43,7 +44,9 @@ def _by_verdict(raised: BaseException | None, found: Result | Audit) -> bool:
     return ends and str(raised) == said(found)
 
 
-def pytest_report_teststatus(report: Any, config: pytest.Config) -> "tuple[str, str, tuple[str, dict[str, bool]]] | None":
+def pytest_report_teststatus(
+    report: Any, config: pytest.Config
+) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
     """Category, sign, and word with colour of a test that its verdict ended; None for all others."""
     word = getattr(report, _FOUND, None)
     if word not in CATEGORIES or report.outcome not in ("passed", "failed", "skipped") or hasattr(report, "wasxfail"):
@@ -67,8 +70,8 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 
 def screen_of(config: pytest.Config) -> Screen:
-    """The terminal as pytest writes to it: its width, whether it takes colours, and its encoding."""
-    return config.stash[_SCREEN]
+    """The terminal as pytest writes to it; a plain one where pytest has none, as in workers of xdist."""
+    return config.stash.get(_SCREEN, Screen())
 
 
 def for_last_line(reporter: Any, config: pytest.Config) -> None:

@@ -1,4 +1,4 @@
-"""All that is known of one row on a terminal: the claim's record, what decided, controls, the paper's value, details."""
+"""All that is known of one row, on a terminal: the claim's record, what decided, controls, paper's value, details."""
 
 from typing import Any
 

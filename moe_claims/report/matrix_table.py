@@ -8,6 +8,8 @@ from moe_claims.report.screen import SIGN_COLOURS, Cell, Screen
 
 _CLAIM = 20
 """Columns that the names of claims get at least, if they need as many."""
+_NAMES = (1000, 40, 24, 16, 12, 9)
+"""Columns that names of models are folded to: the first with which all models fit beside whole names of claims."""
 
 
 def render(results: Sequence[Row], screen: Screen) -> str:
@@ -50,11 +52,11 @@ def _blocks(found: SideBySide, cells: Sequence[Sequence[Cell]], screen: Screen) 
     claims = [claim for claim, _ in found.rows]
     natural = screen.width_of(["claim", *claims])
     numbers = [screen.width_of(line[place] for line in cells) for place in range(len(found.models))]
-    whole = [max(width, screen.columns(name)) for width, name in zip(numbers, found.models, strict=True)]
-    least = [
-        max(width, min(screen.narrowest(name), 12)) for width, name in zip(numbers, found.models, strict=True)
-    ]
-    widths = whole if natural <= screen.left(whole) else least
+    for most in _NAMES:
+        names = [screen.width_of(screen.folded(name, most)) for name in found.models]
+        widths = [max(pair) for pair in zip(numbers, names, strict=True)]
+        if natural <= screen.left(widths):
+            break
     enough = min(natural, _CLAIM)
     start = 0
     while start < len(widths):

@@ -97,7 +97,9 @@ class Screen:
         code = {"red": 31, "green": 32, "yellow": 33, "cyan": 36}[colour]
         return f"\x1b[{code}m{text}\x1b[0m"
 
-    def paragraph(self, text: str, *, indent: str = "  ", first: str = "", colour: str = "", whole: bool = False) -> str:
+    def paragraph(
+        self, text: str, *, indent: str = "  ", first: str = "", colour: str = "", whole: bool = False
+    ) -> str:
         """Text wrapped at spaces.
 
         Args:
@@ -111,13 +113,7 @@ class Screen:
         return self.listed(words, " ", indent=indent, first=first, whole=whole or not self.wraps)
 
     def listed(
-        self,
-        parts: Iterable[Cell],
-        between: str = ", ",
-        *,
-        indent: str = "  ",
-        first: str = "",
-        whole: bool = False,
+        self, parts: Iterable[Cell], between: str = ", ", *, indent: str = "  ", first: str = "", whole: bool = False
     ) -> str:
         """Parts in one line or more, broken between parts; a part that is longer than a line is folded."""
         between, indent = self.plain(between), self.plain(indent)
@@ -198,7 +194,9 @@ class Screen:
 
     def _lines(self, text: str, width: int | None) -> list[str]:
         lines = text.split("\n")
-        return list(map(self.plain, lines)) if width is None else [x for line in lines for x in self.folded(line, width)]
+        if width is None:
+            return list(map(self.plain, lines))
+        return [part for line in lines for part in self.folded(line, width)]
 
     def width_of(self, cells: Iterable[Cell]) -> int:
         """The columns of the widest line of all cells."""
