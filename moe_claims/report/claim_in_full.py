@@ -3,6 +3,7 @@
 from typing import Any
 
 from moe_claims.judge.registry import record
+from moe_claims.printable import printable
 from moe_claims.report import formatting
 from moe_claims.report.model_matrix import Row
 from moe_claims.report.screen import SIGN_COLOURS, Screen
@@ -14,7 +15,7 @@ def render(row: Row, screen: Screen, *, with_pack: bool = False) -> str:
     """One row in full: a heading, then a paragraph per part that it has.
 
     Args:
-        row: a row of ``results``, printable throughout.
+        row: a row of ``results``, printable throughout; the claim's record, which is its pack's, is made so here.
         screen: what it is to be shown on.
         with_pack: whether the claim is named with its pack, because there are several.
     """
@@ -22,8 +23,8 @@ def render(row: Row, screen: Screen, *, with_pack: bool = False) -> str:
     known = record(row["claim"], row["evidence"])
     claim = (row["claim"] if with_pack else formatting.claim(row)) + (f" [{row['variant']}]" if row["variant"] else "")
     parts = {
-        "statement": known.statement if known else "",
-        "section": known.section if known else "",
+        "statement": printable(known.statement) if known else "",
+        "section": printable(known.section) if known else "",
         "reason": row["reason"],
         "estimand": effect["name"],
         "effect": _effect(row),

@@ -136,7 +136,7 @@ class Screen:
                 begin()
             elif not fresh:
                 add(between, "")
-            room = max(self.width - used, 8)
+            room = max(self.width - max(used, self.columns(indent)) - self.columns(between.rstrip()), 8)
             pieces = [text] if whole or self.columns(text) <= room else self.folded(text, room)
             for number, piece in enumerate(pieces):
                 if number:
