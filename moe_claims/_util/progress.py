@@ -1,12 +1,13 @@
-"""Shows progress on standard error: a bar on a terminal, a line every ten seconds otherwise.
+"""Shows progress: a bar on standard error if that is a terminal, a line there every ten seconds otherwise.
 
-Work of less than two seconds shows nothing, and ``set_quiet(True)`` turns progress off.
+Work of less than two seconds shows nothing. ``set_quiet(True)`` turns progress off, and ``set_place`` leads it
+elsewhere, as to pytest's terminal.
 """
 
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sized
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Iterator, Sized
+from typing import Protocol, TypeVar
 
 from moe_claims.printable import one_line
 
@@ -14,13 +15,41 @@ T = TypeVar("T")
 
 _SILENT_FOR = 2.0
 _LINE_EVERY = 10.0
+_SHOW_EVERY = 0.25
+
+
+class Place(Protocol):
+    """Where progress is written, other than standard error."""
+
+    rewrites: bool
+    """Whether text can be taken away again; if not, only ``line`` is called."""
+    width: int
+    """Columns of a line."""
+
+    def line(self, text: str) -> None:
+        """Writes a line that stays."""
+
+    def show(self, text: str) -> None:
+        """Shows the text in place of what was shown before."""
+
+    def clear(self) -> None:
+        """Takes away what is shown, if anything is."""
+
+
 _quiet = False
+_place: Place | None = None
 
 
 def set_quiet(quiet: bool) -> None:
     """Turns progress off (``pytest -q``) or on for this process."""
     global _quiet
     _quiet = quiet
+
+
+def set_place(place: Place | None) -> None:
+    """Leads progress of this process to another place; None: standard error."""
+    global _place
+    _place = place
 
 
 def track(items: Iterable[T], label: str, *, unit: str = "items", total: int | None = None) -> Iterator[T]:
@@ -37,10 +66,17 @@ def track(items: Iterable[T], label: str, *, unit: str = "items", total: int | N
         total = len(items)
     if _quiet:
         yield from items
+    elif _place is not None:
+        shown = _rewritten(items, label, unit, total, _place) if _place.rewrites else None
+        yield from shown or _lines(items, label, unit, total, _place.line)
     elif sys.stderr.isatty():
         yield from _bar(items, label, unit, total)
     else:
-        yield from _lines(items, label, unit, total)
+        yield from _lines(items, label, unit, total, _to_standard_error)
+
+
+def _to_standard_error(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def _bar(items: Iterable[T], label: str, unit: str, total: int | None) -> Iterator[T]:
@@ -70,13 +106,42 @@ def _bar(items: Iterable[T], label: str, unit: str, total: int | None) -> Iterat
             bar.stop()
 
 
-def _lines(items: Iterable[T], label: str, unit: str, total: int | None) -> Iterator[T]:
+def _lines(items: Iterable[T], label: str, unit: str, total: int | None, say: Callable[[str], None]) -> Iterator[T]:
     began = said = time.monotonic()
-    of = "" if total is None else f"/{total:,}"
     for done, item in enumerate(items, start=1):
         yield item
         now = time.monotonic()
         if now - said >= _LINE_EVERY:
-            left = "" if total is None else f", about {(now - began) / done * (total - done):,.0f} s left"
-            print(f"{label}: {done:,}{of} {unit} in {now - began:,.0f} s{left}", file=sys.stderr, flush=True)
+            say(label + _so_far(done, total, unit, now - began))
             said = now
+
+
+def _rewritten(items: Iterable[T], label: str, unit: str, total: int | None, place: Place) -> Iterator[T]:
+    began = time.monotonic()
+    said = began + _SILENT_FOR - _SHOW_EVERY
+    try:
+        for done, item in enumerate(items, start=1):
+            yield item
+            now = time.monotonic()
+            if now - said >= _SHOW_EVERY:
+                place.show(_fitted(label, _so_far(done, total, unit, now - began), place.width - 1))
+                said = now
+    finally:
+        place.clear()
+
+
+def _so_far(done: int, total: int | None, unit: str, seconds: float) -> str:
+    of = "" if total is None else f"/{total:,}"
+    left = "" if total is None else f", about {seconds / done * (total - done):,.0f} s left"
+    return f": {done:,}{of} {unit} in {seconds:,.0f} s{left}"
+
+
+def _fitted(label: str, so_far: str, width: int) -> str:
+    """The label, shortened so that both fit, and how far it is; on a narrow terminal the latter alone, cut."""
+    from rich.cells import cell_len, set_cell_size
+
+    room = width - cell_len(so_far)
+    if cell_len(label) > room:
+        label = f"{set_cell_size(label, room - 1).rstrip()}…" if room > 8 else ""
+    text = label + so_far if label else so_far.removeprefix(": ")
+    return text if cell_len(text) <= width else set_cell_size(text, width)

@@ -46,15 +46,17 @@ def describe_audit(audit: Audit) -> str:
     return one_line(f"{audit.outcome}: printed {audit.printed}, recomputed {audit.recomputed}; {audit.reason}")
 
 
+def said(found: Result | Audit) -> str:
+    """What a test says that its verdict ends: a result or an audit in one line."""
+    return describe(found) if isinstance(found, Result) else describe_audit(found)
+
+
 def conclude(found: Result | Audit) -> None:
     """Ends a test according to its verdict: returns if the claim replicated, else fails or skips with the reason."""
     import pytest
 
-    if isinstance(found, Result):
-        outcome, text = OUTCOME_OF[found.verdict], describe(found)
-    else:
-        outcome, text = AUDIT_OUTCOME_OF[found.outcome], describe_audit(found)
+    outcome = OUTCOME_OF[found.verdict] if isinstance(found, Result) else AUDIT_OUTCOME_OF[found.outcome]
     if outcome == "failed":
-        pytest.fail(text, pytrace=False)
+        pytest.fail(said(found), pytrace=False)
     if outcome == "skipped":
-        pytest.skip(text)
+        pytest.skip(said(found))

@@ -1,8 +1,6 @@
-"""What a run prints: progress while it measures, the table of results at the end, and the last lines."""
+"""What a run prints at its end: errors, the matrix of claims and models, and what can be done next."""
 
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +9,8 @@ import pytest
 from moe_claims.printable import one_line
 from moe_claims.pytest_plugin.collector import COLLECTED
 from moe_claims.pytest_plugin.run_options import SETTINGS, settings_of
+from moe_claims.pytest_plugin.status import for_last_line, screen_of
+from moe_claims.report.screen import Screen
 
 DOCUMENT = pytest.StashKey[dict[str, Any]]()
 """The results document of the run."""
@@ -20,55 +20,52 @@ NO_SUMMARY = pytest.StashKey[str | None]()
 """Why the summary of the step was not written; None if it was, or if there is none to write."""
 
 
-@contextmanager
-def progress_shown(config: pytest.Config) -> Iterator[None]:
-    """Context in which progress is printed despite pytest's capturing, except with ``-q`` and in xdist workers."""
-    from moe_claims._util.progress import set_quiet
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Generator[None, None, None]:
+    """Prints our part after all others, so that only pytest's last line follows."""
+    yield
+    screen, verbosity = screen_of(config), config.option.verbose
+    if DOCUMENT in config.stash:
+        for_last_line(terminalreporter, config)
+        _print_results(terminalreporter, config, screen, verbosity)
+    if config.stash[COLLECTED].stopped and SETTINGS in config.stash:
+        kept = one_line(settings_of(config).cache)
+        text = f"stopped: what was measured is kept in '{kept}', and the same command goes on from there"
+        terminalreporter.write_line(screen.paragraph(text, whole=True))
 
-    set_quiet(config.option.verbose < 0 or hasattr(config, "workerinput"))
-    capture = config.pluginmanager.getplugin("capturemanager")
-    if capture is None:
-        yield
-    else:
-        with capture.global_and_fixture_disabled():
-            yield
 
-
-def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Prints the table of results and the paths of the report."""
-    document = config.stash.get(DOCUMENT, None)
-    if document is None:
-        return
+def _print_results(reporter: Any, config: pytest.Config, screen: Screen, verbosity: int) -> None:
     from moe_claims.report import table
 
-    writer = terminalreporter
+    document = config.stash[DOCUMENT]
     papers = ", ".join(one_line(pack["paper"]) for pack in document["packs"])
-    writer.section(f"reproducibility of {papers or 'nothing'}", sep="=")
-    encoding = getattr(sys.stdout, "encoding", None) or "ascii"
-    text = table.render(document, width=writer._tw.fullwidth)
-    writer.write_line(text.encode(encoding, "replace").decode(encoding))
-    writer.write_line("\nreport: " + ", ".join(one_line(path) for path in config.stash[FILES]))
+    reporter.write_sep("=", screen.plain(f"reproducibility of {papers or 'nothing'}"))
+    if text := table.summary(document, screen, verbosity=verbosity):
+        reporter.write_line(f"{text}\n")
     reasons = (found.get("reason") for found in config.stash[COLLECTED].rows("pictures"))
     for reason in dict.fromkeys(filter(None, reasons)):
-        writer.write_line(f"no figures in the report: {one_line(reason)}", yellow=True)
+        reporter.write_line(screen.paragraph(f"no figures in the report: {one_line(reason)}", colour="yellow"))
     if warning := config.stash.get(NO_SUMMARY, None):
-        writer.write_line(f"warning: {one_line(warning)}", yellow=True)
+        reporter.write_line(screen.paragraph(f"warning: {one_line(warning)}", colour="yellow"))
+    for line in _last_lines(document, config.stash[FILES], verbosity):
+        reporter.write_line(screen.paragraph(line, whole=True))
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_unconfigure(config: pytest.Config) -> None:
-    """Prints the last lines: what is kept of an interrupted run, and what a failed test means."""
-    document = config.stash.get(DOCUMENT, None)
-    reporter = config.pluginmanager.getplugin("terminalreporter")
-    if reporter is not None and config.stash[COLLECTED].stopped and SETTINGS in config.stash:
-        kept = one_line(settings_of(config).cache)
-        reporter.write_line(f"stopped: what was measured is kept in '{kept}', and the same command goes on from there")
-    if document is None or reporter is None:
-        return
-    from moe_claims.report.formatting import SIGNS, tally
-
-    rows = document["results"]
-    said = tally(rows, "verdict", SIGNS)
+def _last_lines(document: dict[str, Any], files: list[Path], verbosity: int) -> list[str]:
+    """Where the report is; and, unless pytest is asked to be quiet, what to do next and what the exit status means."""
+    report = "report: " + ", ".join(one_line(path) for path in files)
+    if verbosity < 0:
+        return [report]
+    results, page = (next((one_line(path) for path in files if path.suffix == end), "") for end in (".json", ".html"))
+    nexts = [
+        f"open {page} in a browser" if page else "",
+        f"intervals: pytest -v, or python -m moe_claims report {results}" if results else "",
+        "one claim in full: pytest -vv, or python -m moe_claims claims --full NAME",
+    ]
     broken = len({error["message"] for error in document["errors"]})
-    line = f"claims: {said or 'none judged'}. A claim that does not replicate is a finding, not a malfunction"
-    reporter.write_line(line + (f"; {broken} thing(s) could not be measured." if broken else "."))
+    meaning = "a claim that does not replicate is a finding, not a malfunction"
+    return [
+        report,
+        f"next: {'; '.join(filter(None, nexts))}",
+        f"{meaning}; {broken} thing(s) could not be measured" if broken else meaning,
+    ]

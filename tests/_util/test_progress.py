@@ -133,3 +133,67 @@ def test_bar_is_taken_away_when_the_work_fails(clock: Clock, monkeypatch: pytest
 def test_names_of_models_do_not_steer_the_terminal(work, capsys: pytest.CaptureFixture[str]) -> None:
     work(track(range(4), "running \x1b[31mred\n\u202e", unit="layers"), 6.0)
     assert "running \\x1b[31mred \\u202e: 2/4 layers in 12 s" in capsys.readouterr().err
+
+
+class Elsewhere:
+    """A place of progress that remembers what it was told."""
+
+    width = 60
+
+    def __init__(self, rewrites: bool) -> None:
+        self.rewrites = rewrites
+        self.told: list[tuple[str, str]] = []
+
+    def line(self, text: str) -> None:
+        self.told.append(("line", text))
+
+    def show(self, text: str) -> None:
+        self.told.append(("show", text))
+
+    def clear(self) -> None:
+        self.told.append(("clear", ""))
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[Callable[[bool], Elsewhere]]:
+    def lead(rewrites: bool) -> Elsewhere:
+        place = Elsewhere(rewrites)
+        progress.set_place(place)
+        return place
+
+    yield lead
+    progress.set_place(None)
+
+
+def test_elsewhere_it_is_shown_from_two_seconds_on_and_taken_away(
+    work: Callable[..., list[int]], elsewhere: Callable[[bool], Elsewhere], capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = elsewhere(True)
+    work(track(range(4), "running a model of a long name", unit="layers"), 0.9)
+    assert place.told == [
+        ("show", "running a model of a lo…: 3/4 layers in 3 s, about 1 s left"),
+        ("show", "running a model of a lo…: 4/4 layers in 4 s, about 0 s left"),
+        ("clear", ""),
+    ]
+    assert capsys.readouterr() == ("", "")
+
+
+def test_elsewhere_without_rewriting_it_is_a_line_every_ten_seconds(
+    work: Callable[..., list[int]], elsewhere: Callable[[bool], Elsewhere]
+) -> None:
+    place = elsewhere(False)
+    work(track(range(4), "hashing"), 6.0)
+    assert place.told == [
+        ("line", "hashing: 2/4 items in 12 s, about 12 s left"),
+        ("line", "hashing: 4/4 items in 24 s, about 0 s left"),
+    ]
+
+
+@pytest.mark.parametrize("rewrites", [True, False])
+def test_quiet_is_quiet_elsewhere_too(
+    rewrites: bool, work: Callable[..., list[int]], elsewhere: Callable[[bool], Elsewhere]
+) -> None:
+    place = elsewhere(rewrites)
+    progress.set_quiet(True)
+    work(track(range(4), "hashing"), 60.0)
+    assert place.told == []

@@ -72,7 +72,7 @@ def test_the_commands_of_the_page_are_those_that_are_run_here() -> None:
         "pip install ./expert-loads",
         "python -m moe_claims packs",
         f"python -m moe_claims claims --full {CLAIM}",
-        "pytest claims/ --moe-pack expert_loads --model tiny-scratch --moe-tokens 2048",  # here on a smaller model
+        "pytest claims/ --moe-pack expert_loads --model tiny-scratch --moe-tokens 2048 -v",  # here on a smaller model
     ]
 
 
@@ -96,7 +96,7 @@ def test_it_is_listed_with_where_it_comes_from(python: Path, tmp_path: Path) -> 
 def test_it_is_judged_without_a_test_file_of_its_own(python: Path, tmp_path: Path) -> None:
     options = ("--import-mode=importlib", "-p", "no:cacheprovider", "--moe-cache", str(tmp_path / "cache"))
     chosen = ("--moe-pack", "expert_loads", "--moe-model", TINY)
-    done = run(python, "pytest", claims(), *options, *chosen, cwd=tmp_path)
+    done = run(python, "pytest", claims(), *options, *chosen, "-v", cwd=tmp_path)
     assert done.returncode in (0, 1), done.stdout + done.stderr
     folder = tmp_path / "claims-report"
     document = json.loads((folder / "results.json").read_text(encoding="utf-8"))
@@ -121,7 +121,7 @@ def test_two_packs_are_corrected_apart(python: Path, tmp_path: Path) -> None:
     options = ("--import-mode=importlib", "-p", "no:cacheprovider", "--moe-cache", str(tmp_path / "cache"))
     both = ("--moe-pack", "look_into_moes", "--moe-pack", "expert_loads", "--moe-profile", "quick")
     only = "load-follows or router_norm"
-    done = run(python, "pytest", claims(), *options, *both, "--moe-model", TINY, "-k", only, cwd=tmp_path)
+    done = run(python, "pytest", claims(), *options, *both, "--moe-model", TINY, "-k", only, "-v", cwd=tmp_path)
     assert done.returncode in (0, 1), done.stdout + done.stderr
     document = json.loads((tmp_path / "claims-report" / "results.json").read_text(encoding="utf-8"))
     assert {pack["id"] for pack in document["packs"]} == {"look_into_moes", "expert_loads"}

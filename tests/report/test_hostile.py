@@ -28,6 +28,7 @@ from moe_claims.packs.look_into_moes.pack import PACK
 from moe_claims.printable import one_line, printable
 from moe_claims.pytest_plugin import properties
 from moe_claims.report import csv_table, html, latex, latex_text, markdown, results, step_summary, table
+from moe_claims.report.screen import Screen
 from moe_claims.types import Companion, Interval, Verdict
 
 Maker = Callable[..., dict[str, Any]]
@@ -131,6 +132,18 @@ def test_table(written: Callable[..., str], value: str) -> None:
     assert f"Live:{squeezed(printable(value))}" in squeezed(text)
     titles = [line for line in text.splitlines() if line.startswith(("Audits: ", "All models: ", "Could not be"))]
     assert len(titles) == 4  # audits of two packs
+
+
+@names
+@pytest.mark.parametrize("width", [40, 120])
+def test_what_a_run_prints_in_full(written: Callable[..., str], width: int, value: str) -> None:
+    text = written(lambda document: table.summary(document, Screen(width), verbosity=2), value)
+    assert_nothing_hides(text)
+    assert max(map(Screen().columns, text.splitlines())) <= width
+    coloured = written(lambda document: table.summary(document, Screen(width, colour=True), verbosity=2), value)
+    assert_nothing_hides(re.sub(r"\x1b\[3[1236]m|\x1b\[0m", "", coloured))
+    plain = written(lambda document: table.summary(document, Screen(width, encoding="ascii"), verbosity=2), value)
+    assert plain.isascii()
 
 
 def structure(tokens: list[Token]) -> list[str]:
