@@ -104,6 +104,10 @@ class Store:
                     found[number] = arrays
             return [arrays for arrays in found if arrays is not None]
 
+    def has(self, key: str) -> bool:
+        """Whether there is an entry; whether it is whole is found when it is read."""
+        return self._path(key).exists() and self._path(key).with_suffix(".sha256").exists()
+
     def snapshot(self, key: str) -> Snapshot:
         """The state of the measurement with this key, in a file beside the measurements."""
         self.folder.mkdir(parents=True, exist_ok=True)
