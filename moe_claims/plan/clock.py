@@ -29,16 +29,23 @@ _SAMPLE = 1 << 28
 """Bytes of a checkpoint's files that are read, and not looked at, to see how fast they come."""
 _PIECE = 1 << 24
 _READERS = 4
-_SMALL = 1 << 25
+_ROWS = 128
+"""Hidden states from which on more of them make a product no faster."""
+_LONG = 0.25
+"""Seconds after which nothing is tried a second time."""
+_SMALL = 1 << 24
 """Numbers of the matrix that products are tried with: more than a processor's caches hold."""
 
 
 def seconds_of(work: Callable[[], object]) -> float:
-    """Seconds that some work takes, once it has been done before."""
-    work()
-    began = time.perf_counter()
-    work()
-    return max(time.perf_counter() - began, 1e-9)
+    """Seconds that some work takes: the second time, unless the first was so long that its start counts little."""
+    for _ in range(2):
+        began = time.perf_counter()
+        work()
+        found = max(time.perf_counter() - began, 1e-9)
+        if found > _LONG:
+            break
+    return found
 
 
 @final
@@ -103,6 +110,7 @@ class Clock:
         self._experts, self._neurons, self._width, self._top_k = experts, neurons, width, top_k
         self._stored, self._dtype = getattr(torch, stored), getattr(torch, dtype)
         self._device = device
+        self._products: dict[int, float] = {}
 
     @cached_property
     def hashing(self) -> float:
@@ -163,17 +171,22 @@ class Clock:
         """Floating-point operations per second of products of this many hidden states with weights."""
         import torch
 
+        rows = min(rows, _ROWS)
+        if rows in self._products:
+            return self._products[rows]
         columns = max(1, min(2 * self._neurons, _SMALL // self._width))
         weights = self._numbers(columns * self._width, self._dtype).view(columns, self._width).to(self._device)
         hidden = self._numbers(rows * self._width, self._dtype).view(rows, self._width).to(self._device)
         seconds = seconds_of(lambda: self._done(torch.nn.functional.linear(hidden, weights)))
-        return 2.0 * rows * columns * self._width / seconds
+        self._products[rows] = 2.0 * rows * columns * self._width / seconds
+        return self._products[rows]
 
     def observing(self, tokens: int) -> float:
         """Seconds per token and MoE layer that looking at the experts' outputs takes, beside computing them."""
         import torch
 
-        count = max(1, min(tokens, tokens_together(self._experts, self._width, self._neurons)))
+        few = _NUMBERS // (2 * self._experts * (self._width + self._neurons))
+        count = max(1, min(tokens, tokens_together(self._experts, self._width, self._neurons), max(4, few)))
         router = self._numbers(self._experts * self._width, torch.float32).view(self._experts, self._width)
         router = router.to(self._device)
         hidden = self._numbers(count * self._width, self._dtype).view(count, self._width).to(self._device)
@@ -197,12 +210,16 @@ class Clock:
     @cached_property
     def matching(self) -> float:
         """How many times as long as ``pair_seconds`` says matching takes here."""
+        # What is imported late would count as slow.
+        import scipy.optimize
+        import scipy.sparse.csgraph  # noqa: F401
+
         neurons, width = min(self._neurons, 1024), min(self._width, 512)
         both = [self._numbers(neurons * width, self._stored).view(neurons, width) for _ in range(2)]
         # Unrelated, as the longest ones are; of equal ones it would take less.
         both[1] = both[1].flip(0, 1)
         with parallel_map(1):
-            return seconds_of(lambda: match(*map(Neurons.of, both))) / pair_seconds(neurons, width)
+            return seconds_of(lambda: match(Neurons.of(both[0]), Neurons.of(both[1]))) / pair_seconds(neurons, width)
 
     def _numbers(self, count: int, dtype: Any) -> "torch.Tensor":
         """Random numbers, a few drawn and repeated: drawing all would take longer than the trial."""

@@ -68,6 +68,10 @@ class OfModel:
 
     # -- reading -----------------------------------------------------------------------------------------------------
 
+    def _stored(self, size: int) -> int:
+        """Bytes that are read of so many: none of weights that are generated, or in memory."""
+        return 0 if self._control or self._subject.sizes.kind == "memory" else size
+
     def _reading(self, size: int) -> float:
         """Seconds until so many bytes are there."""
         if self._control or self._files is None or not size:
@@ -108,7 +112,7 @@ class OfModel:
         subject, sizes = self._subject, self._subject.sizes
         entry = keeping.weights_entry(subject.experts)
         numbers = sum(sizes.expert_numbers.values())
-        size = 0 if self._control else sum(sizes.experts.values()) + sum(sizes.routers.values())
+        size = self._stored(sum(sizes.experts.values()) + sum(sizes.routers.values()))
         computing = numbers / self._clock.sums
         reading = self._reading(size) + self._drawing(sum(sizes.numbers[layer] for layer in subject.layers))
         seconds = (reading + computing if self._control else max(reading, computing)) + self._entries(subject.layers)
@@ -154,7 +158,7 @@ class OfModel:
         pairs = len(list(combinations(range(subject.experts), 2))) + 1
         workers = self._matchers()
         one = pair_seconds(subject.neurons, subject.width) * self._clock.matching
-        size = 0 if self._control else sum(sizes.experts[layer] + sizes.fused[layer] for layer in layers)
+        size = self._stored(sum(sizes.experts[layer] + sizes.fused[layer] for layer in layers))
         drawn = self._drawing(3 * sum(sizes.numbers[layer] for layer in layers))
         seconds = self._reading(size) + drawn + len(ROLES) * len(layers) * pairs * one / workers
         seconds += len(ROLES) * self._entries(layers)
@@ -195,9 +199,9 @@ class OfModel:
             dense.model.check_fits(subject.model.checkpoint)
         except MoeClaimsError as error:
             return Stage(name, needs=base, note=f"not measured: {error}")
-        own = 0 if self._control else sum(sizes.experts.values())
+        own = self._stored(sum(sizes.experts.values()))
         first = 0 if hashed or dense.known else dense.size
-        size = own + dense.size + first
+        size = own + dense.stored * (dense.size + first)
         numbers = sum(sizes.expert_numbers.values())
         seconds = self._reading(size) + self._drawing(sum(sizes.numbers[layer] for layer in subject.layers))
         seconds += (own + dense.size) / self._clock.hashing / 2 + first / self._clock.hashing
@@ -225,8 +229,8 @@ class OfModel:
         resident = len(machine.settings.texts) > 1 and fits(layer * len(sizes.numbers), machine.device)
         times = 0.0 if resident and not first else 1.0
         outside = (2 if first and not resident else 1) * times * sizes.outside
-        size = 0 if self._control else round(times * sum(sizes.layers.values()) + outside + sum(sizes.routers.values()))
-        size += dense.size if dense is not None else 0
+        size = self._stored(round(times * sum(sizes.layers.values()) + outside) + sum(sizes.routers.values()))
+        size += dense.size * dense.stored if dense is not None else 0
         free = free_bytes()
         ahead = free is None or 2 * layer <= free
         seconds = self._passing(read, dense, times, ahead=ahead, layer=layer)

@@ -73,6 +73,11 @@ class Reference:
     """Bytes of its feed-forward matrices, as stored."""
 
     @property
+    def stored(self) -> bool:
+        """Whether its weights are read from files, and not in memory."""
+        return self.ref.kind != "synthetic"
+
+    @property
     def known(self) -> bool:
         """Whether it is identified without a look at weights on disk."""
         return self.ref.kind in ("hub", "synthetic")

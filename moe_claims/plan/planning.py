@@ -143,7 +143,8 @@ def _stages(
     settings = machine.settings
     files = _files(subject)
     yield Stage("opened", needs=machine.base, seconds=_OPENING * slowness)
-    of = OfModel(subject, _clock(subject, machine), files, machine)
+    clock = _clock(subject, machine)
+    of = OfModel(subject, clock, files, machine)
     dense = _fitting(subject, opened.dense)
     yield of.hashed()
     yield of.weights()
@@ -152,7 +153,7 @@ def _stages(
     for number, text in enumerate(settings.texts):
         yield of.text(text, dense, first=number == 0)
     yield from _second(subject, opened, machine)
-    yield _control(subject, opened, machine)
+    yield _control(subject, opened, machine, clock)
     yield Stage("figures", needs=machine.base, seconds=_FIGURES * slowness)
     claims = sum(len(pack.claims) for pack in packs)
     once = slowness * claims / 31 * (0.4 + _PER_PAIR * len(subject.layers) * subject.experts**2)
@@ -164,13 +165,13 @@ def _stages(
     )
 
 
-def _clock(subject: Subject, machine: Machine, *, stored: str | None = None) -> Clock:
+def _clock(subject: Subject, machine: Machine) -> Clock:
     return Clock(
         experts=subject.experts,
         neurons=subject.neurons,
         width=subject.width,
         top_k=subject.top_k,
-        stored=stored or stored_dtype(subject.model.checkpoint),
+        stored=stored_dtype(subject.model.checkpoint),
         dtype=machine.settings.dtype,
         device=machine.device,
     )
@@ -209,7 +210,7 @@ def _second(subject: Subject, opened: Opened, machine: Machine) -> Iterator[Stag
     )
 
 
-def _control(subject: Subject, opened: Opened, machine: Machine) -> Stage:
+def _control(subject: Subject, opened: Opened, machine: Machine, clock: Clock) -> Stage:
     """The same again of freshly initialised weights, which are generated and not read."""
     name, settings = "random-init control", machine.settings
     if not settings.controls:
@@ -217,7 +218,6 @@ def _control(subject: Subject, opened: Opened, machine: Machine) -> Stage:
     numbers = sum(subject.sizes.expert_numbers.values())
     if numbers > 100_000_000_000:
         return Stage(name, needs=machine.base, note="not measured: generating it would take hours")
-    clock = _clock(subject, machine, stored="float32")
     of = OfModel(subject, clock, None, machine, control=True)
     dense = _fitting(subject, opened.dense)
     whole = sum(subject.sizes.numbers.values()) + subject.sizes.outside_numbers

@@ -71,8 +71,16 @@ class Shaped:
     __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _number
     __matmul__ = __rmatmul__ = __pow__ = __neg__ = __abs__ = __lt__ = __le__ = __gt__ = __ge__ = _number
     __bool__ = __float__ = __int__ = __index__ = _number
-    __eq__ = __ne__ = _number  # type: ignore[assignment]
-    __hash__ = None  # type: ignore[assignment]
+
+    def __eq__(self, other: object) -> NoReturn:
+        raise NeedsNumbersError
+
+    def __ne__(self, other: object) -> NoReturn:
+        raise NeedsNumbersError
+
+    def __hash__(self) -> int:
+        return id(self)
+
 
 
 def _shaped(*shape: int, dtype: str = "float64") -> Any:
