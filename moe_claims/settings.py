@@ -73,7 +73,9 @@ OPTIONS = (
     Option("download", "fetch models of the hub whole, into its local cache, before they are read", flag=True),
     Option("experiments", "folder of results of trainings to judge (default: those in the package)", "DIR"),
     Option("plan", "say what the run would read, compute, keep and need, and measure nothing", flag=True),
-    Option("plan-file", "with --moe-plan, file to write the plan to; without, the plan that the run is bound to", "FILE"),
+    Option(
+        "plan-file", "with --moe-plan, file to write the plan to; without, the plan that the run is bound to", "FILE"
+    ),
     Option("cluster", "address of a cluster (not used yet)", "ADDRESS"),
 )
 

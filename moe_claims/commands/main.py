@@ -26,7 +26,21 @@ from moe_claims.errors import MoeClaimsError
 USAGE = 4
 """Exit status for unusable input, the same as pytest's."""
 
-COMMANDS = (measure, plan, figures, calibrate, power, trajectory, findings, report, compare, publish, models, packs, claims)
+COMMANDS = (
+    measure,
+    plan,
+    figures,
+    calibrate,
+    power,
+    trajectory,
+    findings,
+    report,
+    compare,
+    publish,
+    models,
+    packs,
+    claims,
+)
 """The modules of all commands, in the order of ``--help``."""
 
 

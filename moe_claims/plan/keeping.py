@@ -124,9 +124,7 @@ class Kept:
         """For every layer, whether it was compared with the dense model."""
         return self._there(subject, lambda parts: parts.against(subject.model, dense.model), dense)
 
-    def routed(
-        self, subject: Subject, sequences: texts.Sequences, dense: Reference | None
-    ) -> list[bool] | None:
+    def routed(self, subject: Subject, sequences: texts.Sequences, dense: Reference | None) -> list[bool] | None:
         """For every layer, and last for the whole text, whether it was measured on the text."""
         blocks = None if dense is None else dense.model
         return self._there(subject, lambda parts: parts.routed(subject.model, sequences, blocks), dense, stop=True)

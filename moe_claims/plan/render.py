@@ -83,7 +83,9 @@ def size_of(size: int) -> str:
 
 def operations_of(operations: float) -> str:
     """Floating-point operations for people: ``1.4 TFLOP``."""
-    return _scaled(operations, ((1e15, "PFLOP"), (1e12, "TFLOP"), (1e9, "GFLOP"), (1e6, "MFLOP"), (1e3, "kFLOP"), (1.0, "FLOP")))
+    return _scaled(
+        operations, ((1e15, "PFLOP"), (1e12, "TFLOP"), (1e9, "GFLOP"), (1e6, "MFLOP"), (1e3, "kFLOP"), (1.0, "FLOP"))
+    )
 
 
 def _scaled(value: float, steps: Iterable[tuple[float, str]]) -> str:

@@ -82,7 +82,6 @@ class Shaped:
         return id(self)
 
 
-
 def _shaped(*shape: int, dtype: str = "float64") -> Any:
     return Shaped(shape, dtype)
 
