@@ -59,10 +59,10 @@ for name in ("weights", "matching", "routed"):
 timed(session, "random_control", "control made")
 timed(session, "evaluate", "statistics")
 timed(session.Session, "_pictures", "figures")
-read, began = of("/proc/self/io", "rchar:"), time.perf_counter()
+read, began, used = of("/proc/self/io", "rchar:"), time.perf_counter(), time.process_time()
 status = pytest.main(sys.argv[2:])
-found = {"seconds": time.perf_counter() - began, "reads": of("/proc/self/io", "rchar:") - read,
-         "memory": 1024 * of("/proc/self/status", "VmHWM:"), "status": int(status), "stages": stages}
+found = {"seconds": time.perf_counter() - began, "processor": time.process_time() - used,
+         "reads": of("/proc/self/io", "rchar:") - read, "memory": 1024 * of("/proc/self/status", "VmHWM:"), "status": int(status), "stages": stages}
 Path(sys.argv[1]).write_text(json.dumps(found))
 """
 
@@ -114,10 +114,11 @@ def compare(shape: Shape, given: argparse.Namespace, scratch: Path) -> dict[str,
 
 
 def rows(result: dict[str, Any]) -> list[list[str]]:
-    """One row for time, memory, bytes read and kept."""
+    """One row for time, processor time (more than time with several threads, less where others use them), and so on."""
     plan, run = result["plan"], result["run"]
     pairs = [
         ("seconds", plan["seconds"], run["seconds"], 1.0),
+        ("seconds, of processors", plan["seconds"], run["processor"], 1.0),
         ("memory, GB", plan["needs"], run["memory"], 1e9),
         ("read, GB", plan["reads"], run["reads"], 1e9),
         ("kept, MB", plan["keeps"], run["keeps"], 1e6),

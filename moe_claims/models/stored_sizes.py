@@ -83,7 +83,7 @@ class Sizes:
                 numbers[layer] = numbers.get(layer, 0) + prod(read.shape(name))
             elif _is_outside(name):
                 outside_numbers += prod(read.shape(name))
-        by_layer: dict[int, int] = {layer: 0 for layer in experts}
+        by_layer: dict[int, int] = dict.fromkeys(experts, 0)
         owner = {name: layer for layer, names in experts.items() for name in names}
         for name, size in sizes.items():
             if (layer := owner.get(_whole(name))) is not None:
@@ -109,7 +109,8 @@ def fingerprint(checkpoint: Checkpoint) -> tuple[str, str]:
     """What identifies a checkpoint without its weights being read: (what was hashed, SHA-256).
 
     ``weights``: weights that are in memory anyway, as generated ones are. ``headers``: the config as it is read, and of
-    every tensor its name, file, dtype, shape, position and size. Two trainings of one architecture have the same headers.
+    every tensor its name, file, dtype, shape, position and size. Two trainings of one architecture may have the same
+    headers.
     """
     stored = _stored(checkpoint._source)
     if not isinstance(stored, _Described):

@@ -1,6 +1,7 @@
 """What a run would keep on disk: the size of every entry of the store, and which of them are there already."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, final
 
 import numpy as np
@@ -140,8 +141,6 @@ class Kept:
         if not subject.known or (dense is not None and not dense.known):
             return None
         listener = _Listener(stop=stop)
-        try:
+        with suppress(_AskedError):
             ask(PartMeasurer(listener, device=self._device, dtype=self._dtype))
-        except _AskedError:
-            pass
         return [self._store.has(key) for key in listener.keys]

@@ -94,7 +94,7 @@ class Opened:
 
 
 def open_all(settings: Settings) -> Opened:
-    """Opens the models and texts of a run. Nothing is downloaded but what opening reads: headers, configs, and texts."""
+    """Opens the models and texts of a run; over a network come headers, configs and texts, and no weights."""
 
     def subject(ref: ModelRef) -> Subject | MoeClaimsError:
         try:

@@ -23,6 +23,7 @@ from moe_claims.plan.keeping import Kept
 from moe_claims.plan.of_model import Machine, OfModel
 from moe_claims.plan.opening import Opened, Reference, Subject, open_all
 from moe_claims.plan.stage import Stage, together
+from moe_claims.plan.text_pass import TextPass
 from moe_claims.plan.unmeasured import measured_of
 from moe_claims.settings import Settings
 
@@ -151,7 +152,7 @@ def _stages(
     yield of.matching()
     yield of.against(opened.dense, hashed=False)
     for number, text in enumerate(settings.texts):
-        yield of.text(text, dense, first=number == 0)
+        yield TextPass(of).stage(text, dense, first=number == 0)
     yield from _second(subject, opened, machine)
     yield _control(subject, opened, machine, clock)
     yield Stage("figures", needs=machine.base, seconds=_FIGURES * slowness)
@@ -205,7 +206,7 @@ def _second(subject: Subject, opened: Opened, machine: Machine) -> Iterator[Stag
     of = OfModel(second, _clock(second, machine), _files(second), machine)
     dense = _fitting(second, opened.dense)
     texts = machine.settings.texts
-    yield together([of.hashed(), *(of.text(text, dense, first=True) for text in texts)], "second model")
+    yield together([of.hashed(), *(TextPass(of).stage(text, dense, first=True) for text in texts)], "second model")
 
 
 def _control(subject: Subject, opened: Opened, machine: Machine, clock: Clock) -> Stage:
@@ -224,7 +225,7 @@ def _control(subject: Subject, opened: Opened, machine: Machine, clock: Clock) -
         seconds = whole / clock.drawing + 4 * whole / clock.hashing
         made = Stage(name, needs=machine.base + 4 * whole, seconds=seconds)
     stages = [made, of.weights(), of.matching(), of.against(opened.dense, hashed=True)]
-    stages += [of.text(text, dense, first=number == 0) for number, text in enumerate(settings.texts)]
+    stages += [TextPass(of).stage(text, dense, first=number == 0) for number, text in enumerate(settings.texts)]
     found = together(stages, name)
     # Why a part is not measured stands beside that of the model itself.
     return Stage(

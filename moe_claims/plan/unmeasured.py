@@ -26,8 +26,6 @@ class Shaped:
         dtype: of the array.
     """
 
-    __array_ufunc__ = None
-
     def __init__(self, shape: tuple[int, ...], dtype: str = "float64") -> None:
         self.shape, self.dtype = shape, np.dtype(dtype)
 
@@ -58,6 +56,9 @@ class Shaped:
         raise NeedsNumbersError
 
     def __array_function__(self, *_: Any) -> NoReturn:
+        raise NeedsNumbersError
+
+    def __array_ufunc__(self, *_: Any, **__: Any) -> NoReturn:
         raise NeedsNumbersError
 
     def __getattr__(self, name: str) -> NoReturn:

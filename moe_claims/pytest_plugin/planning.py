@@ -12,7 +12,7 @@ from moe_claims.settings import OPTIONS, option_value
 
 
 def _given(config: pytest.Config, name: str) -> Any:
-    """The value of an option as given anywhere. Other options are not looked at: most runs have nothing to do with us."""
+    """The value of an option as given anywhere; no other is looked at, since most runs have nothing to do with us."""
     option = next(option for option in OPTIONS if option.name == name)
     return option_value(option, config.getoption(option.dest), config.getini(f"moe_{name.replace('-', '_')}"))
 
