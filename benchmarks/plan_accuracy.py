@@ -28,6 +28,9 @@ ROOT = Path(__file__).parents[1]
 TOKENIZER = "tiny-scratch"
 """Its token ids are below the vocabulary of every model here."""
 
+FEWEST = 512
+"""Tokens of the first two passages of the text: a model of fewer is not run."""
+
 _RUN = """
 import json, sys, time
 from pathlib import Path
@@ -62,7 +65,8 @@ timed(session.Session, "_pictures", "figures")
 read, began, used = of("/proc/self/io", "rchar:"), time.perf_counter(), time.process_time()
 status = pytest.main(sys.argv[2:])
 found = {"seconds": time.perf_counter() - began, "processor": time.process_time() - used,
-         "reads": of("/proc/self/io", "rchar:") - read, "memory": 1024 * of("/proc/self/status", "VmHWM:"), "status": int(status), "stages": stages}
+         "reads": of("/proc/self/io", "rchar:") - read, "memory": 1024 * of("/proc/self/status", "VmHWM:"),
+         "status": int(status), "stages": stages}
 Path(sys.argv[1]).write_text(json.dumps(found))
 """
 
@@ -145,6 +149,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, help="Markdown file to write (default: print it)")
     parser.add_argument("--small", action="store_true", help="small shapes, for a trial")
     given = parser.parse_args(arguments)
+    if given.tokens < FEWEST:
+        parser.error(f"--tokens {given.tokens}: give {FEWEST} or more, which are two passages of the text")
     shapes = [small(MODELS[name]) if given.small else MODELS[name] for name in given.models]
     if given.layers is not None:
         shapes = [replace(shape, layers=given.layers) for shape in shapes]

@@ -2,11 +2,11 @@
 
 import hashlib
 import json
+from importlib.util import find_spec
 from pathlib import Path
 
 import jsonschema
 import pytest
-from test_hooks import claims_folder
 
 from moe_claims.report import html, markdown, results
 
@@ -17,6 +17,14 @@ OPTIONS = ("-p", "no:cacheprovider", "--moe-tokens", "200", "--moe-cache", "kept
 SCHEMA = Path(results.__file__).with_name("results.schema.json")
 
 
+def claims_folder() -> str:
+    """Where the claims are: in the installed wheel, or in the clone."""
+    spec = find_spec("moe_claims.claims")
+    if spec is not None and spec.origin is not None:
+        return str(Path(spec.origin).parent)
+    return str(Path(__file__).parents[2] / "claims")
+
+
 def plan(pytester: pytest.Pytester, *more: str) -> pytest.RunResult:
     return pytester.runpytest_subprocess(claims_folder(), "--moe-model", TINY, *OPTIONS, "--moe-plan", *more)
 
@@ -24,9 +32,9 @@ def plan(pytester: pytest.Pytester, *more: str) -> pytest.RunResult:
 def test_a_plan_measures_nothing_and_writes_no_report(pytester: pytest.Pytester) -> None:
     found = plan(pytester, "-n", "2")
     assert found.ret == 0
-    assert [path.name for path in pytester.path.iterdir() if path.name != "conftest.py"] == []
+    assert not {"kept", "claims-report", ".pytest_cache"} & {path.name for path in pytester.path.iterdir()}
     text = found.stdout.str()
-    assert f"{TINY}: weights from memory" in text
+    assert f"{TINY}: weights from memory" in " ".join(text.split())
     for stage in ("weights", "neurons matched", "text builtin", "statistics", "the whole run"):
         assert f"\n{stage} " in text
     assert "tuning-keeps-routing: no second model to compare with" in text
@@ -40,21 +48,20 @@ def test_a_bound_run_names_its_plan_and_another_is_refused(pytester: pytest.Pyte
     assert plan(pytester, "--moe-plan-file", "plan.json").ret == 0
     assert not (pytester.path / "kept").exists()
     raw = (pytester.path / "plan.json").read_bytes()
-    chosen = (claims_folder(), "--moe-model", TINY, *OPTIONS, "--moe-plan-file", "plan.json", "-k", "top1 or order")
+    chosen = (claims_folder(), "--moe-model", TINY, *OPTIONS, "--moe-plan-file", "plan.json", "-k", "top1")
 
     other = pytester.runpytest_subprocess(*chosen, "--moe-seed", "3", "--moe-alpha", "0.01")
     assert other.ret == 4
-    assert (
-        other.stderr.str().splitlines().count("ERROR: not as planned in 'plan.json': option --moe-seed: 3, planned 0")
-        == 1
-    )
-    assert "ERROR: not as planned in 'plan.json': option --moe-alpha: 0.01, planned 0.05" in other.stderr.str()
+    assert [line for line in other.stderr.str().splitlines() if line] == [
+        f"ERROR: not as planned in 'plan.json': option --moe-{said}"
+        for said in ("seed: 3, planned 0", "alpha: 0.01, planned 0.05")
+    ]
     assert not (pytester.path / "kept").exists()
     assert not (pytester.path / "claims-report").exists()
 
     bound = pytester.runpytest_subprocess(*chosen)
     assert bound.ret in (0, 1)
-    document = results.load(pytester.path / "claims-report" / "results.json")
+    document = json.loads((pytester.path / "claims-report" / "results.json").read_text())
     jsonschema.validate(document, json.loads(SCHEMA.read_text()))
     digest = hashlib.sha256(raw).hexdigest()
     assert document["environment"]["plan_sha256"] == digest
