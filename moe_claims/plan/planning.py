@@ -143,7 +143,15 @@ def _stages(
 ) -> Iterator[Stage]:
     settings = machine.settings
     files = _files(subject)
-    yield Stage("opened", needs=machine.base, seconds=_OPENING * slowness)
+    fetched = settings.download and subject.sizes.kind == "network"
+    yield Stage(
+        "opened",
+        reads=subject.sizes.whole if fetched else 0,
+        source="the network" if fetched else "",
+        needs=machine.base,
+        seconds=_OPENING * slowness,
+        note="all files are fetched first, as --moe-download asks; later stages read them from disk" if fetched else "",
+    )
     clock = _clock(subject, machine)
     of = OfModel(subject, clock, files, machine)
     dense = _fitting(subject, opened.dense)
