@@ -73,6 +73,10 @@ OPTIONS = (
     Option("second-model", "model to compare the routing with, such as a tuned one, named as a model", "NAME"),
     Option("download", "fetch models of the hub whole, into its local cache, before they are read", flag=True),
     Option("experiments", "folder of results of trainings to judge (default: those in the package)", "DIR"),
+    Option("plan", "say what the run would read, compute, keep and need, and measure nothing", flag=True),
+    Option(
+        "plan-file", "with --moe-plan, file to write the plan to; without, the plan that the run is bound to", "FILE"
+    ),
     Option("cluster", "address of a cluster (not used yet)", "ADDRESS"),
 )
 
@@ -107,6 +111,10 @@ class Settings:
     """Whether hub models are downloaded; if not, those missing in the local cache are read over the network."""
     experiments: Path | None
     """Folder with results of training experiments; None for those in the package."""
+    plan: bool = False
+    """Whether the run is planned, and nothing measured."""
+    plan_file: Path | None = None
+    """File that the plan is written to; where nothing is planned, the one that the run is bound to."""
 
     @property
     def controls(self) -> bool:
@@ -160,6 +168,15 @@ def _existing_folder(name: str, value: object) -> Path | None:
     path = os.path.expanduser(str(value))  # noqa: PTH111 - pathlib raises for an unknown ~user
     if not os.path.isdir(path):  # noqa: PTH112 - pathlib raises for a name too long
         raise UsageError(f"--moe-{name} {value}: there is no such folder; give the folder that contains the results")
+    return Path(path)
+
+
+def _file(name: str, value: object) -> Path | None:
+    if value is None:
+        return None
+    path = os.path.expanduser(str(value))  # noqa: PTH111 - pathlib raises for an unknown ~user
+    if os.path.isdir(path):  # noqa: PTH112 - pathlib raises for a name too long
+        raise UsageError(f"--moe-{name} {value}: this is a folder; give a file in it")
     return Path(path)
 
 
@@ -226,6 +243,8 @@ def settings_from(values: Mapping[str, Any]) -> Settings:
         second_model=_model("second-model", values.get("second-model")),
         download=_flag("download", values.get("download")),
         experiments=_existing_folder("experiments", values.get("experiments")),
+        plan=_flag("plan", values.get("plan")),
+        plan_file=_file("plan-file", values.get("plan-file")),
     )
 
 

@@ -236,6 +236,8 @@ BAD = [
         ("experiments", value, f"--moe-experiments {value}: there is no such folder; {REMEDY}")
         for value in ("./no", __file__, "~nobody-of-that-name/x", "x" * 5_000)
     ),
+    ("plan", "soon", "--moe-plan soon: give true or false"),
+    ("plan-file", "/", "--moe-plan-file /: this is a folder; give a file in it"),
     ("cluster", "host:1", "--moe-cluster host:1: no claim of this version uses it; leave it out"),
 ]
 

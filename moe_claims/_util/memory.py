@@ -15,6 +15,12 @@ def free_bytes() -> int | None:
     return min(known) if known else None
 
 
+def resident_bytes() -> int | None:
+    """Bytes of memory that this process has now; None where the system does not say."""
+    kib = _fields(Path("/proc/self/status")).get("VmRSS:")
+    return None if kib is None else 1024 * kib
+
+
 def _meminfo(path: Path) -> int | None:
     fields = _fields(path)
     return fields["MemAvailable:"] * 1024 if "MemAvailable:" in fields else None

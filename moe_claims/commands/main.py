@@ -16,6 +16,7 @@ from moe_claims.commands import (
     measure,
     models,
     packs,
+    plan,
     power,
     publish,
     report,
@@ -26,7 +27,21 @@ from moe_claims.errors import MoeClaimsError
 USAGE = 4
 """Exit status for unusable input, the same as pytest's."""
 
-COMMANDS = (measure, figures, calibrate, power, trajectory, findings, report, compare, publish, models, packs, claims)
+COMMANDS = (
+    measure,
+    plan,
+    figures,
+    calibrate,
+    power,
+    trajectory,
+    findings,
+    report,
+    compare,
+    publish,
+    models,
+    packs,
+    claims,
+)
 """The modules of all commands, in the order of ``--help``."""
 
 

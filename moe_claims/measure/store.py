@@ -128,6 +128,10 @@ class Store:
                     warnings.warn(f"not kept in '{self.folder}' ({error.strerror}): it is made again", stacklevel=2)
             return made
 
+    def has(self, key: str) -> bool:
+        """Whether there is an entry; whether it is whole is found when it is read."""
+        return self._path(key).exists() and self._path(key).with_suffix(".sha256").exists()
+
     def snapshot(self, key: str) -> Snapshot:
         """The state of the measurement with this key, in a file beside the measurements."""
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,7 @@ import pytest
 
 from moe_claims.errors import MoeClaimsError, UsageError
 from moe_claims.printable import one_line
-from moe_claims.pytest_plugin import attachments, parametrize, selection, status, terminal, untrusted_paths
+from moe_claims.pytest_plugin import attachments, parametrize, planning, selection, status, terminal, untrusted_paths
 from moe_claims.pytest_plugin.attachments import attach, put_on_report
 from moe_claims.pytest_plugin.claims_in_clone import make_findable
 from moe_claims.pytest_plugin.collector import COLLECTED, Collected
@@ -73,6 +73,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(attachments, "moe-claims-attachments")
     config.pluginmanager.register(terminal, "moe-claims-terminal")
     config.pluginmanager.register(status, "moe-claims-status")
+
+    config.pluginmanager.register(planning, "moe-claims-planning")
     # So that a bad option is an error at once, with exit status 4.
     if any(config.getoption(option.dest) for option in OPTIONS) and settings_of(config).packs is not None:
         packs_of(config)

@@ -8,8 +8,15 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
-OPTIONS = ("--model", "--moe-model", "--moe-second-model", "--moe-dense-reference", "--moe-experiments")
-"""Options whose value is a model or a folder of results, which may come from someone else."""
+OPTIONS = (
+    "--model",
+    "--moe-model",
+    "--moe-second-model",
+    "--moe-dense-reference",
+    "--moe-experiments",
+    "--moe-plan-file",
+)
+"""Options whose value is a model, a folder of results or a plan, which may come from someone else."""
 
 
 def named(arguments: Sequence[str]) -> list[str]:

@@ -68,6 +68,6 @@ def _blocks(found: SideBySide, cells: Sequence[Sequence[Cell]], screen: Screen) 
         yield screen.table(
             ["claim", *found.models[start:end]],
             [[claim, *line[start:end]] for claim, line in zip(claims, cells, strict=True)],
-            {0: claim_width, **{place: width for place, width in enumerate(shown, start=1)}},
+            {0: claim_width, **dict(enumerate(shown, start=1))},
         )
         start = end

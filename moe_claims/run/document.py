@@ -10,6 +10,7 @@ from moe_claims import __version__
 from moe_claims.judge.claim import key_of
 from moe_claims.judge.pack import Pack
 from moe_claims.models.device import device_of, kind_of
+from moe_claims.plan.document import seal
 from moe_claims.report import results
 from moe_claims.settings import Settings, settings_from
 
@@ -60,6 +61,7 @@ def environment(settings: Settings) -> dict[str, Any]:
         "dense_reference": settings.dense_reference and settings.dense_reference.name,
         "second_model": settings.second_model and settings.second_model.name,
         "experiments": settings.experiments and str(settings.experiments),
+        **seal(settings),
     }
 
 

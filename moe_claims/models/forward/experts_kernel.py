@@ -52,6 +52,11 @@ class ExpertObserver(Protocol):
         """Called with consecutive chunks of tokens of each micro-batch."""
 
 
+def tokens_together(experts: int, width: int, neurons: int) -> int:
+    """Tokens whose outputs and activations of all experts are in memory at a time."""
+    return max(1, _CHUNK_FLOATS // (experts * (width + neurons)))
+
+
 def register() -> None:
     """Registers the kernel with transformers; may be called repeatedly."""
     from transformers.integrations.moe import ALL_EXPERTS_FUNCTIONS
@@ -121,7 +126,7 @@ def observed_experts(
     observer: ExpertObserver | None = getattr(experts, "moe_claims_observer", None)
     router_input, router_outputs = getattr(experts, "moe_claims_router", None) or (hidden_states, ())
     routed = torch.zeros_like(hidden_states)
-    rows = max(1, _CHUNK_FLOATS // (n_experts * (width + intermediate)))
+    rows = tokens_together(n_experts, width, intermediate)
     for start in range(0, count, rows):
         part = slice(start, min(start + rows, count))
         hidden = hidden_states[part]

@@ -105,6 +105,11 @@ class SafetensorsFolder:
     def shape(self, name: str) -> tuple[int, ...]:
         return self._span(name).shape
 
+    def described(self, name: str) -> tuple[str, str, tuple[int, ...], int, int]:
+        """File, dtype, shape, first byte and size in bytes of a tensor, from the headers."""
+        span = self._span(name)
+        return self._where[name].name, span.dtype, span.shape, span.begin, span.size
+
     def get(self, name: str) -> "torch.Tensor":
         return self.get_many([name])[0]
 

@@ -48,8 +48,8 @@ def output_similarity(routed: RoutedMeasurement) -> tuple[Floats, Floats]:
 
 def output_diversity(variant: str | None, measured: Measured, rng: np.random.Generator) -> Finding:
     """Trend of the output similarity over all layers but the last; the interval is over sequences."""
+    enough_layers(len(measured.routed.layers))
     sums, counts = output_similarity(measured.routed)
-    enough_layers(sums.shape[1])
 
     def tau(means: Floats) -> Floats:
         return kendall_tau(means[:, :-1])
@@ -60,8 +60,8 @@ def output_diversity(variant: str | None, measured: Measured, rng: np.random.Gen
 
 def weight_diversity(variant: str | None, measured: Measured, rng: np.random.Generator) -> Finding:
     """Trend of the matrix-level similarity over all layers but the last."""
+    enough_layers(len(measured.weights.layers))
     values = off_diagonal(measured.weights.matrix[_role(variant)]).mean(axis=-1)
-    enough_layers(len(values))
     return diversity(values, block_bootstrap_tau(values[:-1], rng=rng), rng)
 
 
@@ -92,8 +92,8 @@ def diversity(values: Floats, intervals: tuple[Interval, ...], rng: np.random.Ge
 
 def output_last_layer(variant: str | None, measured: Measured, rng: np.random.Generator) -> Finding:
     """Deviation of the last layer's output similarity from the line through the other layers."""
+    enough_layers(len(measured.routed.layers))
     sums, counts = output_similarity(measured.routed)
-    enough_layers(sums.shape[1])
     values = sums.sum(axis=0) / counts.sum()
     unit_of_spread(values)
     intervals = cluster_bootstrap(sums, counts, residual_in_mads, rng=rng, method="percentile")
@@ -102,8 +102,8 @@ def output_last_layer(variant: str | None, measured: Measured, rng: np.random.Ge
 
 def weight_last_layer(variant: str | None, measured: Measured, rng: np.random.Generator) -> Finding:
     """Deviation of the last layer's matrix-level similarity from the line through the other layers."""
+    enough_layers(len(measured.weights.layers))
     values = off_diagonal(measured.weights.matrix[_role(variant)]).mean(axis=-1)
-    enough_layers(len(values))
     unit_of_spread(values)
     return last(values, block_bootstrap_in_mads(values, rng=rng), rng)
 

@@ -25,6 +25,7 @@ from moe_claims.types import Finding
 def norms_grow(variant: str | None, measured: Measured, rng: np.random.Generator) -> Finding:
     """Trend of the mean output norm over all layers; the interval is over sequences."""
     routed = measured.routed
+    enough_layers(len(routed.layers))
     by_token = [norms.mean(axis=-1, dtype=np.float64) for norms in routed.output_norms]
     return _grows(_by_sequence(by_token, routed), routed, "output norm", rng)
 
@@ -32,6 +33,7 @@ def norms_grow(variant: str | None, measured: Measured, rng: np.random.Generator
 def activations_grow(variant: str | None, measured: Measured, rng: np.random.Generator) -> Finding:
     """Trend of the mean |σ(W_act x)| over all layers; the interval is over sequences."""
     routed = measured.routed
+    enough_layers(len(routed.layers))
     return _grows(routed.magnitude_sums.mean(axis=-1).T, routed, "activation", rng)
 
 
@@ -50,7 +52,6 @@ def _logs(sums: Floats, routed: RoutedMeasurement, what: str) -> Floats:
 
 
 def _grows(sums: Floats, routed: RoutedMeasurement, what: str, rng: np.random.Generator) -> Finding:
-    enough_layers(sums.shape[1])
     logs = _logs(sums, routed, what)
     result = trend(logs, rng=rng)
     interval, equivalence = cluster_bootstrap(sums, routed.lengths, kendall_tau, rng=rng, method="percentile")

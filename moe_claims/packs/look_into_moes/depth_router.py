@@ -14,16 +14,16 @@ from moe_claims.types import Finding
 
 def gate_last_layer(variant: str | None, measured: Measured, rng: np.random.Generator) -> Finding:
     """Deviation of the last layer's mean cosine of router rows from the line through the other layers."""
+    enough_layers(len(measured.weights.layers))
     values = off_diagonal(measured.weights.router).mean(axis=-1)
-    enough_layers(len(values))
     unit_of_spread(values)
     return last(values, block_bootstrap_in_mads(values, rng=rng), rng)
 
 
 def opposite_trends(variant: str | None, measured: Measured, rng: np.random.Generator) -> Finding:
     """Trend over all layers of the similarity of mean neurons of W_act, minus that of router rows; both are tested."""
+    enough_layers(len(measured.weights.layers))
     act, gate = (off_diagonal(m).mean(axis=-1) for m in (measured.weights.mean["act"], measured.weights.router))
-    enough_layers(len(gate))
     result = diverging_trends(act, gate, rng=rng)
     interval, equivalence = result.intervals
     rises, falls = result.rising.autoregressive, result.falling.autoregressive

@@ -27,12 +27,13 @@ def weights_mirror(variant: str | None, measured: Measured, rng: np.random.Gener
     """Pearson r between average output similarity and matrix-level weight similarity, mean over layers."""
     role = next(role for role in ROLES if role == variant)
     routed = measured.routed
-    outputs, matrix = routed.angular_mean, measured.weights.matrix[role]
+    matrix = measured.weights.matrix[role]
     layers, experts, _ = matrix.shape
     if experts < FEWEST_EXPERTS:
         raise NotComparableError(
             f"patterns over pairs need at least {FEWEST_EXPERTS} experts; this model has {experts}"
         )
+    outputs = routed.angular_mean
     result = mantel(outputs, matrix, rng=rng)
 
     def r(keep: Labels) -> Floats:
@@ -117,6 +118,8 @@ def chosen_alike(variant: str | None, measured: Measured, rng: np.random.Generat
         raise NotComparableError(
             f"there is no pair to compare on both sides: this model chooses {k} of {experts} experts"
         )
+    if variant == "token-specific" and len(routed.layers) < 2:
+        raise NotComparableError("one MoE layer cannot show whether its pairs do so by accident: 2 or more are needed")
     parts = _contrast(routed)
     specific = parts.specific.mean(axis=0)
     if variant == "token-specific":
@@ -159,8 +162,6 @@ def chosen_alike(variant: str | None, measured: Measured, rng: np.random.Generat
 
 def _over_sequences_and_layers(specific: Floats, rng: np.random.Generator) -> list[TestResult]:
     """Sign-flip tests of (L, S) contributions: of whole sequences, and of whole layers."""
-    if len(specific) < 2:
-        raise NotComparableError("one MoE layer cannot show whether its pairs do so by accident: 2 or more are needed")
     return [sign_flips(specific.sum(axis=axis), rng=rng) for axis in (0, 1)]
 
 

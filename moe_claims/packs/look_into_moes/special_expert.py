@@ -219,6 +219,7 @@ def chosen_less(variant: str | None, measured: Measured, rng: np.random.Generato
     """
     weights, routed = measured.weights, measured.routed
     layers, experts, _ = weights.router.shape
+    _enough(experts)
     marked = _often_enough(np.mean([weights.matrix[role] for role in ROLES], axis=0))
     k = routed.chosen.shape[-1]
     if k >= experts:
