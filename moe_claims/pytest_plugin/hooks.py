@@ -178,7 +178,7 @@ def _checked_before(config: pytest.Config, models: list[str], corpora: list[str]
 
     found = preflight(_session(config), models, corpora)
     if found.mistakes:
-        raise pytest.UsageError("\n".join(found.mistakes))
+        raise pytest.UsageError(*found.mistakes)
     config.stash[_BROKEN] = [f"{one_line(name)} cannot be measured: {message}" for name, message in found.broken]
 
 
