@@ -31,16 +31,16 @@ _PIECE = 1 << 24
 _READERS = 4
 _ROWS = 128
 """Hidden states from which on more of them make a product no faster."""
-_LONG = 0.25
-"""Seconds after which nothing is tried a third time."""
+_LONG, _TIMES = 0.1, 20
+"""Seconds after which nothing is tried a third time; and how often a short piece of work is."""
 _SMALL = 1 << 24
 """Numbers of the matrix that products are tried with: more than a processor's caches hold."""
 
 
 def seconds_of(work: Callable[[], object]) -> float:
-    """Seconds that some work takes: the shortest of two times or three, since a first one may have much to prepare."""
+    """Seconds that some work takes: the shortest of several times, since a first one may have much to prepare."""
     found: list[float] = []
-    while len(found) < 2 or (len(found) < 3 and sum(found) < _LONG):
+    while len(found) < 2 or (len(found) < _TIMES and sum(found) < _LONG):
         began = time.perf_counter()
         work()
         found.append(max(time.perf_counter() - began, 1e-9))

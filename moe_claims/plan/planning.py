@@ -36,7 +36,7 @@ _PER_PAIR = 1.1e-3
 """Seconds of all tests of a pack of 31 claims per layer and pair of experts (E²), on the machine that follows; those of
 ``_FIGURES`` to draw a model's figures, of ``_AUDITS`` for audits and claims on published counts and trainings, and of
 ``_OPENING`` to open a model."""
-_TRIAL = 0.016
+_TRIAL = 0.010
 """Seconds of the trial of ``_slowness`` on the machine that the numbers above were taken on."""
 
 
