@@ -139,7 +139,9 @@ def table(head: list[str], body: list[list[str]]) -> str:
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", nargs="+", default=["deepseek-moe-16b"], choices=list(MODELS))
+    parser.add_argument(
+        "--models", nargs="+", default=["deepseek-moe-16b"], choices=list(MODELS), help="of these shapes"
+    )
     parser.add_argument("--layers", type=int, help="layers that are written of each model (default 2, 3 and 1)")
     parser.add_argument("--layers-matched", help="layers whose neurons are matched (default: all that take minutes)")
     parser.add_argument("--tokens", type=int, default=512, help="of the text (default 512)")

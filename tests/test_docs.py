@@ -56,7 +56,7 @@ SMALLER = {
 }
 BY_CI = ("pip install -e . && pytest claims/", "pip install -e '.[test]' && pytest")
 """The README's two commands, which the CI script runs; the second runs this very test."""
-QUICK_ONES = re.compile(r"python -m moe_claims (claims|models|report|findings)\b")
+QUICK_ONES = re.compile(r"python -m moe_claims (claims|models|report claims-report|findings claims-report)\b")
 """Commands that run no model, and end in seconds."""
 APART = ("README.md",)
 """Pages whose commands do not need each other, so that any worker may run each."""

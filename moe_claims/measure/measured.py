@@ -106,6 +106,16 @@ class Measured:
         """The same measurements, made where they were, that cannot be written to; makes none."""
         return self._with(read_only=True)
 
+    def made(self) -> "Measured":
+        """The same, with every part measured now.
+
+        Raises:
+            MoeClaimsError: the weights cannot be measured.
+        """
+        for part in fields(self):
+            getattr(self, part.name)
+        return self
+
     def has(self, part: str) -> bool:
         """Whether a part was measured already, such as ``text``, or was given."""
         value = getattr(self, f"_{part}")

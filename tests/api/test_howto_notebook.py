@@ -40,6 +40,7 @@ def test_ten_lines_go_from_a_model_to_a_frame_and_a_figure() -> None:
     assert all(said in first for said in ("evaluate(", "to_frame()", "figure("))
 
 
+@pytest.mark.campaign("long")
 def test_the_cells_run_one_after_the_other(grok: Path, tmp_path: Path) -> None:
     shutil.copytree(grok, tmp_path / "my-checkpoint")
     (tmp_path / "my-text.txt").write_text(

@@ -72,7 +72,7 @@ def test_measurements_are_kept_where_it_is_said(tmp_path: Path) -> None:
         ({"token_ids": [[1, 2], [3]]}, "must be a list of lists of at least two token ids"),
         ({"token_ids": [[1, 4000]]}, "the list of token ids holds token id 4000"),
         ({"dense_reference": DENSE, "shared_experts": True}, r"^dense_reference and shared_experts both come last"),
-        ({"device": "abacus"}, r"^device abacus: give one of"),
+        ({"device": "abacus"}, r"^device abacus: give auto"),
     ],
 )
 def test_bad_input_is_one_line(options: dict[str, Any], message: str) -> None:
@@ -105,5 +105,5 @@ def test_a_figure_that_cannot_be_is_one_line(monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(MoeClaimsError, match="has not the shape of the experts of"):
         moe_claims.figure(MODEL, "rank-counts", tokens=200, dense_reference=DENSE + "&hidden=32")
     monkeypatch.setitem(__import__("sys").modules, "matplotlib", None)
-    with pytest.raises(UsageError, match="needs matplotlib: pip install"):
+    with pytest.raises(UsageError, match="figures need matplotlib, which is not installed: pip install"):
         moe_claims.figure(MODEL, "rank-counts")

@@ -31,6 +31,8 @@ ELSEWHERE = {
     "report": "Report.save writes the folder",
     "report-only": "it is about tests that fail, and no test does",
     "cluster": "not used yet",
+    "plan": "moe_claims plan NAME makes one",
+    "plan-file": "it binds runs of pytest",
 }
 """Option of a run → why ``evaluate`` has no keyword for it."""
 
@@ -82,13 +84,14 @@ def test_rows_are_those_of_pytest_under_the_same_options(cache: Path, small_audi
         dense_reference=DENSE,
         second_model=NOISY,
         device="cpu",
-        cache=cache,
+        cache=tmp_path / "own",
         progress=False,
     )
     ours = json.loads(json.dumps(report.document))
     assert {row["evidence"] for row in ours["results"]} == {"live", "public", "trained"}
     assert len(ours["audits"]) == 14
     assert ours.pop("created") >= theirs.pop("created")
+    assert theirs["environment"].pop("command").startswith("pytest claims/ --model ")
     for part, found in ours.items():
         assert found == theirs[part], part
     assert set(ours) == set(theirs)
@@ -102,6 +105,7 @@ def test_every_option_of_a_run_is_a_keyword() -> None:
     }
 
 
+@pytest.mark.campaign("long")
 def test_it_needs_no_pytest(cache: Path, small_audits: str) -> None:
     code = (
         "import sys\n"
@@ -210,7 +214,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"dense_reference": "mitsral"}, r"^dense_reference: unknown model 'mitsral'"),
     ({"second_model": "mitsral"}, r"^second_model: unknown model 'mitsral'"),
     ({"experiments": "nowhere"}, r"^experiments nowhere: there is no such folder"),
-    ({"device": "abacus"}, r"^device abacus: give one of"),
+    ({"device": "abacus"}, r"^device abacus: give auto"),
     ({"profile": "slow"}, r"^profile slow: give one of quick, full"),
 ]
 
@@ -241,10 +245,14 @@ def loud() -> Iterator[None]:
 @pytest.mark.usefixtures("loud")
 @pytest.mark.parametrize("shown", [True, False])
 def test_progress_is_shown_or_not(
-    shown: bool, quick: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    shown: bool,
+    quick: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(progress, "_LINE_EVERY", 0.0)
-    report = moe_claims.evaluate(MODEL, **quick | {"progress": shown})
+    report = moe_claims.evaluate(MODEL, **quick | {"progress": shown, "cache": tmp_path})
     captured = capsys.readouterr()
     assert ("testing: " in captured.err) == shown
     assert captured.out == ""

@@ -158,6 +158,7 @@ def test_what_was_measured_for_the_claims_is_not_measured_again(
     model = MODEL + "&seed=6"
     settings = settings_from({"model": [model], "tokens": "200", "device": "cpu"})
     measured, _ = Measurer(settings, Store(settings.cache)).measure(open_model(resolve(model)))
+    measured["builtin"].made()
     kept = _kept(cache)
     monkeypatch.setattr(LayerwiseModel, "__init__", lambda *_, **__: pytest.fail("the model was run again"))
     assert main(["measure", model, "--tokens", "200", "--output", str(tmp_path / "m.npz"), "--device", "cpu"]) == 0

@@ -199,6 +199,7 @@ def test_selecting_one_claim_changes_no_number_and_quick_runs_no_control(run, py
     assert document["environment"]["profile"] == "quick"
 
 
+@pytest.mark.campaign("long")
 def test_workers_give_the_same_report(grok_shown: None, pytester: pytest.Pytester, no_figures: tuple[str, ...]) -> None:
     # Audits of the published code on the same small model in the other processes.
     with (pytester.path / "no_figures.py").open("a") as file:

@@ -45,6 +45,7 @@ def test_a_plan_measures_nothing_and_writes_no_report(pytester: pytest.Pytester)
     assert "passed" not in text and "failed" not in text
 
 
+@pytest.mark.campaign("long")
 def test_a_bound_run_names_its_plan_and_another_is_refused(pytester: pytest.Pytester) -> None:
     assert plan(pytester, "--moe-plan-file", "plan.json").ret == 0
     assert not (pytester.path / "kept").exists()

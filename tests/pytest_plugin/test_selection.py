@@ -65,6 +65,7 @@ def run(pytester: pytest.Pytester) -> Run:
     return run
 
 
+@pytest.mark.campaign("long")
 def test_a_claim_on_weights_runs_no_text(run: Run, pytester: pytest.Pytester) -> None:
     options = ("--moe-model", TINY, "--moe-profile", "quick")
     run(*options, "-k", "neuron_experts and not sign")

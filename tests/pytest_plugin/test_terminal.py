@@ -121,6 +121,7 @@ def test_at_40_columns_with_intervals(run: Callable[..., Any], pytester: pytest.
     assert "Public measurements: published" in shown.text
 
 
+@pytest.mark.campaign("long")
 def test_at_120_columns_without_colour_and_every_claim_in_full(
     run: Callable[..., Any], pytester: pytest.Pytester
 ) -> None:
@@ -135,6 +136,7 @@ def test_at_120_columns_without_colour_and_every_claim_in_full(
     assert shown.ours.index(matrix(shown)[0]) > len(document(pytester)["results"])
 
 
+@pytest.mark.campaign("long")
 def test_at_200_columns_by_two_workers(run: Callable[..., Any], pytester: pytest.Pytester) -> None:
     pytest.importorskip("xdist")
     shown = run(200, "-n", "2")
@@ -153,6 +155,7 @@ def test_in_ascii_and_without_colour(run: Callable[..., Any], pytester: pytest.P
     assert "v replicated, ~ direction-only, x contradicted, o absent, ? inconclusive," in shown.text
 
 
+@pytest.mark.campaign("long")
 def test_what_is_asked_of_pytest_is_still_there_and_quiet_is_quiet(
     run: Callable[..., Any], pytester: pytest.Pytester
 ) -> None:

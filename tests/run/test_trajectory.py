@@ -286,6 +286,7 @@ def test_the_title_of_the_working_directory_is_its_name(folders: Callable[..., P
     assert title_of(["."]) == folders().name
 
 
+@pytest.mark.campaign("long")
 def test_the_command_follows_claims_over_folders_of_a_trainer(
     installed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

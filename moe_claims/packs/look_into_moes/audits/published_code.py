@@ -38,7 +38,7 @@ def row_order(settings: Settings) -> Audit:
         return audit.row_order(measure_row_order(layerwise, read.ids))
 
     return Store(settings.cache).get_or_make(
-        judgement_key([], audit="row-order", weights=model.identity, text=read.sha256, device=device),
+        judgement_key([], audit="row-order", model=MODEL, weights=model.identity, text=read.sha256, device=device),
         make,
         lambda made: as_arrays(audit_as_json(made), {}),
         lambda kept: audit_from_json(from_arrays(kept)[0]),
