@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from moe_claims.report import results
 
 PAGE = Path(__file__).parents[2] / "docs" / "howto-notebook.md"
