@@ -122,7 +122,7 @@ class Clock:
             is_finite(numbers)
             sha256(numbers.view(torch.uint8).numpy().data)
 
-        return numbers.nbytes / seconds_of(both)
+        return float(numbers.nbytes / seconds_of(both))
 
     @cached_property
     def sums(self) -> float:
@@ -142,14 +142,14 @@ class Clock:
             with parallel_map(workers) as each:
                 list(each(lambda piece: [similarities(piece, "up") for _ in range(times)], pieces))
 
-        return times * workers * pieces[0].numel() / seconds_of(every)
+        return float(times * workers * pieces[0].numel() / seconds_of(every))
 
     @cached_property
     def loading(self) -> float:
         """Numbers per second that are checked and copied into a layer."""
         stored = self._numbers(_NUMBERS, self._stored)
         into = self._numbers(_NUMBERS, self._dtype)
-        return stored.numel() / seconds_of(lambda: (is_finite(stored), into.copy_(stored)))
+        return float(stored.numel() / seconds_of(lambda: (is_finite(stored), into.copy_(stored))))
 
     @cached_property
     def drawing(self) -> float:
