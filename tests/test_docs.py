@@ -49,7 +49,7 @@ SMALLER = {
     " --points 4 --tokens 1000": "",
     "--model tiny-scratch --moe-profile quick": "--model tiny-scratch --moe-profile quick -k router_norm",
     # First, so that what a command says of its own wins; the main job of CI runs all claims on all of the text.
-    "pytest claims/ --model": "pytest claims/ --moe-tokens 600 -k 'not row-order' --model",
+    "pytest claims/ --model": "pytest claims/ --moe-tokens 600 --moe-profile quick -k 'not row-order' --model",
     "pytest claims/ -n 2": "pytest claims/ -n 2 --moe-tokens 400",
     "figures tiny-scratch --output": "figures tiny-scratch --tokens 400 --layers 0,11 --output",
     "--tokens 1000 --output figures": "--tokens 400 --layers 0,11 --output figures",
