@@ -318,9 +318,10 @@ def test_links_of_the_head_lead_to_parts_in_sight(page: Any) -> None:
 def test_claims_fold_one_by_one_and_all_at_once(page: Any) -> None:
     assert open_claims(page) == []
     page.get_by_role("button", name="Open all").click()
-    assert len(open_claims(page)) == page.locator(".claim").count()
     _wait_for_address(page, "open=all")
+    assert len(open_claims(page)) == page.locator(".claim").count()
     page.get_by_role("button", name="Fold all").click()
+    page.wait_for_function("!document.querySelector('.claim details.fold[open]')")
     assert open_claims(page) == []
     first = page.locator(".claim summary").first
     first.press("Enter")
