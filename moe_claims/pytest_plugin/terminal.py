@@ -11,6 +11,7 @@ from moe_claims.pytest_plugin.collector import COLLECTED
 from moe_claims.pytest_plugin.run_options import SETTINGS, settings_of
 from moe_claims.pytest_plugin.status import for_last_line, screen_of
 from moe_claims.report.screen import Screen
+from moe_claims.types import NOT_ASKED_IN_FAMILY
 
 DOCUMENT = pytest.StashKey[dict[str, Any]]()
 """The results document of the run."""
@@ -18,6 +19,11 @@ FILES = pytest.StashKey[list[Path]]()
 """The files of the report."""
 NO_SUMMARY = pytest.StashKey[str | None]()
 """Why the summary of the step was not written; None if it was, or if there is none to write."""
+
+_LEFT_OUT = (
+    "tests on models that were not asked for count as p = 1 in the corrections, "
+    "so that no adjusted p is smaller than in the whole run"
+)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -42,6 +48,8 @@ def _print_results(reporter: Any, config: pytest.Config, screen: Screen, verbosi
     reporter.write_sep("=", screen.plain(f"reproducibility of {papers or 'nothing'}"))
     if text := table.summary(document, screen, verbosity=verbosity):
         reporter.write_line(f"{text}\n")
+    if any(row["details"].get(NOT_ASKED_IN_FAMILY) for row in document["results"]):
+        reporter.write_line(screen.paragraph(_LEFT_OUT))
     reasons = (found.get("reason") for found in config.stash[COLLECTED].rows("pictures"))
     for reason in dict.fromkeys(filter(None, reasons)):
         reporter.write_line(screen.paragraph(f"no figures in the report: {one_line(reason)}", colour="yellow"))

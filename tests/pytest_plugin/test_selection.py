@@ -118,3 +118,4 @@ def test_a_broken_model_is_said_early_and_the_others_are_judged(run: Run, pytest
     document = json.loads((pytester.path / "claims-report" / "results.json").read_text())
     assert {error["model"] for error in document["errors"]} == {"./broken"}
     assert {row["model"] for row in document["results"]} == {TINY}
+    assert "tests on models that were not asked for count as p = 1" in result.stdout.str()
