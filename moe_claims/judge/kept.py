@@ -1,7 +1,8 @@
 """Judgements kept beside the measurements, so that the same question asked again is answered in seconds.
 
 A judgement is kept under everything that its numbers depend on: weights, texts, models compared with, options, the
-source code of this package and of the packs, and the versions of the libraries that compute.
+source code of this package, and the versions of the libraries that compute. Judgements by packs of others are not kept:
+what their code imports is not known.
 """
 
 import hashlib
@@ -26,16 +27,13 @@ def judgement_key(packs: Iterable[Pack], **parts: object) -> str:
     """The key of a judgement by these packs.
 
     Args:
-        packs: packs whose claims and audits are judged.
+        packs: packs whose claims and audits are judged; all of them come with this package.
         parts: what else the judgement depends on; plain JSON values.
     """
-    names = {"moe_claims"} | {
-        claim.code.partition(".")[0].partition(":")[0] for pack in packs for _, claim in pack.records()
-    }
     return key_of(
         what="judgement",
         packs=[pack.id for pack in packs],
-        code={name: _code(name) for name in sorted(names)},
+        code=_code("moe_claims"),
         libraries={name: _version(name) for name in _LIBRARIES},
         **parts,
     )

@@ -62,6 +62,15 @@ def installed() -> dict[str, Installed]:
     return dict(sorted(found.items(), key=lambda item: (not item[1].ours, item[0])))
 
 
+def ships(pack: Pack) -> bool:
+    """Whether a pack is one that comes with this package, so that the package's source code is all of the pack's.
+
+    What others' estimators import is not known, and could change without a trace.
+    """
+    one = installed().get(pack.id)
+    return one is not None and one.ours and load(pack.id) is pack
+
+
 def default() -> tuple[str, ...]:
     """Names of the packs that are part of this package.
 

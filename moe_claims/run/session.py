@@ -10,7 +10,7 @@ from moe_claims.judge.judged import Judged
 from moe_claims.judge.judged_json import judged_as_json, judged_from_json
 from moe_claims.judge.kept import as_arrays, from_arrays, judgement_key
 from moe_claims.judge.pack import Pack
-from moe_claims.judge.registry import chosen
+from moe_claims.judge.registry import chosen, ships
 from moe_claims.judge.trial import Asked
 from moe_claims.measure.measured import Measured
 from moe_claims.measure.measurer import Measurer
@@ -121,6 +121,8 @@ class Session:
     def _judge(self, ref: ModelRef, packs: Sequence[Pack]) -> dict[str, Judged | MoeClaimsError]:
         """The judgement of one model, kept or made now: pack id → result."""
         model = self.opened(ref.name)
+        if not all(ships(pack) for pack in packs):
+            return self._measured_and_judged(model, packs)
         try:
             depends_on = self._measurer.depends_on(model)
         except MoeClaimsError:  # of a text or a model to compare with, which rows will tell of

@@ -293,3 +293,15 @@ def test_a_pack_of_which_nothing_is_asked_for_is_not_judged(tmp_path: Path) -> N
     session = Session(settings_from(values), packs=(PACK, other), wanted=wanted)
     assert [row.claim for row in session.judged(PACK, MODEL).results] == ["neuron-experts"]
     assert not session.judged(PACK, MODEL).corpora
+
+
+def test_a_pack_of_somebody_elses_is_judged_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from moe_claims.run import session as module
+
+    judged = []
+    monkeypatch.setattr(module, "evaluate", lambda *args, **more: judged.append(args) or evaluate(*args, **more))
+    theirs = Pack(id="theirs", title="T", paper="P", claims=(LIVE["neuron-experts"],))
+    values = {"model": [MODEL], "tokens": "200", "device": "cpu", "cache": str(tmp_path), "profile": "quick"}
+    for _ in range(2):
+        Session(settings_from(values), packs=(theirs,)).judged(theirs, MODEL)
+    assert len(judged) == 2
