@@ -80,7 +80,10 @@ def for_last_line(reporter: Any, config: pytest.Config) -> None:
     stats, screen = reporter.stats, screen_of(config)
     session = config.pluginmanager.getplugin("session")
     # Of a run that was stopped, pytest counts only categories that it has met.
-    complete = session is not None and session.testscollected == reporter.reported_progress
+    # pytest before 9 knows the tests that were reported by their ids alone.
+    done = getattr(reporter, "reported_progress", None)
+    done = len(getattr(reporter, "_progress_nodeids_reported", ())) if done is None else done
+    complete = session is not None and session.testscollected == done
     counts = ", ".join(f"{len(reports)} {category}" for category, reports in stats.items() if category and reports)
     short = complete and bool(reporter.isatty) and len(f"= {counts} in 1000.00s (0:16:40) =") > screen.width
     for category, sign in CATEGORIES.items():
