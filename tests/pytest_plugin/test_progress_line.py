@@ -26,12 +26,17 @@ def test_two(measured): pass
 def test_after(): pass
 """
 
+on_a_line_of_its_own = pytest.mark.skipif(
+    pytest.version_tuple < (9,), reason="before pytest 9, progress on a terminal is a line every ten seconds too"
+)
+
 
 @pytest.fixture(autouse=True)
 def tests(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(test_long=TESTS)
 
 
+@on_a_line_of_its_own
 def test_on_a_terminal_it_is_shown_and_taken_away(in_terminal: Callable[..., Any]) -> None:
     shown = in_terminal(80)
     assert shown.status == 0
@@ -42,6 +47,7 @@ def test_on_a_terminal_it_is_shown_and_taken_away(in_terminal: Callable[..., Any
     assert line.split() == ["test_long.py", "....", "[100%]"]
 
 
+@on_a_line_of_its_own
 def test_lines_with_names_of_tests_stay_whole(in_terminal: Callable[..., Any]) -> None:
     shown = in_terminal(60, "-v")
     names = [line.split()[:2] for line in shown.lines if line.startswith("test_long.py::")]
@@ -49,6 +55,7 @@ def test_lines_with_names_of_tests_stay_whole(in_terminal: Callable[..., Any]) -
     assert "measuring" in shown.raw
 
 
+@on_a_line_of_its_own
 def test_a_long_label_is_shortened_and_its_numbers_are_not(
     in_terminal: Callable[..., Any], pytester: pytest.Pytester
 ) -> None:
@@ -84,6 +91,7 @@ def test_a_terminal_that_cannot_move_its_cursor_gets_lines(in_terminal: Callable
     assert "\x1b[A" not in shown.raw
 
 
+@on_a_line_of_its_own
 def test_it_is_taken_away_when_the_work_fails(in_terminal: Callable[..., Any], pytester: pytest.Pytester) -> None:
     pytester.makepyfile(test_long=TESTS.replace('print("noise of a library")', "assert _ < 2"))
     shown = in_terminal(80)
