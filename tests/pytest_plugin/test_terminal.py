@@ -90,7 +90,7 @@ def check(shown: Any, columns: int, pytester: pytest.Pytester, plain: Callable[[
 
 
 def test_at_80_columns_in_colour(run: Callable[..., Any], pytester: pytest.Pytester) -> None:
-    shown = run(80)
+    shown = run(80, "--disable-warnings")  # of libraries, which pytest lists with names of tests
     check(shown, 80, pytester)
     found = document(pytester)
     dots = next(place for place, line in enumerate(shown.lines) if line.startswith("test_claims.py "))
